@@ -1,0 +1,28 @@
+# The two commands of a fresh machine are `make demo` and `make test`. Each sets up all it needs and a second call
+# starts in seconds: the stamp file is newer than setup.py, so that nothing is installed again.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+# The CPU build that everything here is tested with. On a CUDA machine: make TORCH='torch' demo
+TORCH ?= torch==2.13.0
+
+.PHONY: install demo test lint clean
+install: $(STAMP)
+
+$(STAMP): setup.py Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet '$(TORCH)'
+	$(PY) -m pip install --quiet -e '.[onedl,tests]'
+	touch $@
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+
+test: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m pytest
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,41 @@
+# The whole model: CDMamba V8, d = 64. Every other version is a leaf that switches parts off or swaps them.
+norm_cfg = dict(type='BN')
+act_cfg = dict(type='SiLU')
+channels = [64, 128, 256, 512]  # of the encoder's levels, d * 2^i
+bottleneck = dict(type='BottleneckReduction')  # 先降四倍再提两倍
+
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='PairDataPreProcessor',
+        # ImageNet's, as the official VMamba weights expect.
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        size_divisor=1,  # mmseg wants a size or a divisor; crops already have one size
+        pad_val=0,
+        seg_pad_val=255),
+    backbone=dict(type='SiameseVSSM', arch='cdmamba', drop_path_rate=0.2, scan_backend='auto'),
+    neck=dict(
+        type='BitemporalFusionNeck',
+        in_channels=channels,
+        difference=dict(type='FullDifferenceBlock'),
+        reduction=None,  # V8 fuses A and B in the decoder
+        norm_cfg=norm_cfg,
+        act_cfg=act_cfg),
+    decode_head=dict(
+        type='EdgeGuidedHead',
+        in_channels=channels,
+        skip=dict(type='FuseThenVSS', reduction=bottleneck, kernel_size=3),
+        block=dict(type='LSSM', kernel_sizes=(5, 7)),
+        edge=dict(type='DoGEdge', reduction=bottleneck, kernel_size=7, sigma=0.8, ratio=1.6, learnable=True),
+        fusion=dict(type='AttentionalFeatureFusion', gate='tanh', ratio=4),
+        final=dict(type='FinalUpsampler'),
+        dropout_ratio=0.,
+        threshold=0.5,
+        norm_cfg=norm_cfg,
+        act_cfg=act_cfg,
+        loss_decode=dict(
+            focal=dict(type='BinaryFocalLoss', alpha=0.75, gamma=2.0, loss_weight=10.0),
+            lovasz=dict(type='LovaszLoss', loss_type='binary', reduction='none', loss_weight=1.0))),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'))

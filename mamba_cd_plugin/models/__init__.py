@@ -1,0 +1,11 @@
+"""The model's parts; importing this package registers them in mmseg's MODELS."""
+from .backbones import SiameseVSSM
+from .data_preprocessor import PairDataPreProcessor
+from .decode_heads import EdgeGuidedHead
+from .losses import BinaryFocalLoss
+from .necks import BitemporalFusionNeck
+from .tta import ChangeTTAModel
+
+__all__ = [
+    'BinaryFocalLoss', 'BitemporalFusionNeck', 'ChangeTTAModel', 'EdgeGuidedHead', 'PairDataPreProcessor', 'SiameseVSSM'
+]

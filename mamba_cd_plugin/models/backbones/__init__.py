@@ -1,0 +1,4 @@
+"""Encoders."""
+from .siamese_vssm import SiameseVSSM
+
+__all__ = ['SiameseVSSM']

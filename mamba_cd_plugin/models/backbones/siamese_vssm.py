@@ -1,0 +1,124 @@
+"""The siamese VMamba encoder."""
+from typing import Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mamba_cd_plugin.models.layers import LN2d, VSSBlock
+from mamba_cd_plugin.models.structures import BitemporalFeatures
+
+# name: embed_dims, depths, ssm_ratio. Level i has embed_dims * 2^i channels.
+ARCHS = {
+    # The diary's encoder (V1 to V8).
+    'cdmamba': (64, (2, 2, 8, 2), 1.0),
+    # For work on a CPU: trains in minutes, under 5 M parameters with neck and head.
+    'small': (32, (1, 1, 2, 1), 1.0),
+    # For tests.
+    'toy': (16, (1, 1, 1, 1), 1.0),
+    # The official VMamba v2 sizes (d_state 1, v05_noz), for their ImageNet checkpoints.
+    'vmamba_t_s1l8': (96, (2, 2, 8, 2), 1.0),
+    'vmamba_t_s2l5': (96, (2, 2, 5, 2), 2.0),
+    'vmamba_s_s2l15': (96, (2, 2, 15, 2), 2.0),
+    'vmamba_b_s2l15': (128, (2, 2, 15, 2), 2.0),
+}
+
+
+@MODELS.register_module()
+class SiameseVSSM(BaseModule):
+    """VMamba encoder with shared weights for the two dates, which run as one batch of 2N.
+
+    ::
+
+        (N, 6, H, W) -> A, B as (2N, 3, H, W) -> stem -> stage 1 -> down -> stage 2 -> down -> stage 3 -> down -> stage 4
+                                                            |                  |                  |                  |
+                                                        stride 4, d       stride 8, 2d      stride 16, 4d     stride 32, 8d
+
+    Its norms are VMamba's LayerNorms in every version, so that official ImageNet weights fit each of them.
+
+    Source: VMamba, arXiv 2401.10166, the ``v05_noz`` form: stem of two 3x3 stride-2 convolutions, 3x3 stride-2 convolution
+    and LN between the stages, no gate.
+
+    Args:
+        arch: a row of ``ARCHS``, or a dict with the keys ``embed_dims``, ``depths`` and ``ssm_ratio``.
+        embed_dims: channels d of the first level, instead of the row's.
+        d_state: states per channel of the scan.
+        mlp_ratio: hidden channels of each MLP / its channels.
+        drop_path_rate: drop probability of the last block; rises linearly from 0 at the first.
+        scan_backend: backend of the selective scan (``mamba_cd_plugin.ops``).
+        init_cfg: mmengine's init config; ``dict(type='Pretrained', checkpoint=...)`` loads converted VMamba weights.
+
+    Raises:
+        ValueError: if ``arch`` is not in the table, or an input does not hold two RGB images.
+    """
+
+    def __init__(self,
+                 arch: Union[str, dict] = 'cdmamba',
+                 embed_dims: Optional[int] = None,
+                 d_state: int = 1,
+                 mlp_ratio: float = 4.0,
+                 drop_path_rate: float = 0.2,
+                 scan_backend: str = 'auto',
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        dims, depths, ssm_ratio = self._read_arch(arch)
+        dims = embed_dims or dims
+        self.out_channels = tuple(dims * 2**i for i in range(len(depths)))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, dims // 2, 3, stride=2, padding=1), LN2d(dims // 2), nn.GELU(),
+            nn.Conv2d(dims // 2, dims, 3, stride=2, padding=1), LN2d(dims))
+        drop_paths = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        self.stages, self.downsamples, self.out_norms = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for i, (channels, depth) in enumerate(zip(self.out_channels, depths)):
+            self.stages.append(
+                nn.Sequential(*(VSSBlock(channels, d_state, ssm_ratio, mlp_ratio, drop_paths.pop(0), scan_backend)
+                                for _ in range(depth))))
+            self.out_norms.append(LN2d(channels))
+            if i < len(depths) - 1:
+                self.downsamples.append(
+                    nn.Sequential(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), LN2d(2 * channels)))
+
+    @staticmethod
+    def _read_arch(arch: Union[str, dict]) -> Tuple[int, Sequence[int], float]:
+        if isinstance(arch, dict):
+            missing = {'embed_dims', 'depths', 'ssm_ratio'} ^ set(arch)
+            if missing:
+                raise ValueError(f'SiameseVSSM: arch as a dict needs exactly embed_dims, depths and ssm_ratio; '
+                                 f'missing or unknown: {sorted(missing)}')
+            return arch['embed_dims'], arch['depths'], arch['ssm_ratio']
+        if arch not in ARCHS:
+            raise ValueError(f'SiameseVSSM: arch {arch!r} is unknown; there are {", ".join(ARCHS)}, or give a dict')
+        return ARCHS[arch]
+
+    def encode(self, images: Tensor) -> Tuple[Tensor, ...]:
+        """Features of single images: (M, 3, H, W) to four tensors (M, C_i, ceil(H / s_i), ceil(W / s_i))."""
+        x = self.stem(images.contiguous(memory_format=torch.channels_last))
+        features = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            features.append(self.out_norms[i](x))
+            if i < len(self.downsamples):
+                x = self.downsamples[i](x)
+        return tuple(features)
+
+    def forward(self, inputs: Tensor, later: Optional[Tensor] = None) -> BitemporalFeatures:
+        """Encode a pair.
+
+        Args:
+            inputs: (N, 6, H, W), channels 0-2 the earlier image and 3-5 the later; or, with ``later``, the earlier image
+                alone (N, 3, H, W), as Open-CD's ``DIEncoderDecoder`` calls it.
+            later: the later image (N, 3, H, W).
+        """
+        if later is None:
+            if inputs.size(1) != 6:
+                raise ValueError(f'SiameseVSSM: got an input of shape {tuple(inputs.shape)}, expected (N, 6, H, W) with '
+                                 'the earlier RGB image in channels 0-2 and the later in 3-5 (LoadBitemporalPair and '
+                                 'PackSegInputs give that), or two (N, 3, H, W) tensors')
+            inputs, later = inputs.chunk(2, dim=1)
+        if inputs.shape != later.shape or inputs.size(1) != 3:
+            raise ValueError(f'SiameseVSSM: got images of shapes {tuple(inputs.shape)} and {tuple(later.shape)}, expected '
+                             'two of the same shape (N, 3, H, W)')
+        features = self.encode(torch.cat([inputs, later]))
+        a, b = zip(*(f.chunk(2) for f in features))
+        return BitemporalFeatures(a, b, inputs, later)

@@ -1,0 +1,35 @@
+"""Normalising a pair."""
+from typing import Any, Sequence
+
+import torch
+from mmseg.models import SegDataPreProcessor
+from mmseg.registry import MODELS
+
+
+@MODELS.register_module()
+class PairDataPreProcessor(SegDataPreProcessor):
+    """mmseg's SegDataPreProcessor for the six channels of a pair.
+
+    mmengine's image preprocessor takes one or three means only, and mmseg's swaps BGR to RGB only where it sees three
+    channels, without a word for six. Here the means of one RGB image count for both dates, and a swap is refused.
+
+    Args:
+        mean: of R, G, B in 0..255.
+        std: of R, G, B in 0..255.
+        **kwargs: see mmseg's SegDataPreProcessor.
+
+    Raises:
+        ValueError: if mean and std are not three numbers each, or a swap of the channels is asked for.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], **kwargs: Any) -> None:
+        if len(mean) != 3 or len(std) != 3:
+            raise ValueError(f'PairDataPreProcessor: mean and std are those of one RGB image (3 numbers), got {len(mean)} '
+                             f'and {len(std)}; they are used for both dates')
+        if kwargs.get('bgr_to_rgb') or kwargs.get('rgb_to_bgr'):
+            raise ValueError('PairDataPreProcessor: the channels of a pair are never swapped; load the images as RGB '
+                             '(LoadBitemporalPair does)')
+        super().__init__(**kwargs)
+        self._enable_normalize = True
+        self.register_buffer('mean', torch.tensor([*mean, *mean]).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor([*std, *std]).view(-1, 1, 1), persistent=False)

@@ -1,0 +1,91 @@
+"""AFF, attentional feature fusion of trunk and branch."""
+from typing import Callable, Dict, Tuple
+
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mamba_cd_plugin.models.layers import conv_norm_act
+
+Gate = Callable[[Tensor], Tuple[Tensor, Tensor]]
+
+
+def sigmoid_gate(z: Tensor) -> Tuple[Tensor, Tensor]:
+    """Weights (w, 1 - w) of trunk and branch with w = sigmoid(z); the form of the AFF paper, V6."""
+    w = z.sigmoid()
+    return w, 1 - w
+
+
+def tanh_gate(z: Tensor) -> Tuple[Tensor, Tensor]:
+    """Weights (w, 2 - w) with w = tanh(z) + 1 (diary: 主干做+1，分支做2-); V1 to V5 and from V6.1 on."""
+    w = z.tanh() + 1
+    return w, 2 - w
+
+
+def gelu_gate(z: Tensor) -> Tuple[Tensor, Tensor]:
+    """Weights (w, 1 - w) with w = gelu(z), which is not bounded; the diary's run 103257."""
+    w = F.gelu(z)
+    return w, 1 - w
+
+
+GATES: Dict[str, Gate] = dict(sigmoid=sigmoid_gate, tanh=tanh_gate, gelu=gelu_gate)
+
+
+class MSCAM(BaseModule):
+    """Multi-scale channel attention: a 1x1 bottleneck on every pixel plus the same on the global average.
+
+    The global half has LN where the local half has ``norm_cfg``: a BatchNorm of one value per channel and image is noise in a
+    small batch, and with one image torch refuses to train it.
+
+    Args:
+        channels: C.
+        ratio: the bottleneck has C / ratio channels.
+        norm_cfg: norm of the local half.
+    """
+
+    def __init__(self, channels: int, ratio: int, norm_cfg: dict) -> None:
+        super().__init__()
+        self.local_attention = self._bottleneck(channels, ratio, norm_cfg)
+        self.global_attention = self._bottleneck(channels, ratio, dict(type='mmseg.LN2d'))
+
+    @staticmethod
+    def _bottleneck(channels: int, ratio: int, norm_cfg: dict) -> nn.Sequential:
+        def conv(c_in: int, c_out: int, act_cfg: dict) -> ConvModule:
+            return conv_norm_act(c_in, c_out, 1, norm_cfg, act_cfg)
+
+        return nn.Sequential(conv(channels, channels // ratio, dict(type='ReLU')), conv(channels // ratio, channels, None))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to attention logits (N, C, H, W)."""
+        return self.local_attention(x) + self.global_attention(x.mean(dim=(2, 3), keepdim=True))
+
+
+@MODELS.register_module()
+class AttentionalFeatureFusion(BaseModule):
+    """Weighted sum of trunk and branch, the weights from MS-CAM(trunk + branch).
+
+    Source: Dai et al., WACV 2021, arXiv 2009.14082; the gates tanh and gelu are the diary's.
+
+    Args:
+        channels: C.
+        gate: a key of ``GATES``.
+        ratio: bottleneck ratio r of the MS-CAM.
+        norm_cfg: norm inside the MS-CAM.
+
+    Raises:
+        ValueError: if the gate is unknown.
+    """
+
+    def __init__(self, channels: int, gate: str, norm_cfg: dict, ratio: int = 4) -> None:
+        super().__init__()
+        if gate not in GATES:
+            raise ValueError(f'AttentionalFeatureFusion: gate {gate!r} is unknown; there are {", ".join(GATES)}')
+        self.gate = GATES[gate]
+        self.attention = MSCAM(channels, ratio, norm_cfg)
+
+    def forward(self, trunk: Tensor, branch: Tensor) -> Tensor:
+        """Two (N, C, H, W) to one."""
+        w_trunk, w_branch = self.gate(self.attention(trunk + branch))
+        return w_trunk * trunk + w_branch * branch

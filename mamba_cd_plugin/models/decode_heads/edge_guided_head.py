@@ -1,0 +1,87 @@
+"""The decode head of CDMamba."""
+from typing import Any, Optional, Sequence
+
+from mmengine.model import ModuleList
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from mmseg.utils import SampleList
+from torch import Tensor
+
+from mamba_cd_plugin.models.layers import build_part
+from mamba_cd_plugin.models.structures import FusedPyramid
+
+from .decoder_level import DecoderLevel
+
+
+@MODELS.register_module()
+class EdgeGuidedHead(BaseDecodeHead):
+    """Decoder whose trunk of state-space blocks is guided, level by level, by an edge branch.
+
+    ::
+
+        level 4 --> level 3 --> level 2 --> level 1 --> final head --> 1x1 --> logit (N, 1, H, W)
+        each: trunk (skip strategy + block), edge branch, AFF; see DecoderLevel
+
+    Everything it is made of is a registered part, so that a version is a config.
+
+    Args:
+        in_channels: C_i of the levels, stride 4 first.
+        skip: config of the skip strategy, one per level is built.
+        block: config of the trunk's block.
+        edge: config of the edge branch, or None for the trunk alone.
+        fusion: config of the AFF of trunk and branch.
+        final: config of what follows level 1; None to classify at stride 4.
+        loss_decode: dict of named loss configs, which a leaf can change one by one (a list would be replaced whole);
+            a loss set to None is left out.
+        norm_cfg: norm of all convolutions.
+        act_cfg: activation of all convolutions.
+        threshold: probability above which a pixel is called changed.
+        **kwargs: see mmseg's BaseDecodeHead.
+    """
+
+    def __init__(self,
+                 in_channels: Sequence[int],
+                 skip: dict,
+                 block: dict,
+                 edge: Optional[dict],
+                 fusion: Optional[dict],
+                 final: Optional[dict],
+                 loss_decode: dict,
+                 norm_cfg: dict,
+                 act_cfg: dict,
+                 threshold: float = 0.5,
+                 **kwargs: Any) -> None:
+        style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        final_part = None if final is None else build_part(final, channels=in_channels[0], **style)
+        super().__init__(
+            in_channels=list(in_channels),
+            in_index=list(range(len(in_channels))),
+            input_transform='multiple_select',
+            channels=in_channels[0] if final is None else final_part.out_channels,
+            num_classes=2,
+            out_channels=1,
+            threshold=threshold,
+            loss_decode=[loss for loss in loss_decode.values() if loss is not None],
+            **style,
+            **kwargs)
+        above_channels = [*in_channels[1:], None]
+        self.levels = ModuleList(
+            [DecoderLevel(c, above, skip, block, edge, fusion, **style) for c, above in zip(in_channels, above_channels)])
+        self.final = final_part
+
+    def forward(self, inputs: FusedPyramid) -> Tensor:
+        """The neck's pyramid to one logit per pixel, (N, 1, H, W), or (N, 1, H/4, W/4) without a final head."""
+        out = None
+        for decoder, level in zip(reversed(self.levels), reversed(inputs.levels)):
+            out = decoder(level, out)
+        return self.cls_seg(out if self.final is None else self.final(out))
+
+    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict:
+        """Every loss on the logits, resized to the labels (as mmseg does).
+
+        mmseg's own adds ``acc_seg``, which for one logit compares class 0 with the label whatever was predicted.
+        """
+        labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        logits = resize(seg_logits, size=labels.shape[1:], mode='bilinear', align_corners=self.align_corners)
+        return {loss.loss_name: loss(logits, labels, ignore_index=self.ignore_index) for loss in self.loss_decode}

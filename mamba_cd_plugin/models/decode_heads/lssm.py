@@ -1,0 +1,46 @@
+"""LSSM, the locality-enhanced state-space module of the decoder's trunk."""
+from typing import Optional, Sequence
+
+import torch
+from mmengine.model import BaseModule, ModuleList
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mamba_cd_plugin.models.layers import VSSBlock, conv_norm_act
+
+
+@MODELS.register_module()
+class LSSM(BaseModule):
+    """A VSS block beside local depthwise convolutions, concatenated, 1x1 to C, plus the input.
+
+    ::
+
+        x --+--> VSS block ------.
+            +--> depthwise 5x5 --+--> cat --> 1x1 --> (+ x)
+            '--> depthwise 7x7 --'
+
+    Source: the LSS module of MambaAD, NeurIPS 2024, arXiv 2404.06564.
+
+    Args:
+        channels: C.
+        norm_cfg: norm after each depthwise convolution.
+        act_cfg: activation after each norm.
+        kernel_sizes: of the local convolutions.
+        vss: arguments of the VSS block.
+    """
+
+    def __init__(self,
+                 channels: int,
+                 norm_cfg: dict,
+                 act_cfg: dict,
+                 kernel_sizes: Sequence[int] = (5, 7),
+                 vss: Optional[dict] = None) -> None:
+        super().__init__()
+        self.vss = VSSBlock(channels, **(vss or {}))
+        self.local_convs = ModuleList(
+            [conv_norm_act(channels, channels, k, norm_cfg, act_cfg, groups=channels) for k in kernel_sizes])
+        self.join = nn.Conv2d((1 + len(kernel_sizes)) * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W)."""
+        return x + self.join(torch.cat([self.vss(x), *(conv(x) for conv in self.local_convs)], dim=1))

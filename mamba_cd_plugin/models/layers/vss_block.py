@@ -1,0 +1,48 @@
+"""The VSS block, the residual unit of encoder and decoder."""
+from mmcv.cnn.bricks import DropPath
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from .ss2d import SS2D
+
+
+@MODELS.register_module()
+class VSSBlock(BaseModule):
+    """Visual state-space block: x + SS2D(LN(x)), then x + MLP(LN(x)).
+
+    Its norms are LN in every version: they belong to the state-space model, which the diary's change to BN (V6) leaves out.
+
+    Source: VMamba, arXiv 2401.10166.
+
+    Args:
+        channels: C.
+        d_state: states per channel of the scan.
+        ssm_ratio: inner channels of SS2D / C.
+        mlp_ratio: hidden channels of the MLP / C.
+        drop_path: probability that a residual is dropped for a sample while training.
+        scan_backend: backend of the selective scan.
+    """
+
+    def __init__(self,
+                 channels: int,
+                 d_state: int = 1,
+                 ssm_ratio: float = 1.0,
+                 mlp_ratio: float = 4.0,
+                 drop_path: float = 0.,
+                 scan_backend: str = 'auto') -> None:
+        # std 0.02 is VMamba's (and ViT's) for every linear layer.
+        super().__init__(init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02))
+        hidden = int(channels * mlp_ratio)
+        self.norm1 = nn.LayerNorm(channels)
+        self.ss2d = SS2D(channels, d_state, ssm_ratio, scan_backend)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W), channels-last in memory."""
+        x = x.permute(0, 2, 3, 1)
+        x = x + self.drop_path(self.ss2d(self.norm1(x)))
+        x = x + self.drop_path(self.mlp(self.norm2(x)))
+        return x.permute(0, 3, 1, 2)

@@ -1,0 +1,60 @@
+"""The neck: per level the difference of the two dates and, where a version wants it, their fusion."""
+from typing import Optional, Sequence
+
+import torch
+from mmengine.model import BaseModule, ModuleList
+from mmseg.registry import MODELS
+
+from mamba_cd_plugin.models.layers import build_part
+from mamba_cd_plugin.models.structures import BitemporalFeatures, FusedPyramid, LevelFeatures
+
+
+@MODELS.register_module()
+class BitemporalFusionNeck(BaseModule):
+    """Difference D_i = DDB(A_i, B_i) and fusion AB_i = reduce([A_i; B_i]) of every level.
+
+    ::
+
+        A_i --+--> DDB -----> D_i   --.
+              |                       |--> LevelFeatures(A_i, B_i, D_i, AB_i)
+        B_i --+--> reduction -> AB_i --'
+
+    Args:
+        in_channels: C_i of the encoder's levels, stride 4 first.
+        difference: config of the difference block.
+        reduction: config of the channel reduction that gives AB_i; None leaves it out (V8 fuses in the decoder).
+        norm_cfg: norm of all convolutions.
+        act_cfg: activation of all convolutions.
+        init_cfg: mmengine's init config.
+    """
+
+    def __init__(self,
+                 in_channels: Sequence[int],
+                 difference: dict,
+                 reduction: Optional[dict],
+                 norm_cfg: dict,
+                 act_cfg: dict,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        self.in_channels = tuple(in_channels)
+        self.differences = ModuleList([build_part(difference, channels=c, **style) for c in in_channels])
+        self.reductions = None if reduction is None else ModuleList(
+            [build_part(reduction, in_channels=2 * c, out_channels=c, **style) for c in in_channels])
+
+    def forward(self, features: BitemporalFeatures) -> FusedPyramid:
+        """Fuse all levels.
+
+        Raises:
+            ValueError: if the encoder's channels are not those this neck was built for.
+        """
+        found = tuple(f.size(1) for f in features.a)
+        if found != self.in_channels:
+            raise ValueError(f'BitemporalFusionNeck: the encoder gives {found} channels, but the neck was built with '
+                             f'in_channels={self.in_channels}; set neck.in_channels and decode_head.in_channels to the '
+                             "encoder's")
+        levels = []
+        for i, (a, b) in enumerate(zip(features.a, features.b)):
+            fused = None if self.reductions is None else self.reductions[i](torch.cat([a, b], dim=1))
+            levels.append(LevelFeatures(a, b, self.differences[i](a, b), fused))
+        return FusedPyramid(tuple(levels), features.image_a, features.image_b)

@@ -1,0 +1,52 @@
+"""What the parts hand to each other: plain named tuples of tensors, so that DDP, export and Open-CD pass them on."""
+from typing import NamedTuple, Optional, Tuple
+
+from torch import Tensor
+
+
+class BitemporalFeatures(NamedTuple):
+    """What the siamese encoder gives: per level a feature of A and one of B, and the two images themselves.
+
+    Attributes:
+        a: features of the earlier image, level i of shape (N, C_i, H_i, W_i), strides 4, 8, 16, 32.
+        b: features of the later image, the same shapes.
+        image_a: the normalised earlier image (N, 3, H, W); edge branches that look at pixels read it.
+        image_b: the normalised later image (N, 3, H, W).
+    """
+    a: Tuple[Tensor, ...]
+    b: Tuple[Tensor, ...]
+    image_a: Tensor
+    image_b: Tensor
+
+
+class LevelFeatures(NamedTuple):
+    """One level after the neck, every tensor of shape (N, C_i, H_i, W_i).
+
+    Attributes:
+        a: feature of the earlier image.
+        b: feature of the later image.
+        d: their difference D_i, from the difference block.
+        ab: their fusion AB_i; None where the neck has no reduction (V8 fuses in the decoder instead).
+    """
+    a: Tensor
+    b: Tensor
+    d: Tensor
+    ab: Optional[Tensor] = None
+
+
+class FusedPyramid(NamedTuple):
+    """What the neck gives: the levels from stride 4 to stride 32 and the two images (see :class:`BitemporalFeatures`)."""
+    levels: Tuple[LevelFeatures, ...]
+    image_a: Tensor
+    image_b: Tensor
+
+
+class TrunkFeatures(NamedTuple):
+    """What a skip strategy gives at one level, each of shape (N, C_i, H_i, W_i).
+
+    Attributes:
+        trunk: T_i, the state-space block's result; one input of the AFF.
+        fused: F_i, what the edge branch reads.
+    """
+    trunk: Tensor
+    fused: Tensor

@@ -1,0 +1,41 @@
+"""Package metadata. Nothing here imports torch: building must work on a machine that has only Python."""
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r"__version__ = '([^']+)'", (HERE / 'mamba_cd_plugin/version.py').read_text()).group(1)
+
+setup(
+    name='mamba_cd_plugin',
+    version=VERSION,
+    description='State-space models for change detection in bitemporal satellite images, as an MMSegmentation plugin',
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['mamba_cd_plugin', 'mamba_cd_plugin.*']),
+    package_data={'mamba_cd_plugin': ['py.typed', 'ops/csrc/*.c', 'ops/csrc/*.h']},
+    # 3.9 is the oldest Python on which torch 2.1 and the OpenMMLab stack both still install.
+    python_requires='>=3.9',
+    install_requires=[
+        # 2.1: the first torch whose register_buffer/checkpoint behaviour mmengine 0.10 was released against.
+        'torch>=2.1',
+        'numpy',
+        # The curves and the bar charts; mmengine requires it too.
+        'matplotlib',
+        # mmengine, mmcv and mmseg are needed too, but are NOT listed: two distributions provide each of them (the
+        # upstream one and the maintained `onedl-` continuation) and both own the same folders, so that a hard
+        # requirement on one would overwrite the other. `pip install mamba_cd_plugin[onedl]` or `[upstream]` chooses.
+    ],
+    extras_require={
+        # The maintained continuation, exactly the versions the tests run on.
+        'onedl': ['onedl-mmengine==0.10.12', 'onedl-mmcv==2.3.6', 'onedl-mmsegmentation==1.4.2'],
+        # The originals; mmseg 1.2 itself refuses mmcv 2.2. mmcv-lite is enough: no compiled op is used.
+        'upstream': ['mmengine>=0.10.4,<0.11', 'mmcv-lite>=2.0.0,<2.2', 'mmsegmentation>=1.2,<1.3'],
+        # The CUDA kernel of the selective scan; needs nvcc at install time.
+        'mamba': ['mamba-ssm>=2.2'],
+        'geo': ['rasterio>=1.3', 'geopandas>=0.14'],
+        'tests': ['pytest>=8', 'ruff', 'tensorboard'],
+    },
+)
