@@ -8,8 +8,8 @@ from mmengine.config import Config, DictAction
 
 # Keys that mmengine's Runner reads and a config need not have.
 RUNNER_KEYS = {
-    'auto_scale_lr', 'custom_hooks', 'env_cfg', 'experiment_name', 'launcher', 'load_from', 'log_level', 'log_processor',
-    'param_scheduler', 'randomness', 'resume', 'visualizer', 'work_dir'
+    'auto_scale_lr', 'custom_hooks', 'env_cfg', 'experiment_name', 'launcher', 'load_from', 'log_level',
+    'log_processor', 'param_scheduler', 'randomness', 'resume', 'visualizer', 'work_dir'
 }
 
 
@@ -51,8 +51,8 @@ def check_option(cfg: Config, key: str) -> None:
 
     Args:
         cfg: the config before the override.
-        key: dotted key, such as ``model.decode_head.threshold``. Its last part may be new: many optional arguments are not
-            written out in a config, and a part refuses one it does not know.
+        key: dotted key, such as ``model.decode_head.threshold``. Its last part may be new: many optional arguments are
+            not written out in a config, and a part refuses one it does not know.
 
     Raises:
         KeyError: naming the unknown part and the most similar keys there are.

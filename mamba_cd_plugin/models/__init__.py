@@ -2,10 +2,11 @@
 from .backbones import SiameseVSSM
 from .data_preprocessor import PairDataPreProcessor
 from .decode_heads import EdgeGuidedHead
-from .losses import BinaryFocalLoss
+from .losses import BinaryFocalLoss, SWBCELoss
 from .necks import BitemporalFusionNeck
 from .tta import ChangeTTAModel
 
 __all__ = [
-    'BinaryFocalLoss', 'BitemporalFusionNeck', 'ChangeTTAModel', 'EdgeGuidedHead', 'PairDataPreProcessor', 'SiameseVSSM'
+    'BinaryFocalLoss', 'BitemporalFusionNeck', 'ChangeTTAModel', 'EdgeGuidedHead', 'PairDataPreProcessor', 'SWBCELoss',
+    'SiameseVSSM'
 ]

@@ -24,11 +24,11 @@ class PairDataPreProcessor(SegDataPreProcessor):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], **kwargs: Any) -> None:
         if len(mean) != 3 or len(std) != 3:
-            raise ValueError(f'PairDataPreProcessor: mean and std are those of one RGB image (3 numbers), got {len(mean)} '
-                             f'and {len(std)}; they are used for both dates')
+            raise ValueError(f'PairDataPreProcessor: mean and std are those of one RGB image (3 numbers), got '
+                             f'{len(mean)} and {len(std)}; they are used for both dates')
         if kwargs.get('bgr_to_rgb') or kwargs.get('rgb_to_bgr'):
             raise ValueError('PairDataPreProcessor: the channels of a pair are never swapped; load the images as RGB '
-                             '(LoadBitemporalPair does)')
+                             '(LoadImagePair does)')
         super().__init__(**kwargs)
         self._enable_normalize = True
         self.register_buffer('mean', torch.tensor([*mean, *mean]).view(-1, 1, 1), persistent=False)

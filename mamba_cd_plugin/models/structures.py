@@ -35,7 +35,8 @@ class LevelFeatures(NamedTuple):
 
 
 class FusedPyramid(NamedTuple):
-    """What the neck gives: the levels from stride 4 to stride 32 and the two images (see :class:`BitemporalFeatures`)."""
+    """What the neck gives: the levels from stride 4 to stride 32 and the two images (see
+    :class:`BitemporalFeatures`)."""
     levels: Tuple[LevelFeatures, ...]
     image_a: Tensor
     image_b: Tensor

@@ -38,3 +38,14 @@ def dog_kernel(kernel_size: int, sigma: float, ratio: float = 1.6) -> Tensor:
         float64 tensor (kernel_size, kernel_size).
     """
     return gaussian_kernel(kernel_size, sigma) - gaussian_kernel(kernel_size, ratio * sigma)
+
+
+def laplacian_kernel() -> Tensor:
+    """The Laplacian over all eight neighbours, -8 in the middle and 1 around; sums to 0.
+
+    Returns:
+        float64 tensor (3, 3).
+    """
+    kernel = torch.ones(3, 3, dtype=torch.float64)
+    kernel[1, 1] = -8
+    return kernel

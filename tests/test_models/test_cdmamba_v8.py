@@ -77,14 +77,14 @@ def test_encoder_names_a_wrong_arch(arguments: dict, message: str) -> None:
         SiameseVSSM(**arguments)
 
 
-@pytest.mark.parametrize('shapes', [[(1, 3, 64, 64)], [(1, 3, 64, 64), (1, 3, 64, 32)], [(1, 4, 64, 64), (1, 4, 64, 64)]])
+@pytest.mark.parametrize('shapes', [[(1, 3, 64, 64)], [(1, 3, 64, 64), (1, 3, 64, 32)], [(1, 4, 64, 64)] * 2])
 def test_encoder_names_a_wrong_input(shapes: list) -> None:
     with pytest.raises(ValueError, match=r'expected .*\(N, [36], H, W\)'):
         SiameseVSSM('toy')(*(torch.zeros(s) for s in shapes))
 
 
 def test_neck_names_channels_that_do_not_fit() -> None:
-    neck = BitemporalFusionNeck([8, 16, 32, 64], dict(type='DifferenceBlock'), None, dict(type='BN'), dict(type='ReLU'))
+    neck = BitemporalFusionNeck([8, 16, 32, 64], dict(type='DifferenceBlock'), dict(type='BN'), dict(type='ReLU'))
     with pytest.raises(ValueError, match=r'encoder gives \(16, 32, 64, 128\) channels'):
         neck(SiameseVSSM('toy')(torch.randn(1, 6, 64, 64)))
 

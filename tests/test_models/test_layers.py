@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mamba_cd_plugin.models.decode_heads.aff import AttentionalFeatureFusion, gelu_gate, sigmoid_gate, tanh_gate
-from mamba_cd_plugin.models.decode_heads.dog_edge import DoGEdge
+from mamba_cd_plugin.models.decode_heads.edges import DoGEdge
 from mamba_cd_plugin.models.layers import SS2D, BottleneckReduction, DirectReduction, LN2d, VSSBlock, conv_norm_act
 from mamba_cd_plugin.models.necks import DepthwiseDifferenceBlock, DifferenceBlock, FullDifferenceBlock
 from mamba_cd_plugin.models.structures import LevelFeatures
@@ -79,7 +79,7 @@ def test_dog_branch_reads_the_difference() -> None:
     fused, d = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
     level = LevelFeatures(fused, fused, d)
     expected = edge.reduce(torch.cat([fused + fused * edge.dog(fused), d], 1))
-    torch.testing.assert_close(edge(fused, level), expected)
+    torch.testing.assert_close(edge(fused, level, None), expected)
 
 
 def test_difference_blocks() -> None:

@@ -5,13 +5,14 @@ import pytest
 import torch
 from mmseg.models.losses import LovaszLoss
 
-from mamba_cd_plugin.models.losses import BinaryFocalLoss, binary_focal_loss
+from mamba_cd_plugin.models.losses import BinaryFocalLoss, SWBCELoss, binary_focal_loss, swbce_loss, swbce_weights
 
 LOGITS = torch.tensor([0.5, 0.25]).view(1, 1, 1, 2)
 
 
 def test_focal_at_even_odds() -> None:
-    # p = 1/2 for both pixels: (1 - p)^2 * -log p = ln 2 / 4; alpha 0.75 on the changed one, 0.25 on the other; mean of two.
+    # p = 1/2 for both pixels: (1 - p)^2 * -log p = ln 2 / 4; alpha 0.75 on the changed one, 0.25 on the other; mean of
+    # two.
     loss = binary_focal_loss(torch.zeros(1, 1, 1, 2), torch.tensor([[[1, 0]]]), alpha=0.75, gamma=2.0)
     assert loss.item() == pytest.approx((0.75 + 0.25) * math.log(2) / 4 / 2)
 
@@ -61,8 +62,8 @@ def lovasz() -> LovaszLoss:
 
 
 def test_lovasz_takes_one_logit() -> None:
-    # Hinge errors 1 - 0.5 = 0.5 (changed) and 1 + 0.25 = 1.25 (unchanged). Worst first: losing the unchanged pixel leaves
-    # intersection 1 of union 2, losing both 0 of 2; the Jaccard loss rises by 1/2 each time.
+    # Hinge errors 1 - 0.5 = 0.5 (changed) and 1 + 0.25 = 1.25 (unchanged). Worst first: losing the unchanged pixel
+    # leaves intersection 1 of union 2, losing both 0 of 2; the Jaccard loss rises by 1/2 each time.
     loss = lovasz()(LOGITS, torch.tensor([[[1, 0]]]), ignore_index=255)
     assert loss.item() == pytest.approx(0.5 * 1.25 + 0.5 * 0.5)
 
@@ -77,3 +78,50 @@ def test_lovasz_ignores_ignored_pixels() -> None:
 def test_lovasz_without_change_counts_the_worst_pixel_only() -> None:
     loss = lovasz()(LOGITS, torch.tensor([[[0, 0]]]), ignore_index=255)
     assert loss.item() == pytest.approx(1.5)
+
+
+# Five pixels: predicted changed where the logit is positive. One each of TP, FP, FN and two TN.
+SW_LOGITS = torch.tensor([2., 2., -2., -2., -2.])
+SW_TARGET = torch.tensor([1., 0., 1., 0., 0.])
+
+
+def test_swbce_weights_by_hand() -> None:
+    unchanged, changed = swbce_weights(SW_LOGITS, SW_TARGET, torch.ones(5, dtype=torch.bool), min_weight=0.)
+    assert unchanged.item() == pytest.approx(1 / 3)  # TP / (TP + FP + FN)
+    assert changed.item() == pytest.approx(2 / 4)  # TN / (TN + FN + FP)
+
+
+def test_swbce_by_hand() -> None:
+    right, wrong = math.log1p(math.exp(-2)), math.log1p(math.exp(2))
+    expected = (0.5 * (right + wrong) + (wrong + 2 * right) / 3) / 5
+    loss = swbce_loss(SW_LOGITS.view(1, 1, 1, 5), SW_TARGET.long().view(1, 1, 5), min_weight=0.)
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_swbce_on_a_batch_without_change_is_finite() -> None:
+    # TP + FP + FN = 0: published 0/0. Guarded: a perfect IoU of 1, so plain cross entropy.
+    logits = torch.full((1, 1, 1, 2), -2., requires_grad=True)
+    loss = swbce_loss(logits, torch.zeros(1, 1, 2, dtype=torch.long), min_weight=0.1)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log1p(math.exp(-2))) and logits.grad.isfinite().all()
+
+
+def test_swbce_pulls_on_the_background_while_nothing_is_found() -> None:
+    # TP = 0 and one pixel missed: published weight of the background 0.
+    logits = torch.full((1, 1, 1, 2), -2., requires_grad=True)
+    swbce_loss(logits, torch.tensor([[[1, 0]]]), min_weight=0.1).backward()
+    # d/dx of w * log(1 + e^x) / 2 is w * sigmoid(-2) / 2
+    assert logits.grad[0, 0, 0, 1].item() == pytest.approx(0.1 / (1 + math.exp(2)) / 2)
+
+
+def test_swbce_ignores_ignored_pixels_in_weights_and_mean() -> None:
+    labels = torch.cat([SW_TARGET.long(), torch.tensor([255])]).view(1, 1, 6)
+    logits = torch.cat([SW_LOGITS, torch.tensor([30.])]).view(1, 1, 1, 6)
+    plain = swbce_loss(SW_LOGITS.view(1, 1, 1, 5), SW_TARGET.long().view(1, 1, 5), min_weight=0.)
+    assert swbce_loss(logits, labels, min_weight=0.).item() == pytest.approx(plain.item())
+    assert swbce_loss(logits, torch.full((1, 1, 6), 255), min_weight=0.).item() == 0
+
+
+def test_swbce_refuses_impossible_settings() -> None:
+    with pytest.raises(ValueError, match='min_weight in 0..1'):
+        SWBCELoss(min_weight=2)

@@ -19,7 +19,6 @@ model = dict(
         type='BitemporalFusionNeck',
         in_channels=channels,
         difference=dict(type='FullDifferenceBlock'),
-        reduction=None,  # V8 fuses A and B in the decoder
         norm_cfg=norm_cfg,
         act_cfg=act_cfg),
     decode_head=dict(

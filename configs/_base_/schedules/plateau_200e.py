@@ -8,8 +8,8 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=5e-4),
     paramwise_cfg=dict(
-        # Decay pulls weights to zero; norms, biases and the state-space model's own parameters mean something else there
-        # (A = -exp(A_logs) would be pulled to -1, every step size to one value). VMamba leaves them out too.
+        # Decay pulls weights to zero; norms, biases and the state-space model's own parameters mean something else
+        # there (A = -exp(A_logs) would be pulled to -1, every step size to one value). VMamba leaves them out too.
         flat_decay_mult=0.,
         norm_decay_mult=0.,
         bias_decay_mult=0.,

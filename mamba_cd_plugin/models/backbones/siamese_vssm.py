@@ -9,19 +9,25 @@ from torch import Tensor, nn
 from mamba_cd_plugin.models.layers import LN2d, VSSBlock
 from mamba_cd_plugin.models.structures import BitemporalFeatures
 
+from .pretrained import check_pretrained
+
 # name: embed_dims, depths, ssm_ratio. Level i has embed_dims * 2^i channels.
 ARCHS = {
     # The diary's encoder (V1 to V8).
     'cdmamba': (64, (2, 2, 8, 2), 1.0),
     # For work on a CPU: trains in minutes, under 5 M parameters with neck and head.
-    'small': (32, (1, 1, 2, 1), 1.0),
+    'small': (24, (1, 1, 2, 1), 1.0),
     # For tests.
     'toy': (16, (1, 1, 1, 1), 1.0),
     # The official VMamba v2 sizes (d_state 1, v05_noz), for their ImageNet checkpoints.
     'vmamba_t_s1l8': (96, (2, 2, 8, 2), 1.0),
     'vmamba_t_s2l5': (96, (2, 2, 5, 2), 2.0),
     'vmamba_s_s2l15': (96, (2, 2, 15, 2), 2.0),
+    'vmamba_s_s1l20': (96, (2, 2, 20, 2), 1.0),
     'vmamba_b_s2l15': (128, (2, 2, 15, 2), 2.0),
+    'vmamba_b_s1l20': (128, (2, 2, 20, 2), 1.0),
+    # The encoder of ChangeMamba's MambaBCD-Tiny; its Small and Base have VMamba's s2l15.
+    'changemamba_t': (96, (2, 2, 4, 2), 2.0),
 }
 
 
@@ -31,14 +37,15 @@ class SiameseVSSM(BaseModule):
 
     ::
 
-        (N, 6, H, W) -> A, B as (2N, 3, H, W) -> stem -> stage 1 -> down -> stage 2 -> down -> stage 3 -> down -> stage 4
-                                                            |                  |                  |                  |
-                                                        stride 4, d       stride 8, 2d      stride 16, 4d     stride 32, 8d
+        (N, 6, H, W) -> A, B as (2N, 3, H, W) -> stem -> stage 1 -> stage 2 -> stage 3 -> stage 4
+                                                            |          |          |          |
+        stride                                              4          8          16         32
+        channels                                            d          2d         4d         8d
 
     Its norms are VMamba's LayerNorms in every version, so that official ImageNet weights fit each of them.
 
-    Source: VMamba, arXiv 2401.10166, the ``v05_noz`` form: stem of two 3x3 stride-2 convolutions, 3x3 stride-2 convolution
-    and LN between the stages, no gate.
+    Source: VMamba, arXiv 2401.10166, the ``v05_noz`` form: stem of two 3x3 stride-2 convolutions, 3x3 stride-2
+    convolution and LN between the stages, no gate.
 
     Args:
         arch: a row of ``ARCHS``, or a dict with the keys ``embed_dims``, ``depths`` and ``ssm_ratio``.
@@ -91,6 +98,11 @@ class SiameseVSSM(BaseModule):
             raise ValueError(f'SiameseVSSM: arch {arch!r} is unknown; there are {", ".join(ARCHS)}, or give a dict')
         return ARCHS[arch]
 
+    def init_weights(self) -> None:
+        """mmengine's initialisation; pretrained weights that do not fit raise, where it would only log them."""
+        check_pretrained(self)
+        super().init_weights()
+
     def encode(self, images: Tensor) -> Tuple[Tensor, ...]:
         """Features of single images: (M, 3, H, W) to four tensors (M, C_i, ceil(H / s_i), ceil(W / s_i))."""
         x = self.stem(images.contiguous(memory_format=torch.channels_last))
@@ -106,19 +118,19 @@ class SiameseVSSM(BaseModule):
         """Encode a pair.
 
         Args:
-            inputs: (N, 6, H, W), channels 0-2 the earlier image and 3-5 the later; or, with ``later``, the earlier image
-                alone (N, 3, H, W), as Open-CD's ``DIEncoderDecoder`` calls it.
+            inputs: (N, 6, H, W), channels 0-2 the earlier image and 3-5 the later; or, with ``later``, the earlier
+                image alone (N, 3, H, W), as Open-CD's ``DIEncoderDecoder`` calls it.
             later: the later image (N, 3, H, W).
         """
         if later is None:
             if inputs.size(1) != 6:
-                raise ValueError(f'SiameseVSSM: got an input of shape {tuple(inputs.shape)}, expected (N, 6, H, W) with '
-                                 'the earlier RGB image in channels 0-2 and the later in 3-5 (LoadBitemporalPair and '
-                                 'PackSegInputs give that), or two (N, 3, H, W) tensors')
+                raise ValueError(f'SiameseVSSM: got an input of shape {tuple(inputs.shape)}, expected (N, 6, H, W) '
+                                 'with the earlier RGB image in channels 0-2 and the later in 3-5 (LoadImagePair '
+                                 'gives that), or two (N, 3, H, W) tensors')
             inputs, later = inputs.chunk(2, dim=1)
         if inputs.shape != later.shape or inputs.size(1) != 3:
-            raise ValueError(f'SiameseVSSM: got images of shapes {tuple(inputs.shape)} and {tuple(later.shape)}, expected '
-                             'two of the same shape (N, 3, H, W)')
+            raise ValueError(f'SiameseVSSM: got images of shapes {tuple(inputs.shape)} and {tuple(later.shape)}, '
+                             'expected two of the same shape (N, 3, H, W)')
         features = self.encode(torch.cat([inputs, later]))
         a, b = zip(*(f.chunk(2) for f in features))
         return BitemporalFeatures(a, b, inputs, later)

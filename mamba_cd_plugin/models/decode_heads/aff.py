@@ -1,9 +1,10 @@
 """AFF, attentional feature fusion of trunk and branch."""
 from typing import Callable, Dict, Tuple
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -33,11 +34,39 @@ def gelu_gate(z: Tensor) -> Tuple[Tensor, Tensor]:
 GATES: Dict[str, Gate] = dict(sigmoid=sigmoid_gate, tanh=tanh_gate, gelu=gelu_gate)
 
 
+def check_gate(gate: str) -> None:
+    """Raise ValueError if there is no such gate."""
+    if gate not in GATES:
+        raise ValueError(f'attentional feature fusion: gate {gate!r} is unknown; there are {", ".join(GATES)}')
+
+
+def three_way_weights(z: Tensor, gate: str) -> Tensor:
+    """Weights of three inputs, each gate carried over so that two inputs with logits (z, 0) give the two-input form.
+
+    - sigmoid: softmax(z), which sums to 1; sigmoid(z) is the softmax of (z, 0).
+    - tanh: 3 softmax(2z), which sums to 3 as the two-input gate sums to 2; tanh(z) + 1 is 2 sigmoid(2z).
+    - gelu: gelu(z_1), gelu(z_2) and what is left to 1.
+
+    Args:
+        z: attention logits (3, ...), one per input.
+        gate: a key of ``GATES``.
+
+    Returns:
+        Weights of the shape of ``z``.
+    """
+    if gate == 'sigmoid':
+        return z.softmax(dim=0)
+    if gate == 'tanh':
+        return 3 * (2 * z).softmax(dim=0)
+    first_two = F.gelu(z[:2])
+    return torch.cat([first_two, 1 - first_two.sum(dim=0, keepdim=True)])
+
+
 class MSCAM(BaseModule):
     """Multi-scale channel attention: a 1x1 bottleneck on every pixel plus the same on the global average.
 
-    The global half has LN where the local half has ``norm_cfg``: a BatchNorm of one value per channel and image is noise in a
-    small batch, and with one image torch refuses to train it.
+    The global half has LN where the local half has ``norm_cfg``: a BatchNorm of one value per channel and image is
+    noise in a small batch, and with one image torch refuses to train it.
 
     Args:
         channels: C.
@@ -55,7 +84,8 @@ class MSCAM(BaseModule):
         def conv(c_in: int, c_out: int, act_cfg: dict) -> ConvModule:
             return conv_norm_act(c_in, c_out, 1, norm_cfg, act_cfg)
 
-        return nn.Sequential(conv(channels, channels // ratio, dict(type='ReLU')), conv(channels // ratio, channels, None))
+        hidden = channels // ratio
+        return nn.Sequential(conv(channels, hidden, dict(type='ReLU')), conv(hidden, channels, None))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to attention logits (N, C, H, W)."""
@@ -80,8 +110,7 @@ class AttentionalFeatureFusion(BaseModule):
 
     def __init__(self, channels: int, gate: str, norm_cfg: dict, ratio: int = 4) -> None:
         super().__init__()
-        if gate not in GATES:
-            raise ValueError(f'AttentionalFeatureFusion: gate {gate!r} is unknown; there are {", ".join(GATES)}')
+        check_gate(gate)
         self.gate = GATES[gate]
         self.attention = MSCAM(channels, ratio, norm_cfg)
 
@@ -89,3 +118,31 @@ class AttentionalFeatureFusion(BaseModule):
         """Two (N, C, H, W) to one."""
         w_trunk, w_branch = self.gate(self.attention(trunk + branch))
         return w_trunk * trunk + w_branch * branch
+
+
+@MODELS.register_module()
+class ThreeWayAFF(BaseModule):
+    """AFF of three inputs (diary: 能不能把AFF拓展到三个融合): one MS-CAM per input, all on the sum of the three.
+
+    Args:
+        channels: C.
+        gate: a key of ``GATES``; see :func:`three_way_weights`.
+        norm_cfg: norm inside the MS-CAMs.
+        ratio: bottleneck ratio r of the MS-CAMs.
+
+    Raises:
+        ValueError: if the gate is unknown.
+    """
+
+    def __init__(self, channels: int, gate: str, norm_cfg: dict, ratio: int = 4) -> None:
+        super().__init__()
+        check_gate(gate)
+        self.gate = gate
+        self.attentions = ModuleList([MSCAM(channels, ratio, norm_cfg) for _ in range(3)])
+
+    def forward(self, *features: Tensor) -> Tensor:
+        """Three (N, C, H, W) to one."""
+        stacked = torch.stack(features)
+        total = stacked.sum(dim=0)
+        z = torch.stack([attention(total) for attention in self.attentions])
+        return (three_way_weights(z, self.gate) * stacked).sum(dim=0)

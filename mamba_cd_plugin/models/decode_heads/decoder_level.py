@@ -39,10 +39,19 @@ class DecoderLevel(BaseModule):
         self.edge = None if edge is None else build_part(edge, channels=channels, **style)
         self.fusion = None if edge is None else build_part(fusion, channels=channels, norm_cfg=norm_cfg)
 
-    def forward(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
-        """The level's features and out_{i+1} (N, C_{i+1}, H/2, W/2) or None to out_i (N, C_i, H, W)."""
+    def forward(self, level: LevelFeatures, above: Optional[Tensor], image_edge: Optional[Tensor]) -> Tensor:
+        """One level.
+
+        Args:
+            level: the level's features, (N, C_i, H, W).
+            above: out_{i+1} (N, C_{i+1}, H/2, W/2); None at the deepest level.
+            image_edge: the images' edge map at full size (N, 1, ., .), where the head has one.
+
+        Returns:
+            out_i (N, C_i, H, W).
+        """
         if above is not None:
             # By size, not by factor: at odd sizes a level is not twice the one above.
             above = F.interpolate(self.squeeze(above), size=level.a.shape[2:], mode='bilinear', align_corners=False)
         trunk, fused = self.skip(level, above)
-        return trunk if self.edge is None else self.fusion(trunk, self.edge(fused, level))
+        return trunk if self.edge is None else self.fusion(trunk, self.edge(fused, level, image_edge))

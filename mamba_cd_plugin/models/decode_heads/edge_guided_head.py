@@ -1,11 +1,11 @@
 """The decode head of CDMamba."""
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.model import ModuleList
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
-from mmseg.utils import SampleList
+from mmseg.utils import ConfigType, SampleList, add_prefix
 from torch import Tensor
 
 from mamba_cd_plugin.models.layers import build_part
@@ -36,6 +36,9 @@ class EdgeGuidedHead(BaseDecodeHead):
             a loss set to None is left out.
         norm_cfg: norm of all convolutions.
         act_cfg: activation of all convolutions.
+        image_edge: config of the images' edge map, which the Laplacian branches read.
+        chain: config of the AFF chain over the differences (V1, V2).
+        level_output: config of an output with a loss of its own at every level; None for one output.
         threshold: probability above which a pixel is called changed.
         **kwargs: see mmseg's BaseDecodeHead.
     """
@@ -50,6 +53,9 @@ class EdgeGuidedHead(BaseDecodeHead):
                  loss_decode: dict,
                  norm_cfg: dict,
                  act_cfg: dict,
+                 image_edge: Optional[dict] = None,
+                 chain: Optional[dict] = None,
+                 level_output: Optional[dict] = None,
                  threshold: float = 0.5,
                  **kwargs: Any) -> None:
         style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
@@ -67,18 +73,43 @@ class EdgeGuidedHead(BaseDecodeHead):
             **kwargs)
         above_channels = [*in_channels[1:], None]
         self.levels = ModuleList(
-            [DecoderLevel(c, above, skip, block, edge, fusion, **style) for c, above in zip(in_channels, above_channels)])
+            [DecoderLevel(c, above, skip, block, edge, fusion, **style)
+             for c, above in zip(in_channels, above_channels)])
         self.final = final_part
+        self.image_edge = None if image_edge is None else build_part(image_edge)
+        self.chain = None if chain is None else build_part(chain, in_channels=in_channels, norm_cfg=norm_cfg)
+        self.level_outputs = None if level_output is None else ModuleList(
+            [build_part(level_output, channels=c, **style) for c in in_channels])
 
-    def forward(self, inputs: FusedPyramid) -> Tensor:
-        """The neck's pyramid to one logit per pixel, (N, 1, H, W), or (N, 1, H/4, W/4) without a final head."""
-        out = None
+    def decode(self, inputs: FusedPyramid) -> List[Tensor]:
+        """The neck's pyramid to out_i of every level, (N, C_i, H_i, W_i), stride 4 first."""
+        image_edge = None if self.image_edge is None else self.image_edge(inputs.image_a, inputs.image_b)
+        outs: List[Tensor] = []
         for decoder, level in zip(reversed(self.levels), reversed(inputs.levels)):
-            out = decoder(level, out)
+            outs.insert(0, decoder(level, outs[0] if outs else None, image_edge))
+        return outs
+
+    def classify(self, out: Tensor, inputs: FusedPyramid) -> Tensor:
+        """out_1 to one logit per pixel, (N, 1, H, W), or (N, 1, H/4, W/4) without a final head."""
+        if self.chain is not None:
+            out = self.chain(out, inputs.levels)
         return self.cls_seg(out if self.final is None else self.final(out))
 
-    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict:
-        """Every loss on the logits, resized to the labels (as mmseg does).
+    def forward(self, inputs: FusedPyramid) -> Tensor:
+        """The neck's pyramid to one logit per pixel; the outputs of the levels are not computed."""
+        return self.classify(self.decode(inputs)[0], inputs)
+
+    def loss(self, inputs: FusedPyramid, batch_data_samples: SampleList, train_cfg: ConfigType) -> Dict[str, Tensor]:
+        """Losses of the final output and, under deep supervision, of every level's."""
+        outs = self.decode(inputs)
+        losses = self.loss_by_feat(self.classify(outs[0], inputs), batch_data_samples)
+        for i, output in enumerate(self.level_outputs or []):
+            logits = output(outs[i], inputs.image_a.shape[2:])
+            losses.update(add_prefix(self.loss_by_feat(logits, batch_data_samples), f'level{i + 1}'))
+        return losses
+
+    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> Dict[str, Tensor]:
+        """Every loss on one output's logits, resized to the labels (as mmseg does).
 
         mmseg's own adds ``acc_seg``, which for one logit compares class 0 with the label whatever was predicted.
         """

@@ -11,8 +11,8 @@ from mamba_cd_plugin.models.layers import conv_norm_act
 class FinalUpsampler(BaseModule):
     """Twice: up by 2, then a 3x3 convolution; channels C, C/2, C/4.
 
-    The spec names the convolutions but no widths: they halve with each doubling of the resolution, so that the pixels at
-    full size do not cost more than the rest of the model.
+    The spec names the convolutions but no widths: they halve with each doubling of the resolution, so that the pixels
+    at full size do not cost more than the rest of the model.
 
     Args:
         channels: C.

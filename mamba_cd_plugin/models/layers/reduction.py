@@ -31,8 +31,8 @@ class DirectReduction(BaseModule):
 class BottleneckReduction(BaseModule):
     """First down to C/2, then up to C (V3 on, diary: 先降四倍，再提两倍: 2C cut four times, then raised twice).
 
-    The diary does not name the kernels: a 1x1 mixes the k inputs where channels are many, and a 3x3 works where they are
-    few, as in a ResNet bottleneck. Three inputs (3C) are cut to the same C/2.
+    The diary does not name the kernels: a 1x1 mixes the k inputs where channels are many, and a 3x3 works where they
+    are few, as in a ResNet bottleneck. Three inputs (3C) are cut to the same C/2.
 
     Args:
         in_channels: k * C.

@@ -15,7 +15,7 @@ DT_MIN, DT_MAX = 1e-3, 1e-1
 
 
 class SS2D(BaseModule):
-    """Linear in, depthwise 3x3, SiLU, selective scan in four directions, sum, LN, linear out (VMamba v05_noz, no gate z).
+    """Linear in, depthwise 3x3, SiLU, selective scan in four directions, sum, LN, linear out (VMamba v05_noz).
 
     ::
 
@@ -53,7 +53,7 @@ class SS2D(BaseModule):
 
     @torch.no_grad()
     def reset_ssm_parameters(self) -> None:
-        """Start of the state-space parameters as in Mamba: A = -(1..S), D = 1, steps log-uniform in [DT_MIN, DT_MAX]."""
+        """Start as in Mamba: A = -(1..S), D = 1, steps log-uniform between DT_MIN and DT_MAX."""
         for weight in self.x_proj_weight:
             nn.init.kaiming_uniform_(weight, a=math.sqrt(5))  # what nn.Linear does
         bound = self.dt_rank**-0.5

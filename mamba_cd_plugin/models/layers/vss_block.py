@@ -11,7 +11,8 @@ from .ss2d import SS2D
 class VSSBlock(BaseModule):
     """Visual state-space block: x + SS2D(LN(x)), then x + MLP(LN(x)).
 
-    Its norms are LN in every version: they belong to the state-space model, which the diary's change to BN (V6) leaves out.
+    Its norms are LN in every version: they belong to the state-space model, which the diary's change to BN (V6) leaves
+    out.
 
     Source: VMamba, arXiv 2401.10166.
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 def binary_focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: float, ignore_index: int = 255) -> Tensor:
     """Mean focal loss over the pixels that are not ignored.
 
-    With p the probability of the true class: -alpha_t (1 - p)^gamma log p, where alpha_t is ``alpha`` on changed pixels and
-    ``1 - alpha`` on the others.
+    With p the probability of the true class: -alpha_t (1 - p)^gamma log p, where alpha_t is ``alpha`` on changed pixels
+    and ``1 - alpha`` on the others.
 
     Source: Lin et al., ICCV 2017, arXiv 1708.02002, equation 5.
 
@@ -50,13 +50,15 @@ class BinaryFocalLoss(nn.Module):
         ValueError: if alpha is outside 0..1 or gamma is negative.
     """
 
-    def __init__(self, alpha: float, gamma: float = 2.0, loss_weight: float = 1.0, loss_name: str = 'loss_focal') -> None:
+    def __init__(self, alpha: float, gamma: float = 2.0, loss_weight: float = 1.0,
+                 loss_name: str = 'loss_focal') -> None:
         super().__init__()
         if not 0 <= alpha <= 1 or gamma < 0:
             raise ValueError(f'BinaryFocalLoss: expected alpha in 0..1 and gamma >= 0, got {alpha} and {gamma}')
         self.alpha, self.gamma, self.loss_weight, self.loss_name = alpha, gamma, loss_weight, loss_name
 
-    def forward(self, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None, ignore_index: int = 255) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+                ignore_index: int = 255) -> Tensor:
         """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
         if weight is not None:
             raise ValueError('BinaryFocalLoss: pixel weights are not supported; remove the sampler from the head')

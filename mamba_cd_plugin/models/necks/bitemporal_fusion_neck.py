@@ -22,18 +22,18 @@ class BitemporalFusionNeck(BaseModule):
     Args:
         in_channels: C_i of the encoder's levels, stride 4 first.
         difference: config of the difference block.
-        reduction: config of the channel reduction that gives AB_i; None leaves it out (V8 fuses in the decoder).
         norm_cfg: norm of all convolutions.
         act_cfg: activation of all convolutions.
+        reduction: config of the channel reduction that gives AB_i; None leaves it out (V8 fuses in the decoder).
         init_cfg: mmengine's init config.
     """
 
     def __init__(self,
                  in_channels: Sequence[int],
                  difference: dict,
-                 reduction: Optional[dict],
                  norm_cfg: dict,
                  act_cfg: dict,
+                 reduction: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)

@@ -1,4 +1,6 @@
 """The edge branch of V8: a difference of Gaussians on the fused feature."""
+from typing import Optional
+
 import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
@@ -47,7 +49,10 @@ class DoGEdge(BaseModule):
         self.reduce = build_part(
             reduction, in_channels=2 * channels, out_channels=channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
-    def forward(self, fused: Tensor, level: LevelFeatures) -> Tensor:
-        """Fusion F_i and the level's features, each (N, C, H, W), to the branch R_i (N, C, H, W)."""
+    def forward(self, fused: Tensor, level: LevelFeatures, image_edge: Optional[Tensor]) -> Tensor:
+        """Fusion F_i and the level's features, each (N, C, H, W), to the branch R_i (N, C, H, W).
+
+        ``image_edge`` is what the Laplacian branches read; this one sees features only.
+        """
         sharpened = fused * (1 + self.dog(fused))
         return self.reduce(torch.cat([sharpened, level.d], dim=1))

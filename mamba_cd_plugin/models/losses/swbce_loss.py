@@ -1,0 +1,88 @@
+"""SWBCE, the self-weighted binary cross entropy of AERNet."""
+from typing import Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def swbce_weights(logits: Tensor, target: Tensor, valid: Tensor, min_weight: float) -> Tuple[Tensor, Tensor]:
+    """Weights of unchanged and changed pixels from the batch's own confusion at probability 0.5.
+
+    w_unchanged = TP / (TP + FP + FN), the IoU of the changed class: the better change is found, the more the background
+    counts. w_changed = TN / (TN + FN + FP), the IoU of the background. As published the first is 0/0 on a batch without
+    change and without a prediction of it, and 0, so that no background pixel has a gradient, while nothing is found
+    yet. Here an empty union counts as a perfect IoU of 1, and no weight falls below ``min_weight``.
+
+    Args:
+        logits: any shape.
+        target: 0/1, the same shape.
+        valid: True where the pixel counts.
+        min_weight: least weight.
+
+    Returns:
+        Two scalars, w_unchanged and w_changed.
+    """
+    predicted, actual = (logits > 0) & valid, (target > 0) & valid
+    tp = (predicted & actual).sum()
+    wrong = ((predicted != actual) & valid).sum()
+    tn = valid.sum() - tp - wrong
+
+    def iou(right: Tensor) -> Tensor:
+        union = right + wrong
+        return torch.where(union > 0, right / union.clamp(min=1), 1.).clamp(min=min_weight)
+
+    return iou(tp), iou(tn)
+
+
+def swbce_loss(logits: Tensor, labels: Tensor, min_weight: float, ignore_index: int = 255) -> Tensor:
+    """Binary cross entropy with the two weights of :func:`swbce_weights`, mean over the pixels that are not ignored.
+
+    Source: Zhang et al., AERNet, TGRS 2023.
+
+    Args:
+        logits: (N, 1, H, W).
+        labels: (N, H, W) of 0, 1 and ``ignore_index``.
+        min_weight: least weight of a class.
+        ignore_index: label of pixels that count nothing.
+
+    Returns:
+        A scalar; 0 (with zero gradients) where every pixel is ignored.
+    """
+    logits = logits.squeeze(1).float()
+    valid = labels != ignore_index
+    target = (labels == 1).to(logits)
+    w_unchanged, w_changed = swbce_weights(logits, target, valid, min_weight)
+    weight = torch.where(target > 0, w_changed, w_unchanged) * valid
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
+    return (weight * cross_entropy).sum() / valid.sum().clamp(min=1)
+
+
+@MODELS.register_module()
+class SWBCELoss(nn.Module):
+    """SWBCE as a registered component.
+
+    Args:
+        min_weight: least weight of a class, 0..1. 0.1 lets the background pull with a tenth of its full strength while
+            no change is found yet; 0 is the published loss but for its NaN.
+        loss_weight: factor.
+        loss_name: name in the log; must begin with ``loss_`` to be part of the sum.
+
+    Raises:
+        ValueError: if ``min_weight`` is outside 0..1.
+    """
+
+    def __init__(self, min_weight: float = 0.1, loss_weight: float = 1.0, loss_name: str = 'loss_swbce') -> None:
+        super().__init__()
+        if not 0 <= min_weight <= 1:
+            raise ValueError(f'SWBCELoss: expected min_weight in 0..1, got {min_weight}')
+        self.min_weight, self.loss_weight, self.loss_name = min_weight, loss_weight, loss_name
+
+    def forward(self, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+                ignore_index: int = 255) -> Tensor:
+        """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
+        if weight is not None:
+            raise ValueError('SWBCELoss: pixel weights are not supported; remove the sampler from the head')
+        return self.loss_weight * swbce_loss(logits, labels, self.min_weight, ignore_index)
