@@ -1,11 +1,31 @@
 """Loading checkpoints without running code from them."""
+import os
+from contextlib import contextmanager
+from functools import wraps
 from pickle import UnpicklingError
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
+
+from .config_text import parse_config_text
+
+# Read by torch.load itself at every call; it wins over weights_only=False.
+FORCE_SAFE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+
+_trusted = False
+
+
+def trust_checkpoints(trusted: bool = True) -> None:
+    """Let every checkpoint from here on run the code in it; behind the flag ``--trust-checkpoint`` of the tools."""
+    global _trusted
+    _trusted = trusted
+    if trusted:
+        print_log('Checkpoints are trusted: whatever code they contain will be run', logger='current')
 
 
 def _history_method(owner: type, name: str) -> Any:
@@ -29,27 +49,82 @@ def _allowed_types() -> List[Union[type, Tuple[Any, str]]]:
     return allowed
 
 
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Make every torch.load inside refuse all but tensors, plain values and mmengine's histories, however it is called."""
+    if not hasattr(torch.serialization, 'safe_globals'):
+        raise RuntimeError(f'torch {torch.__version__} cannot read a checkpoint without the danger of running code from '
+                           'it (CVE-2025-32434); install torch 2.6 or newer, or say --trust-checkpoint')
+    before = os.environ.get(FORCE_SAFE)
+    os.environ[FORCE_SAFE] = '1'
+    try:
+        with torch.serialization.safe_globals(_allowed_types()):
+            yield
+    finally:
+        if before is None:
+            del os.environ[FORCE_SAFE]
+        else:
+            os.environ[FORCE_SAFE] = before
+
+
+def _safely(load: Callable[..., dict]) -> Callable[..., dict]:
+    """Wrap one of CheckpointLoader's loaders: the file is read as data only, and its content is checked."""
+
+    @wraps(load)
+    def guarded(filename: str, map_location: Optional[Any] = None) -> dict:
+        if _trusted:
+            return load(filename, map_location)
+        try:
+            with _weights_only():
+                checkpoint = load(filename, map_location)
+        # What torch's restricted unpickler raises on a hostile or broken stream, besides its own error.
+        except (UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(
+                f'checkpoint {filename} was refused: {reason} Either it is truncated or no checkpoint at all, or it '
+                'contains objects other than tensors, plain values and log histories, which could run code when loaded. '
+                'If you trust its source, say so with --trust-checkpoint.') from error
+        _check_resume_text(checkpoint, filename)
+        return checkpoint
+
+    return guarded
+
+
+def _check_resume_text(checkpoint: Any, filename: str) -> None:
+    """Refuse code in ``meta['config']``: mmengine's ``Runner.resume`` runs that text as Python."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict) and 'config' in meta:
+        parse_config_text(str(meta['config']), f'checkpoint {filename}')
+
+
 # Replaces mmengine's own for local files: with torch >= 2.6 upstream's cannot read its own training checkpoints, and
 # the maintained one falls back, with a warning, to running whatever the file contains.
 @CheckpointLoader.register_scheme(prefixes='', force=True)
+@_safely
 def load_from_local(filename: str, map_location: Optional[Any] = None) -> dict:
     """Read a checkpoint file; every mmengine entry (load_from, resume, Pretrained) comes through here.
 
     Args:
-        filename: path of the checkpoint.
-        map_location: see torch.load.
+        filename: Path of the checkpoint.
+        map_location: See torch.load.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is no checkpoint, or holds objects other than tensors and mmengine's own.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint, or holds objects other than tensors and mmengine's own.
     """
-    try:
-        with torch.serialization.safe_globals(_allowed_types()):
-            return torch.load(filename, map_location=map_location, weights_only=True)
-    except FileNotFoundError:
-        raise FileNotFoundError(f'checkpoint {filename} does not exist') from None
-    except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f'checkpoint {filename} was refused: {str(error).splitlines()[0]} Either it is truncated or no checkpoint at '
-            'all, or it contains objects other than tensors, plain values and log histories, which could run code '
-            'when loaded. If you trust its source, save its state_dict alone with torch.save and use that.') from error
+    filename = os.path.expanduser(filename)
+    if not os.path.isfile(filename):
+        raise FileNotFoundError(f'checkpoint {filename} does not exist')
+    return torch.load(filename, map_location=map_location, weights_only=not _trusted)
+
+
+# The loaders that download first read the file by torch.hub, without restriction.
+for _prefixes, _name in (
+    (('http://', 'https://'), 'load_from_http'),
+    (('modelzoo://', 'torchvision://'), 'load_from_torchvision'),
+    (('open-mmlab://', 'openmmlab://'), 'load_from_openmmlab'),
+    ('mmcls://', 'load_from_mmcls'),
+    ('pavi://', 'load_from_pavi'),
+    ((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), 'load_from_ceph'),
+):
+    CheckpointLoader.register_scheme(_prefixes, _safely(getattr(mmengine_checkpoint, _name)), force=True)

@@ -1,7 +1,7 @@
 # The diary's schedule: up to 200 epochs, the rate falls tenfold when the changed-class F1 has not risen for 15 epochs
 # (with 10 it falls too fast: diary, Version1), and training stops when even the lowered rate no longer helps.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=200, val_interval=1)
-val_cfg = dict(type='ValLoop')
+train_cfg = dict(type='CDTrainLoop', max_epochs=200, val_interval=1)
+val_cfg = dict(type='CDValLoop')
 test_cfg = dict(type='ProtocolTestLoop', tile=256)
 
 optim_wrapper = dict(
@@ -24,7 +24,8 @@ auto_scale_lr = dict(enable=False, base_batch_size=12)
 
 custom_hooks = [
     # Past two falls of the rate (2 x 15 epochs) and a margin, nothing more was ever gained in the diary's runs.
-    dict(type='EarlyStoppingHook', monitor='changed_F1', rule='greater', patience=35, min_delta=0.),
+    dict(type='PlateauStoppingHook', monitor='changed_F1', rule='greater', patience=35, min_delta=0.),
+    dict(type='BestCheckpointHook'),
     dict(type='EmptyCacheHook', after_epoch=True),
     dict(type='NonFiniteLossGuardHook'),
     dict(type='CollapseGuardHook'),

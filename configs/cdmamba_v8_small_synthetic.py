@@ -1,0 +1,5 @@
+# The small V8 on generated scenes: what `make demo` trains, in minutes on two cores.
+_base_ = [
+    './_base_/models/cdmamba_v8_small.py', './_base_/datasets/synthetic.py', './_base_/schedules/cosine_short.py',
+    './_base_/default_runtime.py'
+]

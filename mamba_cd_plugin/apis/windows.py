@@ -1,0 +1,149 @@
+"""Where the windows of a large image lie, and how much each counts at every pixel."""
+from typing import Iterator, NamedTuple
+
+import numpy as np
+
+# Windows start at multiples of the encoder's deepest stride, so that every window downsamples the same pixels together
+# as the whole image would.
+ALIGN = 32
+
+
+class Span(NamedTuple):
+    """A stretch of one axis, in pixels."""
+    start: int
+    stop: int
+
+
+class Window(NamedTuple):
+    """A rectangle of the image, in pixels of its grid."""
+    rows: Span
+    columns: Span
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+
+def axis_spans(size: int, tile: int, overlap: int, align: int = ALIGN) -> list[Span]:
+    """Cover one axis by spans of ``tile`` pixels that overlap by ``overlap``.
+
+    The last span ends with the axis. It starts early enough to be whole, and is longer by up to ``align - 1`` pixels
+    where its start would not be aligned; an axis shorter than a tile is one span.
+
+    Args:
+        size: Length of the axis.
+        tile: Length of a span.
+        overlap: Pixels that neighbours share; the last two share more.
+        align: Every start is a multiple of it.
+    """
+    if size <= tile:
+        return [Span(0, size)]
+    last = (size - tile) // align * align
+    starts = [*range(0, last, tile - overlap), last]
+    return [Span(start, start + tile) for start in starts[:-1]] + [Span(last, size)]
+
+
+def axis_weights(spans: list[Span], size: int, overlap: int, margin: int) -> list[np.ndarray]:
+    """The weight of each span at each of its pixels; over all spans the weights of a pixel add up to 1.
+
+    Towards a neighbour a span counts nothing in its outermost ``margin`` pixels, where a model lacks context, and then
+    gains weight along a cosine. Towards the border of the image it counts fully: there is nothing beyond.
+
+    Args:
+        spans: From :func:`axis_spans`.
+        size: Length of the axis.
+        overlap: Pixels that neighbours share.
+        margin: Pixels without weight.
+    """
+    raw, total = [], np.zeros(size)
+    for start, stop in spans:
+        pixels = np.arange(start, stop) + 0.5
+        from_start = pixels - start if start > 0 else np.full(stop - start, np.inf)
+        from_stop = stop - pixels if stop < size else np.full(stop - start, np.inf)
+        ramp = np.clip((np.minimum(from_start, from_stop) - margin) / (overlap - 2 * margin), 0, 1)
+        raw.append(np.sin(ramp * np.pi / 2)**2)
+        total[start:stop] += raw[-1]
+    return [(weight / total[start:stop]).astype(np.float32) for weight, (start, stop) in zip(raw, spans)]
+
+
+class WindowGrid:
+    """Overlapping windows over an image, row by row, with weights that are separable and add up to 1 at every pixel.
+
+    Args:
+        height: Of the image.
+        width: Of the image.
+        tile: Side of a window.
+        overlap: Pixels that neighbours share.
+        align: Every window starts at a multiple of it.
+
+    Raises:
+        ValueError: If tile and overlap do not fit together.
+    """
+
+    def __init__(self, height: int, width: int, tile: int, overlap: int, align: int = ALIGN) -> None:
+        if overlap < 4 or 2 * overlap > tile or (tile - overlap) % align:
+            raise ValueError(f'a tile of {tile} and an overlap of {overlap} pixels do not fit together: the overlap must be '
+                             f'4 pixels to half a tile, and tile - overlap a multiple of {align}')
+        self.height, self.width = height, width
+        self.rows = axis_spans(height, tile, overlap, align)
+        self.columns = axis_spans(width, tile, overlap, align)
+        margin = overlap // 4  # half of the overlap is left for the transition
+        self.row_weights = axis_weights(self.rows, height, overlap, margin)
+        self.column_weights = axis_weights(self.columns, width, overlap, margin)
+
+    def batches(self, row: int, batch_size: int) -> Iterator[list[int]]:
+        """Columns of one row of windows in groups of one shape; always the same groups for the same numbers."""
+        group: list[int] = []
+        for column, (start, stop) in enumerate(self.columns):
+            same = not group or stop - start == self.columns[group[0]].stop - self.columns[group[0]].start
+            if group and (len(group) == batch_size or not same):
+                yield group
+                group = []
+            group.append(column)
+        yield group
+
+    def window(self, row: int, column: int) -> Window:
+        """The window in a row and column."""
+        return Window(self.rows[row], self.columns[column])
+
+    def finished(self, row: int) -> Span:
+        """The image rows that no later row of windows touches once this one is done, and that were not so before."""
+        is_last = row + 1 == len(self.rows)
+        return Span(self.rows[row].start, self.height if is_last else self.rows[row + 1].start)
+
+
+class RowStitcher:
+    """Adds up the windows of one row of windows after the other; holds no more of the image than that row.
+
+    Args:
+        grid: Where the windows lie.
+        carry: What an earlier run left over for the next row, see :attr:`carry`.
+    """
+
+    def __init__(self, grid: WindowGrid, carry: np.ndarray) -> None:
+        self.grid = grid
+        self.carry = carry
+        self._sums = np.zeros((0, grid.width), np.float32)
+
+    def start_row(self, row: int) -> None:
+        """Begin a row of windows with what the row above left over."""
+        span = self.grid.rows[row]
+        self._sums = np.zeros((span.stop - span.start, self.grid.width), np.float32)
+        self._sums[:len(self.carry)] = self.carry
+
+    def add(self, row: int, column: int, values: np.ndarray) -> None:
+        """Add the values (h, w) of one window."""
+        start, stop = self.grid.columns[column]
+        self._sums[:, start:stop] += values * self.grid.row_weights[row][:, None] * self.grid.column_weights[column]
+
+    def finish_row(self, row: int) -> np.ndarray:
+        """The values of the image rows :meth:`WindowGrid.finished`, (h, W); the rest is carried to the next row."""
+        start, stop = self.grid.finished(row)
+        strip, self.carry = self._sums[:stop - start], self._sums[stop - start:]
+        return strip
+
+    @staticmethod
+    def empty_carry(grid: WindowGrid) -> np.ndarray:
+        """The carry before the first row."""
+        return np.zeros((0, grid.width), np.float32)

@@ -1,0 +1,159 @@
+"""The data set of image pairs in the layout of LEVIR-CD."""
+import os
+import os.path as osp
+from typing import Dict, List, Optional
+
+import mmengine.fileio as fileio
+from mmengine import list_from_file
+from mmseg.datasets import BaseCDDataset
+from mmseg.registry import DATASETS
+
+from .data_root import DATA_ROOT_ENV, HOW_TO_SET_DATA_ROOT
+from .image_io import IMAGE_SUFFIXES, read_label, shorten
+
+# Folder of each file of a pair inside its split, as LEVIR-CD names them.
+LEVIR_FOLDERS = {'img_path': 'A', 'img_path2': 'B', 'seg_map_path': 'label'}
+
+
+@DATASETS.register_module()
+class PairCDDataset(BaseCDDataset):
+    """Pairs of co-registered images and their binary change label, in the layout of LEVIR-CD.
+
+    ::
+
+        data_root/
+          train/              one folder per split
+            A/      x.png     earlier image
+            B/      x.png     later image
+            label/  x.png     0 unchanged, 1 or 255 changed
+
+    The files of a pair share their name; the suffix (png, jpg, jpeg, tif, tiff) of each is found on the disk, so that
+    JPEG images with PNG labels need no option. Data whose splits are lists beside one set of folders are read by
+    ``split='', ann_file='list/train.txt'``.
+
+    Args:
+        split: Folder of the split below ``data_root``, or '' where the three folders lie in ``data_root`` itself.
+        data_root: Folder of the data. Default None: the environment variable ``MAMBA_CD_DATA``.
+        ann_file: Optional list of names, one a line, with or without suffix; relative to ``data_root``. Without it all
+            images of the split are used.
+        data_prefix: Folders of A (``img_path``), B (``img_path2``) and the labels (``seg_map_path``) inside the split.
+            Default: those of LEVIR-CD. ``seg_map_path=None`` for pairs without labels.
+        ignore_value: Value in the label files that marks pixels without truth. Default None: there is none.
+        check_labels: Whether a split whose labels hold no change at all is an error.
+        kwargs: As in :class:`mmseg.datasets.BaseCDDataset`.
+
+    Raises:
+        FileNotFoundError: No data root, or one of its folders or ``ann_file`` does not exist.
+        ValueError: An empty split, an image without its mate or label, a name twice, or labels without any change.
+    """
+
+    METAINFO = dict(classes=('unchanged', 'changed'), palette=[[0, 0, 0], [255, 255, 255]])
+
+    def __init__(self,
+                 split: str = 'train',
+                 data_root: Optional[str] = None,
+                 ann_file: str = '',
+                 data_prefix: Optional[Dict[str, Optional[str]]] = None,
+                 ignore_value: Optional[int] = None,
+                 check_labels: bool = True,
+                 **kwargs) -> None:
+        self.split = split
+        self.ignore_value = ignore_value
+        self.check_labels = check_labels
+        folders = {**LEVIR_FOLDERS, **(data_prefix or {})}
+        data_root = data_root or os.environ.get(DATA_ROOT_ENV)
+        super().__init__(
+            ann_file=ann_file,
+            data_root=osp.expanduser(data_root) if data_root else None,
+            data_prefix={key: osp.join(split, folder) for key, folder in folders.items() if folder is not None},
+            **kwargs)
+
+    def full_init(self) -> None:
+        """Load the list of pairs, and look for the first changed pixel in its labels."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        if self.check_labels and 'seg_map_path' in self.data_prefix:
+            self._check_some_change()
+
+    def load_data_list(self) -> List[dict]:
+        """The paths of every pair, sorted by name or in the order of ``ann_file``."""
+        self._check_folders()
+        files = {key: self._list_images(folder) for key, folder in self.data_prefix.items()}
+        names = self._listed_names() if self.ann_file else sorted(set().union(*files.values()))
+        self._check_mates(files, names)
+        return [self._data_info({key: found[name] for key, found in files.items()}) for name in names]
+
+    def _data_info(self, paths: Dict[str, str]) -> dict:
+        return {**paths, 'seg_fields': [], 'ignore_value': self.ignore_value,
+                # Read by mmseg's LoadAnnotations and PackSegInputs.
+                'label_map': self.label_map, 'reduce_zero_label': self.reduce_zero_label}
+
+    def _check_folders(self) -> None:
+        if self.data_root is None:
+            raise FileNotFoundError(f'{type(self).__name__}: no data_root is set. {HOW_TO_SET_DATA_ROOT}')
+        if not fileio.isdir(self.data_root, backend_args=self.backend_args):
+            raise FileNotFoundError(f'data_root {self.data_root!r} is not a folder (seen from {os.getcwd()}). '
+                                    f'{HOW_TO_SET_DATA_ROOT}')
+        for folder in self.data_prefix.values():
+            if not fileio.isdir(folder, backend_args=self.backend_args):
+                present = sorted(fileio.list_dir_or_file(
+                    self.data_root, list_file=False, backend_args=self.backend_args))
+                raise FileNotFoundError(
+                    f'{folder} is not a folder; {self.data_root} holds: {shorten(present) or "nothing"}. Expected the '
+                    f'folders {", ".join(self.data_prefix.values())}. Set `split` (now {self.split!r}) and '
+                    f'`data_prefix` of the data set to what is there. {HOW_TO_SET_DATA_ROOT}')
+
+    def _list_images(self, folder: str) -> Dict[str, str]:
+        """Path of each image below ``folder`` by its name without suffix."""
+        found: Dict[str, str] = {}
+        others = []
+        for file in sorted(fileio.list_dir_or_file(
+                folder, list_dir=False, recursive=True, backend_args=self.backend_args)):
+            name, suffix = osp.splitext(file)
+            if suffix.lower() not in IMAGE_SUFFIXES:
+                others.append(file)
+            elif name in found:
+                raise ValueError(f'{folder} holds {osp.basename(found[name])} and {osp.basename(file)}: which of them '
+                                 'belongs to the pair is unclear. Expected one file per name: remove or rename one.')
+            else:
+                found[name] = osp.join(folder, file)
+        if not found:
+            raise ValueError(f'{folder} holds no image; expected files with the suffix {", ".join(IMAGE_SUFFIXES)}, '
+                             f'found: {shorten(others) or "nothing"}. Fill the split, or set `split` to another.')
+        return found
+
+    def _listed_names(self) -> List[str]:
+        if not fileio.isfile(self.ann_file, backend_args=self.backend_args):
+            raise FileNotFoundError(f'ann_file {self.ann_file} is not a file; expected a list with one image name a '
+                                    'line. Relative paths start at data_root.')
+        lines = [line.strip() for line in list_from_file(self.ann_file, backend_args=self.backend_args)]
+        # Only a known suffix is cut off: `tile_0.5m` is a name without one.
+        names = [osp.splitext(line)[0] if line.lower().endswith(IMAGE_SUFFIXES) else line for line in lines if line]
+        if not names:
+            raise ValueError(f'ann_file {self.ann_file} names no image; expected one name a line.')
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        if twice:
+            raise ValueError(f'ann_file {self.ann_file} names {shorten(twice)} more than once: remove the repeats.')
+        return names
+
+    def _check_mates(self, files: Dict[str, Dict[str, str]], names: List[str]) -> None:
+        gaps = []
+        for key, folder in self.data_prefix.items():
+            missing = [name for name in names if name not in files[key]]
+            if missing:
+                gaps.append(f'{folder} ({len(files[key])} images) lacks {shorten(missing)}')
+        if gaps:
+            raise ValueError(f'{"; ".join(gaps)}. Expected each of the {len(names)} names of the split once in every '
+                             f'one of {", ".join(self.data_prefix.values())}: add the missing files or remove their '
+                             'mates.')
+
+    def _check_some_change(self) -> None:
+        for index in range(len(self)):
+            path = self.get_data_info(index)['seg_map_path']
+            if (read_label(path, self.ignore_value, self.backend_args) == 1).any():
+                return
+        raise ValueError(
+            f'none of the {len(self)} labels in {self.data_prefix["seg_map_path"]} holds a changed pixel; expected '
+            'some with 1 or 255: on labels that are all 0 a model learns to predict nothing, and F1 is undefined. '
+            'Check how the labels were made, or set check_labels=False of the data set if that is what you want.')

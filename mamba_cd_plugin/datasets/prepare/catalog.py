@@ -1,0 +1,114 @@
+"""The data sets that can be converted: where each of their releases keeps its files, and what they hold officially."""
+from dataclasses import dataclass, field
+from typing import NamedTuple, Optional
+
+ROLES = ('A', 'B', 'label')
+
+
+class SplitFacts(NamedTuple):
+    """What a split holds officially.
+
+    Attributes:
+        images: Number of pairs; 1 where the split is one large raster.
+        height, width: Of each, px.
+    """
+
+    images: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Release:
+    """Where one release of a data set keeps its files.
+
+    Attributes:
+        name: For messages.
+        patterns: By role (A, B, label) a regular expression for the end of a path without suffix, upper or lower case.
+            Groups: ``split``, and ``stem``, the name that the files of a pair share.
+        columns: For a release with one raster for all splits: the first and the last but one column of each split.
+    """
+
+    name: str
+    patterns: dict[str, str]
+    columns: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """One data set.
+
+    Attributes:
+        key: Its name on the command line.
+        title: Its name in messages.
+        splits: The official splits.
+        releases: The known layouts; a file belongs to the first that matches it.
+        edges: What happens at the borders unless the caller says otherwise, see ``tiling.tile_origins``.
+        val_share: Share of the training split that is set aside for validation where the data set has no such split.
+        rasters: Whether the images are rasters too large to decode as a whole for each tile.
+        names: How the pairs of a split are named, counted from 1; None where that is not known.
+    """
+
+    key: str
+    title: str
+    splits: dict[str, SplitFacts]
+    releases: tuple[Release, ...]
+    edges: str = 'shift'
+    val_share: float = 0.
+    rasters: bool = False
+    names: Optional[str] = None
+
+
+def split_folders(a: str, b: str, label: str = 'label') -> Release:
+    """The layout ``<split>/<folder>/<name>`` that most data sets share."""
+    head, tail = '(?P<split>train|val|test)/', '/(?P<stem>[^/]+)'
+    return Release(f'train|val|test / {a}, {b}, {label}',
+                   {'A': head + a + tail, 'B': head + b + tail, 'label': head + label + tail})
+
+
+# LEVIR-CD as its mirrors on Hugging Face and Google Drive unpack it: train.zip, val.zip and test.zip each hold A, B and
+# label without a folder of the split, so that all splits may lie in one set of folders, told apart by their names.
+_MERGED_LEVIR = Release('A, B, label with train_1, val_1, test_1 ...', {
+    role: f'{role}/(?P<stem>(?P<split>train|val|test)_[^/]+)' for role in ROLES})
+
+# `Building change detection dataset_add.zip`, the second release: one raster for each year and official area.
+_WHU_AREAS = Release('2012, 2016 and change_label by area', {
+    'A': '2012/whole_image/(?P<split>train|test)/image/2012_(?P=split)',
+    'B': '2016/whole_image/(?P<split>train|test)/image/2016_(?P=split)',
+    'label': 'change_label/(?P<split>train|test)/change_label'})
+# `Building change detection dataset.zip`, the first release: one raster of 32507 x 15354 for each year. The official
+# areas are cut out of it where the georeferences of the second release put them: its test raster starts 21242 pixels
+# of 0.2 m east of the training raster, which is one pixel wider than that. That shared column goes to the test area.
+_WHU_WHOLE = Release('before, after and change label as a whole', {
+    'A': 'before/before', 'B': 'after/after', 'label': 'change[ _]label/change_label'},
+    columns={'train': (0, 21242), 'test': (21242, 32507)})
+
+CATALOG = {facts.key: facts for facts in (
+    DatasetFacts(
+        'levircd', 'LEVIR-CD',
+        {'train': SplitFacts(445, 1024, 1024), 'val': SplitFacts(64, 1024, 1024), 'test': SplitFacts(128, 1024, 1024)},
+        (split_folders('A', 'B'), _MERGED_LEVIR), names='{split}_{number}'),
+    DatasetFacts(
+        'levircd_plus', 'LEVIR-CD+',
+        {'train': SplitFacts(637, 1024, 1024), 'test': SplitFacts(348, 1024, 1024)},
+        (split_folders('A', 'B'), ), val_share=0.1),
+    DatasetFacts(
+        # 7,434 tiles of 256 as most papers count them: with `shift`, the last column of the test raster, one pixel
+        # wide, would make a second copy of almost 60 tiles.
+        'whu_cd', 'WHU-CD', {'train': SplitFacts(1, 15354, 21243), 'test': SplitFacts(1, 15354, 11265)},
+        (_WHU_AREAS, _WHU_WHOLE), edges='drop', val_share=0.1, rasters=True),
+    DatasetFacts(
+        'clcd', 'CLCD',
+        {'train': SplitFacts(360, 512, 512), 'val': SplitFacts(120, 512, 512), 'test': SplitFacts(120, 512, 512)},
+        (split_folders('time1', 'time2'), )),
+    DatasetFacts(
+        'sysu_cd', 'SYSU-CD',
+        {'train': SplitFacts(12000, 256, 256), 'val': SplitFacts(4000, 256, 256), 'test': SplitFacts(4000, 256, 256)},
+        (split_folders('time1', 'time2'), )),
+    DatasetFacts(
+        # `label` is the union of label1 (newly built, in blue) and label2 (demolished, in red).
+        's2looking', 'S2Looking',
+        {'train': SplitFacts(3500, 1024, 1024), 'val': SplitFacts(500, 1024, 1024),
+         'test': SplitFacts(1000, 1024, 1024)},
+        (split_folders('Image1', 'Image2'), )),
+)}

@@ -1,0 +1,261 @@
+"""The conversion of a data set from its download to tiles."""
+import os
+import os.path as osp
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from typing import Iterator, NamedTuple, Optional
+
+from mmengine import ProgressBar
+from mmengine.logging import print_log
+
+from .catalog import ROLES, DatasetFacts
+from .holdout import Expected, Tiling, expected_counts, set_aside
+from .pair_reader import PairReader, open_pair, open_raster_pair
+from .rasters import open_raster, stage_raster
+from .scenes import Problem, Scene, find_scenes
+from .sources import list_sources
+from .split_folder import SplitFolder
+from .tiling import tile_origins
+
+# Below the output while it is made: members of zips, and decoded rasters. Hidden, so that it is never a source.
+_SCRATCH = '.prepare'
+# zlib and the file system are what takes time; beyond this they gain nothing from more threads.
+_MOST_THREADS = 8
+
+
+@dataclass
+class SplitReport:
+    """What became of a split.
+
+    Attributes:
+        images: Pairs that were converted.
+        tiles: Pairs of tiles that are there.
+        expected: What the complete data set gives.
+        problems: What is missing or broken.
+        path: Its folder; ends in ``.partial`` unless it is taken for complete.
+    """
+
+    images: int
+    tiles: int
+    expected: Expected
+    problems: list[str] = field(default_factory=list)
+    path: str = ''
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is what the official data set gives, now or since an earlier run."""
+        return (self.images, self.tiles) == tuple(self.expected)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether a training run finds it."""
+        return self.tiles > 0 and not self.path.endswith('.partial')
+
+
+class _Job(NamedTuple):
+    """A scene, or one row of tiles of a raster."""
+
+    scene: Scene
+    row: Optional[int] = None
+
+    @property
+    def key(self) -> str:
+        return self.scene.stem if self.row is None else f'{self.scene.stem}#{self.row}'
+
+
+class Converter:
+    """Cuts a data set into tiles in the layout of LEVIR-CD.
+
+    ::
+
+        download -> list_sources -> find_scenes -> set_aside -> for each split: jobs -> tiles in <split>.partial -> <split>
+
+    Args:
+        facts: The data set.
+        source: Folder of the download, or a zip.
+        out: Folder to write; the splits will lie in it.
+        tiling: How to cut. Default None: tiles of 256 without overlap, borders and validation as the data set has it.
+        workers: Threads. Default None: one for each processor, at most 8.
+        accept_incomplete: Take a split for complete though something of it is missing.
+        progress: Whether to draw progress bars on stderr.
+    """
+
+    def __init__(self,
+                 facts: DatasetFacts,
+                 source: str,
+                 out: str,
+                 tiling: Optional[Tiling] = None,
+                 workers: Optional[int] = None,
+                 accept_incomplete: bool = False,
+                 progress: bool = True) -> None:
+        self.facts = facts
+        self.source = source
+        self.out = out
+        self.tiling = tiling or Tiling(edges=facts.edges, val_share=facts.val_share)
+        self.workers = workers or min(os.cpu_count() or 1, _MOST_THREADS)
+        self.accept_incomplete = accept_incomplete
+        self.progress = progress
+        self.scratch = osp.join(out, _SCRATCH)
+        self._staged: dict[tuple[str, Optional[str]], str] = {}
+
+    def run(self) -> dict[str, SplitReport]:
+        """Convert what is not converted yet.
+
+        Returns:
+            What became of each split.
+
+        Raises:
+            FileNotFoundError: If the source does not exist.
+            FileExistsError: If the output holds something else.
+            ValueError: If the source holds nothing of the data set, or a zip is broken.
+        """
+        expected = expected_counts(self.facts, self.tiling)
+        scenes, problems = find_scenes(list_sources(self.source), self.facts)
+        os.makedirs(self.scratch, exist_ok=True)
+        width = 0
+        if self.facts.rasters:
+            scenes, broken = self._stage(scenes)
+            problems += broken
+            width = self.facts.splits['train'].width
+            if scenes['train']:
+                width = self._raster_shape(scenes['train'][0])[1]
+        scenes = set_aside(scenes, self.facts, self.tiling, width)
+        jobs = {split: list(self._jobs(scenes.get(split, []))) for split in expected}
+        folders = {split: self._folder(split) for split in expected}
+        if 'val' not in self.facts.splits and 'val' in expected:
+            # With more pairs than in the run before, the border between the two may have moved.
+            folders['train'].forget({job.key for job in jobs['val']})
+            folders['val'].forget({job.key for job in jobs['train']})
+        reports = {split: self._convert_split(jobs[split], folders[split], expected[split],
+                                              [problem.text for problem in problems if problem.split == split])
+                   for split in expected}
+        shutil.rmtree(self.scratch)
+        return reports
+
+    def _folder(self, split: str) -> SplitFolder:
+        settings = {'dataset': self.facts.key, 'split': split, **asdict(self.tiling)}
+        return SplitFolder(self.out, split, settings)
+
+    def _convert_split(self, jobs: list[_Job], folder: SplitFolder, expected: Expected,
+                       problems: list[str]) -> SplitReport:
+        pending = [job for job in jobs if job.key not in folder.jobs]
+        if pending:
+            folder.open()
+            problems = problems + self._work(pending, folder)
+        done = {key.partition('#')[0] for key in folder.jobs}
+        report = SplitReport(len(done), len(folder.tiles), expected)
+        report.problems = [] if report.is_complete else problems
+        if report.tiles and (report.is_complete or self.accept_incomplete):
+            folder.finish()
+        report.path = folder.path
+        return report
+
+    def _jobs(self, scenes: list[Scene]) -> Iterator[_Job]:
+        for scene in scenes:
+            if not self.facts.rasters:
+                yield _Job(scene)
+            else:
+                height = self._raster_shape(scene)[0]
+                for row in range(len(tile_origins(height, self.tiling.size, self.tiling.overlap, self.tiling.edges))):
+                    yield _Job(scene, row)
+
+    def _work(self, jobs: list[_Job], folder: SplitFolder) -> list[str]:
+        """Cut the jobs in parallel; returns what went wrong with the sources."""
+        name = osp.basename(folder.final)
+        if self.progress:
+            print_log(f'{self.facts.title} {name}: {len(jobs)} to do, {len(folder.jobs)} done before')
+        bar = ProgressBar(len(jobs), file=sys.stderr) if self.progress else None
+        problems = {}
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            futures = {pool.submit(self._cut, job, folder): job for job in jobs}
+            for future in as_completed(futures):
+                job = futures[future]
+                names, problem = future.result()
+                if problem is None:
+                    folder.finish_job(job.key, names)
+                else:
+                    problems[job.key] = problem
+                if bar:
+                    bar.update()
+        finally:  # after an interruption too: what has begun is finished, nothing else is begun
+            pool.shutdown(wait=True, cancel_futures=True)
+            if bar:
+                sys.stderr.write('\n')
+        return [problems[job.key] for job in jobs if job.key in problems]
+
+    def _cut(self, job: _Job, folder: SplitFolder) -> tuple[list[str], Optional[str]]:
+        """Write the tiles of a job; returns their names, and what is wrong with its files."""
+        size, overlap, edges = self.tiling.size, self.tiling.overlap, self.tiling.edges
+        names = []
+        try:
+            with self._open(job.scene) as pair:
+                self._check_shape(job.scene, pair.shape)
+                tops, lefts = (tile_origins(length, size, overlap, edges) for length in pair.shape)
+                windows = [(row, top, column, left) for row, top in enumerate(tops) if job.row in (None, row)
+                           for column, left in enumerate(lefts)]
+                tiles = ((f'{job.scene.stem}_{row}_{column}', pair.window(top, left, size))
+                         for row, top, column, left in windows)
+                for name, tile in tiles:
+                    _write(folder, name, tile)
+                    names.append(name)
+        except _WriteError as error:
+            raise error.__cause__ from None
+        except (OSError, ValueError) as error:
+            return [], f'{job.key}: {error}'
+        return names, None
+
+    def _open(self, scene: Scene) -> AbstractContextManager[PairReader]:
+        if self.facts.rasters:
+            return open_raster_pair(scene, {role: self._staged_path(scene, role) for role in ROLES})
+        return open_pair(scene, self.scratch)
+
+    def _check_shape(self, scene: Scene, shape: tuple[int, int]) -> None:
+        """Refuse images that are not of the official size: their tiles would show another scale or another part."""
+        if self.facts.rasters:
+            return  # their widths differ by a pixel between releases; the number of tiles is compared instead
+        official = self.facts.splits.get(scene.split) or self.facts.splits['train']
+        if tuple(shape) != (official.height, official.width) and not self.accept_incomplete:
+            raise ValueError(f'{shape[1]} x {shape[0]} pixels, officially {official.width} x {official.height}')
+
+    def _stage(self, scenes: dict[str, list[Scene]]) -> tuple[dict[str, list[Scene]], list[Problem]]:
+        """Make windows of all rasters readable; scenes whose files are broken are left out."""
+        good: dict[str, list[Scene]] = {split: [] for split in scenes}
+        problems = []
+        for split, group in scenes.items():
+            for scene in group:
+                try:
+                    for role in ROLES:
+                        self._staged_path(scene, role)
+                    good[split].append(scene)
+                except (OSError, ValueError) as error:
+                    problems.append(Problem(split, f'{scene.stem}: {error}'))
+        return good, problems
+
+    def _staged_path(self, scene: Scene, role: str) -> str:
+        file = scene.files[role]
+        place = file.container, file.member
+        if place not in self._staged:
+            self._staged[place] = stage_raster(file, self.scratch)
+        return self._staged[place]
+
+    def _raster_shape(self, scene: Scene) -> tuple[int, int]:
+        """(H, W) of the part that belongs to the scene."""
+        with open_raster(self._staged_path(scene, 'A')) as raster:
+            height, width = raster.shape
+        left, right = scene.columns or (0, width)
+        return height, right - left
+
+
+class _WriteError(Exception):
+    """Carries a failure of the output past the handling of broken sources."""
+
+
+def _write(folder: SplitFolder, name: str, tile) -> None:
+    try:
+        folder.write(name, tile)
+    except OSError as error:
+        raise _WriteError from error

@@ -1,0 +1,151 @@
+"""Buildings: outlines made of rectangles, roofs with slopes, and the small things on top."""
+from typing import Optional
+
+import numpy as np
+
+from .canvas import Canvas, clip_window, local_grid
+from .light import Sun
+from .materials import GLASS, as_colour, choose
+from .plan import PIXELS_PER_METRE, Building
+from .terrain import Relief, Window
+
+
+def outline_parts(rng: np.random.Generator, shape: str, length: float, width: float) -> np.ndarray:
+    """Rectangles (M, 4) (centre p, centre q, half length, half width) of an outline of `length` x `width`.
+
+    Args:
+        rng: Where the wings stand and how thick they are.
+        shape: 'rect', 'L', 'T' or 'U'.
+        length, width: Of the bounding box, in any unit.
+
+    Returns:
+        The parts, in the same unit, centred on the bounding box.
+    """
+    if shape == 'rect':
+        return np.array([(0, 0, length / 2, width / 2)])
+    side = rng.choice((-1, 1))
+    spine = width * rng.uniform(0.5, 0.68)  # the bar that all shapes have; the wings fill the rest of the width
+    bar = (0, side * (width - spine) / 2, length / 2, spine / 2)
+
+    def wing(position: float, thickness: float) -> tuple[float, float, float, float]:
+        """Reaches from the outer side of the bar to the opposite edge, so that the roofs meet in a valley."""
+        return position, 0, thickness / 2, width / 2
+
+    if shape == 'L':
+        thick = length * rng.uniform(0.4, 0.6)
+        return np.array([bar, wing(rng.choice((-1, 1)) * (length - thick) / 2, thick)])
+    if shape == 'T':
+        thick = length * rng.uniform(0.35, 0.5)
+        return np.array([bar, wing(rng.uniform(-0.2, 0.2) * length, thick)])
+    thick = length * rng.uniform(0.24, 0.32)
+    return np.array([bar, wing((thick - length) / 2, thick), wing((length - thick) / 2, thick)])
+
+
+def footprint_distance(building: Building, window: Window) -> np.ndarray:
+    """Distance in pixels (h, w) to the outline, negative inside."""
+    p, q = local_grid(window, building.centre, building.angle)
+    distance = None
+    for part_p, part_q, half_length, half_width in building.parts.astype(np.float32):
+        part = np.maximum(np.abs(p - part_p) - half_length, np.abs(q - part_q) - half_width)
+        distance = part if distance is None else np.minimum(distance, part)
+    return distance
+
+
+def building_window(shape: tuple[int, int], building: Building, pad: float = 2) -> Optional[Window]:
+    """The window of a building and `pad` pixels around it; None outside an image of `shape`."""
+    corner = (np.abs(building.parts[:, :2]) + building.parts[:, 2:]).max(0)
+    reach = float(np.hypot(*corner)) + pad
+    centre = np.asarray(building.centre)
+    return clip_window(shape, centre - reach, centre + reach)
+
+
+def _roof_rise(building: Building, p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Height of the roof above the eaves in metres; the higher part wins, which yields ridges and valleys."""
+    rise = None
+    for part_p, part_q, half_length, half_width in building.parts.astype(np.float32):
+        along, across = half_length - np.abs(p - part_p), half_width - np.abs(q - part_q)
+        if building.roof == 'hip':
+            inwards = np.minimum(along, across)
+        else:
+            inwards = across if half_length >= half_width else along
+        # A gable has no slope along its ridge; beyond its end it must not stand above the neighbouring part.
+        inside = np.minimum(inwards, along + 1.5 if half_length >= half_width else across + 1.5)
+        rise = inside if rise is None else np.maximum(rise, inside)
+    return rise * np.float32(building.pitch / PIXELS_PER_METRE)
+
+
+def _roof_colour(building: Building, date: int, p: np.ndarray, q: np.ndarray, grain: np.ndarray,
+                 patch: np.ndarray) -> np.ndarray:
+    """Colour (h, w, 3) of the roof skin: courses of shingle, sheets of metal or a stained membrane."""
+    if building.roof == 'metal':
+        texture = 0.035 * np.sin(p * np.float32(2 * np.pi / 5.3)) + 0.012 * grain + 0.015 * patch
+    elif building.roof == 'flat':
+        texture = 0.02 * grain + 0.045 * patch
+    else:
+        texture = 0.045 * grain + 0.025 * patch
+    return as_colour(building.colours[date]) * (1 + texture)[..., None]
+
+
+def _fittings(building: Building) -> list[tuple[float, float, float, float, float, np.ndarray]]:
+    """Things on the roof, as (p, q, half length, half width, height in m, colour)."""
+    rng = np.random.default_rng(building.detail)
+    part = building.parts[int(np.argmax(building.parts[:, 2] * building.parts[:, 3]))]
+    grey = as_colour((200, 200, 198)) * rng.uniform(0.7, 1.1)
+
+    def spot(margin: float) -> np.ndarray:
+        return part[:2] + rng.uniform(-1, 1, 2) * np.maximum(part[2:] - margin, 0)
+
+    items = []
+    if building.roof == 'flat':
+        for _ in range(rng.integers(1, 3 + int(4 * part[2] * part[3] / 900))):
+            items.append((*spot(5), *rng.uniform(1, 2.6, 2), rng.uniform(0.8, 1.8), grey))
+    elif building.roof == 'metal':
+        # A row of skylights on either side of the ridge.
+        if rng.random() < 0.6:
+            count = max(int(part[2] / 8), 1)
+            for p in np.linspace(-part[2], part[2], 2 * count + 1)[1::2]:
+                items += [(part[0] + p, part[1] + s * part[3] / 2, 1.0, part[3] / 6, 0.0, grey * 1.1) for s in (-1, 1)]
+    else:
+        if rng.random() < 0.5:
+            items.append((*spot(3), 1.0, 1.0, 1.0, as_colour((150, 120, 105))))
+        if rng.random() < 0.08:
+            items.append((part[0], part[1] + choose(rng, (-1, 1)) * part[3] / 2, part[2] * 0.5, part[3] * 0.3, 0.0,
+                          as_colour(GLASS)))
+    return items
+
+
+def draw_building(canvas: Canvas, building: Building, date: int, relief: Relief, sun: Sun) -> None:
+    """Draws one building as it looks at one date: colour, height and the light on its slopes."""
+    window = building_window(canvas.shape, building)
+    if window is None:
+        return
+    p, q = local_grid(window, building.centre, building.angle)
+    distance = footprint_distance(building, window)
+    alpha = np.clip(0.5 - distance, 0, 1)
+    colour = _roof_colour(building, date, p, q, relief.grain[window], relief.patch[window])
+    if building.pitch:
+        rise = _roof_rise(building, p, q)
+        slope_y, slope_x = np.gradient(rise * np.float32(PIXELS_PER_METRE)) if min(rise.shape) > 1 else (0 * rise, ) * 2
+        exposure = sun.exposure(slope_x, slope_y)
+        rise = np.maximum(rise, 0)
+    else:
+        rim = np.clip(distance + 2.2, 0, 1)  # a parapet about 1 m wide runs around flat roofs
+        rise = 0.5 * rim
+        colour *= 1 + 0.12 * rim[..., None]
+        exposure = np.ones_like(distance)
+    for item_p, item_q, half_length, half_width, height, tone in _fittings(building):
+        cover = np.clip(0.5 - np.maximum(np.abs(p - item_p) - half_length, np.abs(q - item_q) - half_width), 0, 1)
+        colour += cover[..., None] * (tone - colour)
+        rise = rise + height * cover
+    canvas.blend(window, colour, alpha)
+    light = canvas.exposure[window]
+    light += alpha * (exposure - light)
+    top = canvas.height[window]
+    np.maximum(top, alpha * (building.eaves + rise), out=top)
+
+
+def draw_footprint(label: np.ndarray, building: Building) -> None:
+    """Sets the pixels of `label`, uint8 (H, W), whose centres lie within the building to 255."""
+    window = building_window(label.shape, building)
+    if window is not None:
+        label[window][footprint_distance(building, window) < 0] = 255

@@ -1,0 +1,84 @@
+"""How districts change between the dates: which plots are built on when, and what an empty plot looks like."""
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from .materials import pick
+from .plan import Presence
+
+Grounds = tuple[Optional[str], Optional[str]]
+
+# Per way of growth the shares of plots that are built on at (both dates, only B, only A, neither).
+GROWTH = {
+    'settled': (0.93, 0.0, 0.0, 0.07),
+    'new': (0.0, 0.85, 0.0, 0.15),
+    'filling': (0.56, 0.28, 0.04, 0.12),
+    'cleared': (0.40, 0.05, 0.45, 0.10),
+    'prepared': (0.0, 0.0, 0.0, 1.0),
+}
+_STATES: tuple[Presence, ...] = ((True, True), (False, True), (True, False), (False, False))
+# A quiet scene has no changed building, but all of the rest changes.
+QUIET = {'settled': 0.8, 'prepared': 0.2}
+BUSY = {'settled': 0.18, 'new': 0.34, 'filling': 0.28, 'cleared': 0.17, 'prepared': 0.03}
+
+_WAITING: dict[Optional[str], float] = {None: 0.3, 'soil': 0.25, 'site': 0.2, 'meadow': 0.13, 'scrub': 0.12}
+_RAZED: dict[Optional[str], float] = {'site': 0.35, 'soil': 0.3, 'meadow': 0.25, 'gravel': 0.1}
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The way in which one block grows.
+
+    Attributes:
+        kind: Key of `GROWTH`.
+        front: Up to this u (metres) the block is settled whatever its kind: towns grow from an edge.
+        cover: What the land was before: 'meadow', 'forest', 'scrub', 'field' or 'bare'.
+        waiting: Per date, the usual ground of plots without a building.
+    """
+
+    kind: str
+    front: float
+    cover: str
+    waiting: Grounds
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, quiet: bool, u0: float, u1: float) -> 'Growth':
+        """Draws how the block between `u0` and `u1` grows."""
+        kind = pick(rng, QUIET if quiet else BUSY)
+        raw = kind in ('new', 'prepared')
+        covers = {'meadow': 0.35, 'forest': 0.25, 'scrub': 0.2, 'field': 0.08, 'bare': 0.12} if raw else {
+            'meadow': 0.75, 'forest': 0.08, 'scrub': 0.12, 'bare': 0.05}
+        front = rng.uniform(u0, u1) if raw and rng.random() < 0.45 else -np.inf
+        return cls(kind, front, pick(rng, covers), (pick(rng, _WAITING), pick(rng, _WAITING)))
+
+    @property
+    def raw(self) -> bool:
+        """Whether the block is open land at date A."""
+        return self.kind in ('new', 'prepared')
+
+    def state(self, rng: np.random.Generator, u: float) -> Presence:
+        """Whether the plot at `u` is built on at A and at B."""
+        shares = GROWTH['settled' if u < self.front else self.kind]
+        return pick(rng, dict(zip(_STATES, shares)))
+
+    def grounds(self, rng: np.random.Generator, state: Presence, built: dict[str, float]) -> Grounds:
+        """Draws the ground of a plot at A and at B; None leaves the open land.
+
+        Args:
+            rng: Source of randomness.
+            state: Whether it is built on at each date.
+            built: Weights of the materials around a building.
+        """
+        usual = rng.random() < 0.7
+        empty = self.waiting if usual else (pick(rng, _WAITING), pick(rng, _WAITING))
+        if not usual and rng.random() < 0.5:
+            empty = empty[0], empty[0]
+        garden = pick(rng, built)
+        if all(state):
+            return garden, garden if rng.random() < 0.9 else pick(rng, built)
+        if state[1]:
+            return empty[0], 'soil' if rng.random() < 0.3 else garden  # gardens come after the house
+        if state[0]:
+            return garden, pick(rng, _RAZED)
+        return empty

@@ -1,0 +1,152 @@
+"""What stands where at which date: the description of a scene that the renderer draws.
+
+Coordinates are pixels (x right, y down) of the canvas, heights are metres. ``PerDate`` values are (date A, date B).
+"""
+from dataclasses import dataclass, field, replace
+from typing import Optional
+
+import numpy as np
+
+PIXELS_PER_METRE = 2.0  # LEVIR-CD: 0.5 m per pixel
+
+Presence = tuple[bool, bool]
+
+
+@dataclass(frozen=True)
+class Area:
+    """A piece of ground.
+
+    Attributes:
+        polygon: (N, 2).
+        materials: Per date; None leaves what lies below.
+        ragged: Width in pixels of a frayed border, 0 for a sharp one.
+        rows: (angle in rad, period in px, contrast) of plough or crop rows.
+    """
+
+    polygon: np.ndarray
+    materials: tuple[Optional[str], Optional[str]]
+    ragged: float = 0.0
+    rows: Optional[tuple[float, float, float]] = None
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Thin painted lines: lane marks, parking stalls, wheel tracks.
+
+    Attributes:
+        segments: (N, 2, 2), N lines of two points.
+        colour: RGB, 0-255.
+        opacity: 0 to 1; lines are thinner than a pixel.
+        present: Per date.
+    """
+
+    segments: np.ndarray
+    colour: tuple[int, int, int]
+    opacity: float
+    present: Presence
+
+
+@dataclass(frozen=True)
+class Building:
+    """A building whose outline is a union of rectangles.
+
+    Attributes:
+        centre: (x, y).
+        angle: Of the local p axis against x, rad.
+        parts: (M, 4) rectangles (centre p, centre q, half length, half width) in local pixels.
+        roof: 'gable', 'hip', 'flat' or 'metal'.
+        eaves: Height of the walls in metres.
+        pitch: Slope of the roof (rise over run), 0 for flat ones.
+        colours: RGB 0-255, per date.
+        present: Per date.
+        detail: Seed of the small things on the roof.
+    """
+
+    centre: tuple[float, float]
+    angle: float
+    parts: np.ndarray
+    roof: str
+    eaves: float
+    pitch: float
+    colours: tuple[tuple[float, ...], tuple[float, ...]]
+    present: Presence
+    detail: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is there at exactly one date."""
+        return self.present[0] != self.present[1]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A vehicle, container or fence: an oriented box.
+
+    Attributes:
+        centre: (x, y).
+        angle: Of its length against x, rad.
+        length, width: Pixels.
+        height: Metres.
+        colour: RGB, 0-255.
+        glazed: Whether it has a windscreen.
+    """
+
+    centre: tuple[float, float]
+    angle: float
+    length: float
+    width: float
+    height: float
+    colour: tuple[int, int, int]
+    glazed: bool = False
+
+
+@dataclass
+class Trees:
+    """Tree crowns and shrubs, as columns of N.
+
+    Attributes:
+        position: (N, 2).
+        radius: (N, 2) pixels, per date.
+        present: (N, 2) bool, per date.
+        evergreen: (N,) bool.
+        tint: (N,) brightness factor.
+    """
+
+    position: np.ndarray
+    radius: np.ndarray
+    present: np.ndarray
+    evergreen: np.ndarray
+    tint: np.ndarray
+
+    @classmethod
+    def concatenate(cls, chunks: list['Trees']) -> 'Trees':
+        """All trees of several groves."""
+        empty = cls(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2), bool), np.zeros(0, bool), np.zeros(0))
+        return cls(*(np.concatenate([getattr(t, name) for t in [empty, *chunks]]) for name in cls.__annotations__))
+
+
+@dataclass
+class Plan:
+    """A scene at both dates; the order of `areas` is the order of painting."""
+
+    base: tuple[str, str]
+    areas: list[Area] = field(default_factory=list)
+    lines: list[Lines] = field(default_factory=list)
+    boxes: tuple[list[Box], list[Box]] = field(default_factory=lambda: ([], []))
+    buildings: list[Building] = field(default_factory=list)
+    groves: list[Trees] = field(default_factory=list)
+
+    def without_nuisances(self) -> 'Plan':
+        """The same scene where nothing but buildings differs between the dates."""
+        groves = [
+            replace(g, radius=g.radius[:, [0, 0]], present=np.repeat(g.present.all(1, keepdims=True), 2, 1))
+            for g in self.groves
+        ]
+        return Plan(
+            (self.base[0], self.base[0]),
+            [replace(area, materials=(area.materials[0], area.materials[0])) for area in self.areas],
+            [replace(line, present=(line.present[0], line.present[0])) for line in self.lines],
+            (self.boxes[0], self.boxes[0]),
+            [replace(b, colours=(b.colours[0], b.colours[0])) for b in self.buildings],
+            groves,
+        )

@@ -1,0 +1,177 @@
+"""The builder of plans: puts grounds, buildings, trees and vehicles into a plan, in metres along a frame."""
+from dataclasses import dataclass, replace
+from typing import Optional, Sequence
+
+import numpy as np
+
+from .buildings import outline_parts
+from .frame import Frame, Rect
+from .materials import CARS, FENCE, MEMBRANES, METALS, SHINGLES, TILES, choose, pick
+from .plan import PIXELS_PER_METRE, Area, Box, Building, Lines, Plan, Presence, Trees
+
+Pair = tuple[Optional[str], Optional[str]]
+
+# Order of painting; within a layer the later one lies on top.
+LAYERS = ('land', 'site', 'yard', 'verge', 'road')
+_ROOFS = {'shingles': SHINGLES, 'tiles': TILES, 'membrane': MEMBRANES, 'metal': METALS}
+_SKINS = {'flat': 'membrane', 'metal': 'metal'}  # of the roof kinds that leave no choice
+_PITCHES = {'gable': (0.35, 0.7), 'hip': (0.35, 0.65), 'metal': (0.06, 0.16), 'flat': (0.0, 0.0)}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the buildings of a district have in common.
+
+    Attributes:
+        shapes: Weights of the outlines.
+        roofs: Weights of the roof kinds, see `Building`.
+        skins: Weights of the roof colours for pitched roofs.
+        eaves: Lowest and highest wall in metres.
+    """
+
+    shapes: dict[str, float]
+    roofs: dict[str, float]
+    skins: dict[str, float]
+    eaves: tuple[float, float]
+
+
+class Town:
+    """Collects the parts of a plan.
+
+    Args:
+        rng: Source of all randomness of the plan.
+        frame: From metres to pixels.
+        shape: (H, W) of the canvas; what lies wholly outside is not kept.
+    """
+
+    def __init__(self, rng: np.random.Generator, frame: Frame, shape: tuple[int, int]) -> None:
+        self.rng = rng
+        self.frame = frame
+        self.shape = shape
+        self.plan = Plan(base=('meadow', 'soil'))
+        self._layers: dict[str, list[Area]] = {name: [] for name in LAYERS}
+
+    def finish(self) -> Plan:
+        """The plan, with its areas in the order of painting."""
+        self.plan.areas[:] = [area for name in LAYERS for area in self._layers[name]]
+        return self.plan
+
+    def turned(self) -> 'Town':
+        """The same town, seen with the axes turned by a quarter: for streets that run along v."""
+        other = object.__new__(Town)
+        other.__dict__.update(self.__dict__, frame=replace(self.frame, turned=not self.frame.turned))
+        return other
+
+    def in_view(self, points: np.ndarray, pad: float = 30.0) -> np.ndarray:
+        """Which points (N, 2), in metres, lie on the canvas or within `pad` pixels of it: bool (N,)."""
+        xy = self.frame.to_pixels(points)
+        return ((xy > -pad) & (xy < np.array(self.shape[::-1]) + pad)).all(-1)
+
+    def touches_view(self, rect: Rect) -> bool:
+        """Whether the bounding box of a rectangle in metres meets the canvas."""
+        u0, v0, u1, v1 = rect
+        return self._meets_canvas(self.frame.to_pixels([(u0, v0), (u1, v0), (u1, v1), (u0, v1)]))
+
+    def _meets_canvas(self, xy: np.ndarray) -> bool:
+        # 30 px is more than the sides of a block sag between its corners.
+        return bool((xy.max(0) > -30).all() and (xy.min(0) < np.array(self.shape[::-1]) + 30).all())
+
+    def area(self, layer: str, rect: Rect, materials: Pair, ragged: float = 0.0,
+             rows: Optional[tuple[float, float, float]] = None) -> None:
+        """Adds a rectangle of ground; `rows` gives the angle in the frame, the period in px and the contrast."""
+        if materials == (None, None):
+            return
+        outline = self.frame.outline(rect)
+        if not self._meets_canvas(outline):
+            return
+        if rows:
+            rows = (rows[0] + self.frame.heading((rect[0] + rect[2]) / 2, (rect[1] + rect[3]) / 2), *rows[1:])
+        self._layers[layer].append(Area(outline, materials, ragged, rows))
+
+    def disc(self, layer: str, centre: tuple[float, float], radius: float, materials: Pair,
+             ragged: float = 0.0) -> None:
+        """Adds a round piece of ground."""
+        turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+        points = np.stack([np.cos(turn), np.sin(turn)], -1) * radius + centre
+        if self.in_view(points).any():
+            self._layers[layer].append(Area(self.frame.to_pixels(points), materials, ragged))
+
+    def lines(self, segments: Sequence, colour: tuple[int, int, int], opacity: float, present: Presence) -> None:
+        """Adds painted lines, given as pairs of points in metres."""
+        segments = np.asarray(segments, float).reshape(-1, 2, 2)
+        segments = segments[self.in_view(segments.mean(1))]
+        if len(segments) and any(present):
+            self.plan.lines.append(Lines(self.frame.to_pixels(segments), colour, opacity, present))
+
+    def building(self, centre: tuple[float, float], size: tuple[float, float], style: Style, present: Presence,
+                 turn: float = 0.0) -> None:
+        """Adds a building of `size` (along u, along v) in metres."""
+        rng = self.rng
+        if not any(present) or not self.in_view(np.array(centre), max(size) * PIXELS_PER_METRE):
+            return
+        length, width = np.asarray(size) * PIXELS_PER_METRE
+        parts = outline_parts(rng, pick(rng, style.shapes), length, width)
+        roof = pick(rng, style.roofs)
+        pitch = rng.uniform(*_PITCHES[roof])
+        skin = _SKINS.get(roof) or pick(rng, style.skins)
+        colour = np.array(choose(rng, _ROOFS[skin])) * rng.uniform(0.9, 1.1) * rng.uniform(0.97, 1.03, 3)
+        later = colour * rng.uniform(0.93, 1.07)  # weathered or cleaned
+        if rng.random() < 0.04:
+            later = np.array(choose(rng, _ROOFS[skin])) * rng.uniform(0.9, 1.1)  # a new skin on an old house
+        x, y = self.frame.to_pixels(np.array(centre))
+        self.plan.buildings.append(
+            Building((float(x), float(y)), self.frame.heading(*centre) + turn, parts, roof, rng.uniform(*style.eaves),
+                     pitch, (tuple(colour), tuple(later)), present, int(rng.integers(2**31))))
+
+    def trees(self, points: np.ndarray, radius: tuple[float, float], present: Optional[np.ndarray] = None,
+              evergreen: float = 0.4, turnover: float = 0.06) -> None:
+        """Adds crowns at `points` (N, 2) with radii between two bounds, all in metres.
+
+        Args:
+            points: Where they stand.
+            radius: Smallest and largest.
+            present: Bool (N, 2) per date, all by default.
+            evergreen: Share that keeps its leaves.
+            turnover: Share that is felled or planted between the dates.
+        """
+        rng = self.rng
+        points = np.asarray(points, float).reshape(-1, 2)
+        present = np.ones((len(points), 2), bool) if present is None else present
+        keep = self.in_view(points) & present.any(1)
+        points, present = points[keep], present[keep].copy()
+        count = len(points)
+        if not count:
+            return
+        gone = rng.random((count, 2)) < turnover / 2
+        present &= ~gone
+        size = rng.uniform(*radius, (count, 1)) * PIXELS_PER_METRE
+        size = size * rng.uniform(0.88, 1.12, (count, 2))
+        self.plan.groves.append(
+            Trees(self.frame.to_pixels(points), size, present, rng.random(count) < evergreen,
+                  rng.uniform(0.82, 1.18, count)))
+
+    def box(self, date: int, centre: tuple[float, float], turn: float, size: tuple[float, float, float],
+            colour: tuple[int, int, int], glazed: bool = False) -> None:
+        """Adds a box of `size` (length, width, height) in metres, turned against the u axis."""
+        if self.in_view(np.array(centre)):
+            x, y = self.frame.to_pixels(np.array(centre))
+            self.plan.boxes[date].append(
+                Box((float(x), float(y)), self.frame.heading(*centre) + turn, size[0] * PIXELS_PER_METRE,
+                    size[1] * PIXELS_PER_METRE, size[2], colour, glazed))
+
+    def car(self, date: int, centre: tuple[float, float], turn: float) -> None:
+        """Adds a car, van or small lorry."""
+        rng = self.rng
+        if rng.random() < 0.06:
+            self.box(date, centre, turn, (rng.uniform(7, 9), 2.4, 3.0), choose(rng, CARS[:3]))
+        else:
+            self.box(date, centre, turn + rng.normal(0, 0.04), (rng.uniform(4.1, 5.2), rng.uniform(1.8, 2.1), 1.5),
+                     choose(rng, CARS), glazed=True)
+
+    def fence(self, present: Presence, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Adds a fence along u or v."""
+        length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
+        turn = 0.0 if abs(end[0] - start[0]) > abs(end[1] - start[1]) else np.pi / 2
+        for date in (0, 1):
+            if present[date]:
+                self.box(date, ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), turn, (length, 0.3, 1.8), FENCE)

@@ -1,0 +1,1 @@
+from . import checkpoint, hooks, loops  # noqa: F401  each registers its parts

@@ -1,0 +1,220 @@
+"""Why a training went wrong: what was seen, held against the known causes. Pure functions, no runner."""
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+LABELS = 'labels'
+INPUTS = 'images'
+LOSS = 'loss weights'
+HIGH_RATE = 'learning rate too high'
+LOW_RATE = 'learning rate too low'
+FP16 = 'fp16'
+
+# Less changed pixels than this in training drown in the unchanged ones; LEVIR-CD, itself unbalanced, has 4.7 %.
+RARE_CHANGE = 0.005
+# A loss term whose gradient is a thousandth of the strongest one's no longer steers the model.
+WEAK_GRADIENT = 1e-3
+# Loss curves are compared by the means of so many equal parts, so that the noise of single batches does not count.
+LOSS_PARTS = 8
+# A loss that ends half above its lowest part, or doubles on the way, was thrown out of where it had been.
+LOSS_ROSE = 1.5
+LOSS_JUMPED = 2.
+# A loss that moved by less than 2 % over the whole run was hardly trained at all.
+LOSS_MOVED = 0.02
+# A rate below a thousandth of the run's highest no longer moves the weights: a schedule has taken it away.
+RATE_GONE = 1e-3
+# GradScaler starts at 65536 and halves on every overflow; below 1 it has skipped 16 steps or more without recovering.
+SCALE_COLLAPSED = 1.
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a guard has seen of a run.
+
+    Attributes:
+        label_pixels: Unchanged, changed and ignored pixels in the labels of the training batches.
+        losses: Value per iteration of each loss term, and of their sum under ``loss``.
+        rates: Learning rate per iteration.
+        gradient_norms: Norm of the gradient of each loss term on the last batch.
+        loss_scale: Scale of the GradScaler, None without mixed precision.
+        batch_label_pixels: As ``label_pixels``, for the last batch alone.
+        bad_images: Files of the last batch whose pixels are not finite.
+    """
+    label_pixels: Tuple[int, int, int] = (0, 0, 0)
+    losses: Dict[str, np.ndarray] = field(default_factory=dict)
+    rates: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    gradient_norms: Dict[str, float] = field(default_factory=dict)
+    loss_scale: Optional[float] = None
+    batch_label_pixels: Tuple[int, int, int] = (0, 0, 0)
+    bad_images: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict on one known cause.
+
+    Attributes:
+        cause: Name of the cause.
+        fits: Whether it explains what was seen.
+        seen: The observation, with its numbers.
+        remedy: What to do, when it fits.
+    """
+    cause: str
+    fits: bool
+    seen: str
+    remedy: str = ''
+
+
+def diagnose_collapse(evidence: Evidence) -> List[Finding]:
+    """Causes of a model that predicts one class only, those that fit first."""
+    return _fitting_first([
+        examine_labels(evidence),
+        examine_loss_scale(evidence),
+        examine_loss_terms(evidence),
+        examine_high_rate(evidence),
+        examine_low_rate(evidence),
+    ])
+
+
+def diagnose_nonfinite(evidence: Evidence) -> List[Finding]:
+    """Causes of a loss that is NaN or infinite, those that fit first."""
+    return _fitting_first([
+        examine_images(evidence),
+        examine_batch_labels(evidence),
+        examine_mixed_precision(evidence),
+        examine_high_rate(evidence),
+    ])
+
+
+def examine_labels(evidence: Evidence) -> Finding:
+    """Do the training labels hold both classes, and enough of the rarer one?"""
+    unchanged, changed, ignored = evidence.label_pixels
+    labelled = unchanged + changed
+    seen = f'{changed:,} of {labelled:,} labelled training pixels are changed, {ignored:,} are ignored'
+    if not labelled + ignored:
+        return Finding(LABELS, False, 'no training label was seen by this process')
+    if not labelled:
+        return Finding(LABELS, True, seen, 'Every label is the ignore value 255: nothing can be learnt. Map 255 to 1 '
+                       'while loading (LoadChangeLabel does), or check the label files.')
+    if not changed:
+        hint = ('The changed pixels are probably 255, which counts as ignored: map 255 to 1 while loading '
+                '(LoadChangeLabel does).' if ignored else 'Check the label files and the folder they are read from.')
+        return Finding(LABELS, True, seen, f'The labels are all 0, and the model learnt that. {hint}')
+    if not unchanged:
+        return Finding(LABELS, True, seen, 'The labels are all 1, and the model learnt that. Check their mapping.')
+    if changed < RARE_CHANGE * labelled:
+        return Finding(LABELS, True, f'{seen} ({100 * changed / labelled:.2f} %)', 'So little change drowns: crop '
+                       'where there is change (RandomChangeCrop with a higher change_prob), or weight that class more.')
+    return Finding(LABELS, False, f'{seen} ({100 * changed / labelled:.1f} %)')
+
+
+def examine_batch_labels(evidence: Evidence) -> Finding:
+    """Has the last batch any labelled pixel? A mean over none is 0/0."""
+    unchanged, changed, ignored = evidence.batch_label_pixels
+    seen = f'this batch has {unchanged:,} unchanged, {changed:,} changed and {ignored:,} ignored pixels'
+    if ignored and not unchanged + changed:
+        return Finding(LABELS, True, seen, 'A mean over no pixel is 0/0: map 255 to 1 while loading (LoadChangeLabel '
+                       'does), or leave out the images that hold no label at all.')
+    return Finding(LABELS, False, seen)
+
+
+def examine_images(evidence: Evidence) -> Finding:
+    """Are all pixels that the network was given finite?"""
+    if evidence.bad_images:
+        return Finding(INPUTS, True, f'NaN or infinite pixels in {", ".join(evidence.bad_images)}',
+                       'Repair or remove these files; a std of 0 in the data_preprocessor has the same effect.')
+    return Finding(INPUTS, False, 'all pixels of this batch are finite')
+
+
+def examine_loss_scale(evidence: Evidence) -> Finding:
+    """Did mixed precision skip the steps? The scale of the gradients halves with every overflow."""
+    if evidence.loss_scale is None:
+        return Finding(FP16, False, 'mixed precision is off')
+    seen = f'the loss scale of mixed precision is {evidence.loss_scale:g}'
+    if evidence.loss_scale < SCALE_COLLAPSED:
+        return Finding(FP16, True, seen, 'The gradients overflow in fp16 and the steps are skipped: train without '
+                       "--amp, or with optim_wrapper.dtype='bfloat16' where the GPU has it.")
+    return Finding(FP16, False, seen)
+
+
+def examine_mixed_precision(evidence: Evidence) -> Finding:
+    """Could the forward pass have overflowed? In fp16 that needs no warning by the loss scale."""
+    if evidence.loss_scale is None:
+        return Finding(FP16, False, 'mixed precision is off')
+    return Finding(FP16, True, f'mixed precision is on, with a loss scale of {evidence.loss_scale:g}',
+                   "fp16 ends at 65504: train without --amp, or with optim_wrapper.dtype='bfloat16'.")
+
+
+def examine_loss_terms(evidence: Evidence) -> Finding:
+    """Does every term of the loss still pull at the weights?"""
+    norms = evidence.gradient_norms
+    if not norms:
+        return Finding(LOSS, False, 'the gradients of the loss terms are not known')
+    seen = 'gradient norms on the last batch: ' + ', '.join(f'{name} {norm:.3g}' for name, norm in norms.items())
+    strongest = max(norms.values())
+    if strongest == 0:
+        return Finding(LOSS, True, seen, 'No term of the loss has a gradient: check loss_weight of each (0?), and that '
+                       'nothing between the head and the loss is detached.')
+    weak = [name for name, norm in norms.items() if norm < WEAK_GRADIENT * strongest]
+    if weak:
+        return Finding(LOSS, True, seen, f'{", ".join(weak)} hardly counts: raise its loss_weight, or lower that of '
+                       'the others.')
+    return Finding(LOSS, False, seen)
+
+
+def examine_high_rate(evidence: Evidence) -> Finding:
+    """Was the loss thrown out of where it had been?"""
+    parts = _loss_parts(evidence)
+    if len(parts) < 2:
+        return Finding(HIGH_RATE, False, 'too early to tell')
+    seen = _describe_curve(evidence, parts)
+    if parts[-1] > LOSS_ROSE * parts.min() or parts.max() > LOSS_JUMPED * parts[0]:
+        return Finding(HIGH_RATE, True, seen, f'The loss was thrown up. Try lr {evidence.rates.max() / 3:.2g} with a '
+                       'warm-up, or clip the gradients (optim_wrapper.clip_grad).')
+    return Finding(HIGH_RATE, False, seen)
+
+
+def examine_low_rate(evidence: Evidence) -> Finding:
+    """Did the loss hardly move, or has a schedule taken the rate away?"""
+    parts = _loss_parts(evidence)
+    if len(parts) < LOSS_PARTS:
+        return Finding(LOW_RATE, False, 'too early to tell')
+    seen = _describe_curve(evidence, parts)
+    rate, highest = evidence.rates[-1], evidence.rates.max()
+    if rate < RATE_GONE * highest:
+        return Finding(LOW_RATE, True, f'{seen}; the rate once was {highest:.3g}', 'The schedule took the rate away: '
+                       'give the scheduler more patience or a smaller step.')
+    if abs(parts[-1] - parts[0]) < LOSS_MOVED * abs(parts[0]):
+        return Finding(LOW_RATE, True, seen, f'The loss hardly moved. Try lr {highest * 10:.2g}; with a larger batch, '
+                       'use --auto-scale-lr.')
+    return Finding(LOW_RATE, False, seen)
+
+
+def _loss_parts(evidence: Evidence) -> np.ndarray:
+    """Mean loss of up to LOSS_PARTS equal parts of the run, each of two iterations at least; empty if unknown."""
+    total = evidence.losses.get('loss', np.zeros(0))
+    total = total[np.isfinite(total)]
+    parts = min(LOSS_PARTS, len(total) // 2)
+    if not parts or not len(evidence.rates):
+        return np.zeros(0)
+    return np.array([part.mean() for part in np.array_split(total, parts)])
+
+
+def _describe_curve(evidence: Evidence, parts: np.ndarray) -> str:
+    return (f'lr {evidence.rates[-1]:.3g}, loss {parts[0]:.4g} at first, {parts.min():.4g} at its lowest, '
+            f'{parts[-1]:.4g} at last')
+
+
+def format_findings(findings: Sequence[Finding]) -> str:
+    """Causes that fit with their remedy, then the ones that do not with what was seen."""
+    lines = [f'Likely cause, {finding.cause}: {finding.seen}.\n    {finding.remedy}'
+             for finding in findings if finding.fits]
+    if not lines:
+        lines = ['None of the known causes fits. Look at the curves and the pictures, and try a lower learning rate.']
+    lines += [f'Not the cause, {finding.cause}: {finding.seen}.' for finding in findings if not finding.fits]
+    return '\n'.join(lines)
+
+
+def _fitting_first(findings: List[Finding]) -> List[Finding]:
+    return sorted(findings, key=lambda finding: not finding.fits)

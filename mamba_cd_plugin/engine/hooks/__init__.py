@@ -1,0 +1,11 @@
+from .best_checkpoint_hook import BestCheckpointHook
+from .change_visualization_hook import ChangeVisualizationHook
+from .collapse_guard_hook import CollapsedPredictionError, CollapseGuardHook
+from .curves_hook import CurvesHook
+from .nonfinite_loss_guard_hook import NonFiniteLossError, NonFiniteLossGuardHook
+from .plateau_stopping_hook import PlateauStoppingHook
+
+__all__ = [
+    'BestCheckpointHook', 'ChangeVisualizationHook', 'CollapseGuardHook', 'CollapsedPredictionError', 'CurvesHook',
+    'NonFiniteLossError', 'NonFiniteLossGuardHook', 'PlateauStoppingHook'
+]

@@ -1,0 +1,111 @@
+"""Hook that stops a training whose model has come to predict one class only."""
+from typing import Dict, Optional, Sequence
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
+
+from ..diagnosis import diagnose_collapse, format_findings
+from ..evidence import count_labels, gather_evidence
+from ..recovery import describe_last_good, keep_last_good
+
+
+class CollapsedPredictionError(RuntimeError):
+    """Whole validations predicted one class only."""
+
+
+@HOOKS.register_module()
+class CollapseGuardHook(Hook):
+    """Stop a run when every pixel of several validations in a row is predicted as one class, and say why.
+
+    It counts the predictions themselves, not a score: F1 is also 0 for a model that merely finds the wrong places.
+    While they are sound it keeps the newest training checkpoint as ``last_good.pth`` in the work dir (complete, with
+    the optimizer), because CheckpointHook deletes the older ones and a collapse shows only some epochs later.
+
+    Args:
+        begin: Iterations of training before which nothing is judged. A young model rightly predicts the commoner class
+            until the losses have outweighed the 20:1 of the pixels. Iterations and not epochs, because it is the number
+            of updates that makes a model young: an epoch is 3 of them on ten pairs and 593 on LEVIR-CD.
+        patience: Consecutive validations that must be of one class. A single one happens in sound runs, when a step is
+            too long early on, and is left again by itself.
+
+    Raises:
+        CollapsedPredictionError: With the diagnosis.
+    """
+
+    # Last of all: the scores are logged, the curves drawn and the best checkpoint is kept before the run ends.
+    priority = 'LOWEST'
+
+    def __init__(self, begin: int = 500, patience: int = 3) -> None:
+        if begin < 0 or patience < 1:
+            raise ValueError(f'CollapseGuardHook needs begin >= 0 iterations and patience >= 1 validations, but got '
+                             f'begin={begin} and patience={patience}.')
+        self.begin = begin
+        self.patience = patience
+        self._training = False
+        self._in_a_row = 0
+        self._label_pixels = (0, 0, 0)
+        self._last_batch: Optional[dict] = None
+        self._counts = torch.zeros(4, dtype=torch.int64)
+
+    def before_train(self, runner: Runner) -> None:
+        """Judge validations from here on: `tools/test.py` and a lone validation have nothing to stop."""
+        self._training = True
+
+    def after_train(self, runner: Runner) -> None:
+        """Stop judging."""
+        self._training = False
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Count the classes in the labels and remember the batch, on which the gradients may have to be measured."""
+        self._label_pixels = tuple(a + b for a, b in zip(self._label_pixels, count_labels(data_batch)))
+        self._last_batch = data_batch
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Start counting predictions."""
+        self._counts = torch.zeros(4, dtype=torch.int64)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
+                       outputs: Optional[Sequence[SegDataSample]] = None) -> None:
+        """Count pixels and changed pixels, of the predictions and of the truth."""
+        for sample in outputs:
+            prediction = sample.pred_sem_seg.data
+            self._counts[0] += prediction.numel()
+            self._counts[1] += int((prediction == 1).sum())
+        unchanged, changed, _ = count_labels({'data_samples': outputs})
+        self._counts[2] += unchanged + changed
+        self._counts[3] += changed
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
+        """Judge this validation."""
+        if not self._training:
+            return
+        all_reduce(self._counts)
+        pixels, predicted, labelled, changed = self._counts.tolist()
+        one_class = predicted in (0, pixels)
+        if one_class and labelled and changed == (labelled if predicted else 0):
+            one_class = False  # the truth is of that one class too
+        if not one_class:
+            self._in_a_row = 0
+            keep_last_good(runner)
+        elif runner.iter >= self.begin:
+            self._in_a_row += 1
+            what = 'changed' if predicted else 'unchanged'
+            runner.logger.warning(f'Every one of the {pixels:,} pixels of this validation was predicted as {what} '
+                                  f'({self._in_a_row} in a row; at {self.patience} the run stops)')
+            if self._in_a_row >= self.patience:
+                runner.visualizer.close()  # writes out what TensorBoard still holds back
+                raise CollapsedPredictionError(self._report(runner, what, pixels))
+
+    def _report(self, runner: Runner, what: str, pixels: int) -> str:
+        evidence = gather_evidence(runner, self._last_batch, self._label_pixels, gradients=True)
+        return '\n'.join([
+            f'The model has collapsed: in {self._in_a_row} validations in a row, the last in epoch {runner.epoch}, '
+            f'every one of {pixels:,} pixels was predicted as {what}.',
+            format_findings(diagnose_collapse(evidence)),
+            describe_last_good(runner, newest_is_good=False),
+        ])

@@ -1,0 +1,3 @@
+from .protocol_test_loop import ProtocolTestLoop
+
+__all__ = ['ProtocolTestLoop']

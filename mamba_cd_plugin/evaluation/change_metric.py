@@ -1,0 +1,120 @@
+"""The metric of this package: scores of the changed class from one confusion matrix over all pixels."""
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from mmseg.registry import METRICS
+from torch import Tensor
+
+from ..datasets.image_io import IGNORE_INDEX
+from .confusion import binary_confusion, change_scores
+
+
+@METRICS.register_module()
+class ChangeMetric(BaseMetric):
+    """Precision, recall, F1 and IoU of the changed class, overall accuracy and Cohen's Kappa.
+
+    All images share ONE confusion matrix, so that a large image counts more than a small one and the scores are those
+    of the change-detection literature, not a mean over images. Each sample adds one 2 x 2 matrix; the samples that a
+    distributed sampler repeats to fill the last batch are dropped by mmengine, so any number of processes gives the
+    same result. Where nothing is predicted or nothing is present a score is 0, not NaN (see :func:`change_scores`).
+
+    The keys are ``changed_precision``, ``changed_recall``, ``changed_F1``, ``changed_IoU``, ``OA`` and ``Kappa``, as
+    fractions; one line of the log shows them in percent.
+
+    Args:
+        ignore_index: Truth value of the pixels that are not counted.
+        output_dir: When set, every predicted mask is written there as ``<name of the image>.png``, 0 and 255.
+        format_only: Only write the masks, for a test set without labels; no score is computed.
+        collect_device: 'cpu' or 'gpu', the device over which mmengine gathers the results of several processes.
+        prefix: Put before each key, followed by a slash.
+        collect_dir: Shared folder for gathering on the CPU; a temporary one in the working folder by default.
+    """
+
+    def __init__(self,
+                 ignore_index: int = IGNORE_INDEX,
+                 output_dir: Optional[str] = None,
+                 format_only: bool = False,
+                 collect_device: str = 'cpu',
+                 prefix: Optional[str] = None,
+                 collect_dir: Optional[str] = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        if format_only and output_dir is None:
+            raise ValueError('ChangeMetric(format_only=True) writes masks and nothing else, but output_dir is not set: '
+                             'name the folder for them.')
+        self.ignore_index = ignore_index
+        self.output_dir = output_dir
+        self.format_only = format_only
+        self._written: Dict[str, str] = {}
+        self.confusion: Optional[Tensor] = None
+        """Matrix of the last evaluation, ``[[TN, FP], [FN, TP]]``; only in the main process."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Add the confusion matrix of each sample and write its mask where that is wanted.
+
+        Args:
+            data_batch: Not used.
+            data_samples: ``SegDataSample`` dicts with ``pred_sem_seg`` and ``gt_sem_seg``, data (1, H, W).
+        """
+        for sample in data_samples:
+            prediction = sample['pred_sem_seg']['data'].squeeze(0)
+            if self.output_dir is not None:
+                self._write_mask(prediction, sample)
+            if self.format_only:
+                continue
+            if 'gt_sem_seg' not in sample:
+                raise KeyError(f"No label came with {_name(sample)}: it cannot be scored. Add the labels and "
+                               "dict(type='LoadAnnotations') to the pipeline, or set format_only=True.")
+            truth = sample['gt_sem_seg']['data'].squeeze(0)
+            try:
+                self.results.append(binary_confusion(prediction, truth, self.ignore_index))
+            except ValueError as error:
+                raise ValueError(f'{_name(sample)}: {error}') from error
+
+    def compute_metrics(self, results: List[Tensor]) -> Dict[str, float]:
+        """Add up the matrices of all samples and score the sum.
+
+        Args:
+            results: One int64 matrix (2, 2) per sample.
+
+        Returns:
+            The six scores as fractions, or nothing with ``format_only``.
+        """
+        if self.format_only:
+            print_log(f'The predicted masks are in {self.output_dir}', logger='current')
+            return {}
+        self.confusion = sum(results, torch.zeros(2, 2, dtype=torch.int64))
+        scores = change_scores(self.confusion)
+        print_log(summary_line(self.confusion, scores), logger='current')
+        return scores
+
+    def _write_mask(self, prediction: Tensor, sample: dict) -> None:
+        source = _name(sample)
+        stem = Path(source).stem
+        # The same name again is normal (a repeated sample, a second evaluation); two sources for one file are not.
+        if self._written.setdefault(stem, source) != source:
+            raise ValueError(f'{source} and {self._written[stem]} would both be written as {stem}.png into '
+                             f'{self.output_dir}. Test the folders one after the other, each with its own output_dir.')
+        out_file = Path(self.output_dir) / f'{stem}.png'
+        mask = (prediction.cpu().numpy() != 0).astype(np.uint8) * 255
+        if not mmcv.imwrite(mask, str(out_file)):
+            raise OSError(f'Could not write the mask {out_file}: is the folder writable and the disk not full?')
+
+
+def summary_line(confusion: Tensor, scores: Dict[str, float]) -> str:
+    """One readable line: the scores in percent, and how much was changed and predicted as changed."""
+    (_, fp), (fn, tp) = confusion.tolist()
+    total = max(int(confusion.sum()), 1)  # max: no pixel at all is reported as 0 %, not as a division by zero
+    percent = {key.replace('changed_', ''): f'{100 * value:.2f}' for key, value in scores.items()}
+    return (f"Changed class: F1 {percent['F1']}  IoU {percent['IoU']}  precision {percent['precision']}  "
+            f"recall {percent['recall']}  |  OA {percent['OA']}  Kappa {percent['Kappa']}  |  "
+            f'changed {100 * (fn + tp) / total:.2f} % of {int(confusion.sum()):,} px, '
+            f'predicted {100 * (fp + tp) / total:.2f} %')
+
+
+def _name(sample: dict) -> str:
+    return sample.get('img_path') or 'a sample without img_path'

@@ -1,0 +1,126 @@
+/* Vectors of floats at the width of the machine, and the two transcendental functions of the scan on them. */
+#ifndef MAMBA_CD_VEC_H
+#define MAMBA_CD_VEC_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#if defined(__AVX512F__)
+#define VBYTES 64
+#elif defined(__AVX__)
+#define VBYTES 32
+#else
+#define VBYTES 16
+#endif
+#define VL (VBYTES / 4)
+
+#define INLINE static inline __attribute__((always_inline))
+/* Before a loop over the vectors of a block: its count is a constant of the instantiation, and only once it is unrolled
+ * do the small arrays of vectors become registers. */
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 4")
+#endif
+
+typedef float vf __attribute__((vector_size(VBYTES)));
+typedef int32_t vi __attribute__((vector_size(VBYTES)));
+typedef float vf_unaligned __attribute__((vector_size(VBYTES), aligned(4), may_alias));
+
+INLINE vf vset(float s) { return s - (vf){0}; }
+INLINE vf vload(const float *p) { return *(const vf_unaligned *)p; }
+INLINE void vstore(float *p, vf v) { *(vf_unaligned *)p = v; }
+
+/* Load or store the first `valid` lanes; the others are 0, or are left as they are. */
+INLINE vf vload_part(const float *p, int valid) {
+    vf v = {0};
+    memcpy(&v, p, sizeof(float) * (size_t)valid);
+    return v;
+}
+INLINE void vstore_part(float *p, vf v, int valid) { memcpy(p, &v, sizeof(float) * (size_t)valid); }
+
+/* Larger and smaller of the two; b where one is NaN, so that a NaN in the data is not hidden. */
+#if defined(__AVX512F__)
+INLINE vf vmax(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vf vmin(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif defined(__AVX__)
+INLINE vf vmax(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE vf vmin(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+#elif defined(__SSE__)
+INLINE vf vmax(vf a, vf b) { return (vf)_mm_max_ps((__m128)a, (__m128)b); }
+INLINE vf vmin(vf a, vf b) { return (vf)_mm_min_ps((__m128)a, (__m128)b); }
+#elif defined(__ARM_NEON)
+INLINE vf vmax(vf a, vf b) { return (vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b); }
+INLINE vf vmin(vf a, vf b) { return (vf)vminq_f32((float32x4_t)a, (float32x4_t)b); }
+#else
+INLINE vf vselect(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+INLINE vf vmax(vf a, vf b) { return vselect(a > b, a, b); }
+INLINE vf vmin(vf a, vf b) { return vselect(a < b, a, b); }
+#endif
+INLINE vf vabs(vf a) { return (vf)((vi)a & 0x7fffffff); }
+
+INLINE float vsum(vf v) {
+    float s[VL];
+    memcpy(s, &v, sizeof v);
+    for (int width = VL / 2; width; width /= 2)
+        for (int i = 0; i < width; i++)
+            s[i] += s[i + width];
+    return s[0];
+}
+
+#define LOG2E 1.442695040888963f
+#define LN2 0.6931471805599453f
+/* Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the mantissa. */
+#define ROUND_MAGIC 12582912.f
+
+/* 2^(n + f) with r = n + ROUND_MAGIC and |f| <= 1/2. The minimax polynomial has relative error 9e-8 and is exactly 1 at
+ * 0: a decay close to 1 is raised to the power of hundreds of steps by the recurrence. */
+INLINE vf vexp2_split(vf r, vf f) {
+    vf p = f * 0.00132647272f + 0.00967151264f;
+    p = p * f + 0.0555073374f;
+    p = p * f + 0.240222421f;
+    p = p * f + 0.693146978f;
+    p = p * f + 1.f;
+    return (vf)((vi)p + ((vi)r << 23));
+}
+
+/* 2^x; outside of [-126, 126] the value at the nearer end. */
+INLINE vf vexp2(vf x) {
+    x = vmin(vset(126.f), vmax(vset(-126.f), x));
+    vf r = x + ROUND_MAGIC;
+    return vexp2_split(r, x - (r - ROUND_MAGIC));
+}
+
+/* softplus(z) = max(z, 0) + log(1 + t), t = exp(-|z|), which is given too; relative error 3e-7 for every z > -87. */
+INLINE vf vsoftplus(vf z, vf *t_out) {
+    vf size = vabs(z);
+    vf w = vmin(vset(87.f), size);
+    vf r = w * -LOG2E + ROUND_MAGIC;
+    vf t = vexp2_split(r, w * -LOG2E - (r - ROUND_MAGIC));
+    /* log(1 + t) / t on [0, 1], relative error 3e-8 */
+    vf p = t * 0.0052326943f - 0.0295052389f;
+    p = p * t + 0.0782259521f;
+    p = p * t - 0.136632458f;
+    p = p * t + 0.191060068f;
+    p = p * t - 0.248429822f;
+    p = p * t + 0.333190968f;
+    p = p * t - 0.499994931f;
+    p = p * t + 0.99999997f;
+    *t_out = t;
+    return p * t + (z + size) * 0.5f;
+}
+
+/* Derivative of softplus, sigmoid(z), from t = exp(-|z|); keeps its relative accuracy where it is small. */
+INLINE vf vsigmoid(vf z, vf t) {
+    vi negative = (vi)z >> 31;
+    vf numerator = (vf)((negative & (vi)t) | (~negative & (vi)vset(1.f)));
+    return numerator / (1.f + t);
+}
+
+#endif

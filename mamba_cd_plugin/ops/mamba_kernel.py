@@ -1,0 +1,73 @@
+"""The CUDA kernel of the mamba-ssm package as a backend of the selective scan."""
+import importlib
+from functools import cache
+from typing import Callable, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from .selective_scan_ref import check_scan_shapes
+
+INSTALL_HINT = ('install a build of mamba-ssm that holds its CUDA kernel: with nvcc on the PATH run '
+                '`MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation --no-binary mamba-ssm mamba-ssm`')
+
+
+@cache
+def load_mamba_kernel() -> Tuple[Optional[Callable], str]:
+    """Find mamba-ssm's scan, and check the kernel itself.
+
+    The package can be imported, and `selective_scan_fn` with it, when its CUDA extension was never built; only the
+    extension's own functions tell.
+
+    Returns:
+        The function and '', or None and the reason why it cannot be used.
+    """
+    try:
+        kernel = importlib.import_module('selective_scan_cuda')
+    except (ImportError, OSError) as error:  # OSError: built for another torch or CUDA
+        return None, f'the extension selective_scan_cuda does not load ({error}); {INSTALL_HINT}'
+    missing = [name for name in ('fwd', 'bwd') if not callable(getattr(kernel, name, None))]
+    if missing:
+        return None, f'selective_scan_cuda has no function {" and ".join(missing)}; {INSTALL_HINT}'
+    try:
+        interface = importlib.import_module('mamba_ssm.ops.selective_scan_interface')
+    except (ImportError, OSError) as error:
+        return None, f'mamba_ssm.ops.selective_scan_interface does not load ({error}); {INSTALL_HINT}'
+    function = getattr(interface, 'selective_scan_fn', None)
+    # The interface itself imports the extension in a try block and keeps None in its place.
+    if not callable(function) or getattr(interface, 'selective_scan_cuda', kernel) is None:
+        return None, f'mamba_ssm was installed without its CUDA kernel; {INSTALL_HINT}'
+    return function, ''
+
+
+def probe_mamba_kernel() -> Tuple[bool, str]:
+    """Whether the kernel can be used on this machine, and if not, why."""
+    if not torch.cuda.is_available():
+        return False, 'torch sees no CUDA device'
+    function, reason = load_mamba_kernel()
+    return function is not None, reason
+
+
+def call_mamba_kernel(function: Callable, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor,
+                      D: Optional[Tensor], delta_bias: Optional[Tensor], delta_softplus: bool) -> Tensor:
+    """Hand the tensors over as the kernel wants them: float32 and contiguous."""
+    tensors = [x if x is None else x.float().contiguous() for x in (u, delta, A, B, C, D, delta_bias)]
+    gate = None  # the kernel's own z, which the cross scan does not use
+    with torch.autocast(u.device.type, enabled=False):
+        return function(*tensors[:6], gate, tensors[6], delta_softplus).to(u.dtype)
+
+
+def mamba_selective_scan(u: Tensor,
+                         delta: Tensor,
+                         A: Tensor,
+                         B: Tensor,
+                         C: Tensor,
+                         D: Optional[Tensor] = None,
+                         delta_bias: Optional[Tensor] = None,
+                         delta_softplus: bool = True) -> Tensor:
+    """Selective scan by mamba-ssm's CUDA kernel; arguments and result are those of `selective_scan_ref`."""
+    check_scan_shapes(u, delta, A, B, C, D, delta_bias)
+    function, reason = load_mamba_kernel()
+    if function is None:
+        raise RuntimeError(f"scan backend 'mamba_ssm' is not available: {reason}")
+    return call_mamba_kernel(function, u, delta, A, B, C, D, delta_bias, delta_softplus)

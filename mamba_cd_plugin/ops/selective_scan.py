@@ -1,0 +1,50 @@
+"""The selective scan with a choice of backends."""
+from typing import Optional
+
+from torch import Tensor
+
+from .backends import backend_for
+from .blocked_scan import blocked_selective_scan
+from .cpu_ops import cpu_selective_scan
+from .mamba_kernel import mamba_selective_scan
+from .selective_scan_ref import selective_scan_ref
+
+_SCANS = {
+    'mamba_ssm': mamba_selective_scan,
+    'c': cpu_selective_scan,
+    'torch': blocked_selective_scan,
+    'ref': selective_scan_ref,
+}
+
+
+def selective_scan(u: Tensor,
+                   delta: Tensor,
+                   A: Tensor,
+                   B: Tensor,
+                   C: Tensor,
+                   D: Optional[Tensor] = None,
+                   delta_bias: Optional[Tensor] = None,
+                   delta_softplus: bool = True,
+                   backend: str = 'auto') -> Tensor:
+    """Selective scan of grouped sequences, differentiable in every tensor.
+
+    Args:
+        u: Input, (N, K*C, L).
+        delta: Step sizes before bias and softplus, (N, K*C, L).
+        A: Decay rates, negative, (K*C, S).
+        B: Input weights, (N, K, S, L).
+        C: Output weights, (N, K, S, L).
+        D: Weight of the direct path, (K*C,).
+        delta_bias: Added to delta, (K*C,).
+        delta_softplus: Whether softplus is applied to the step sizes.
+        backend: 'auto', 'mamba_ssm', 'c', 'torch' or 'ref', see `resolve_backend`.
+
+    Returns:
+        y, (N, K*C, L), in the dtype of u. The recurrence is computed in float32 under any autocast.
+
+    Raises:
+        ValueError: If two shapes do not fit together, or the backend does not run on this device.
+        RuntimeError: If the backend is not available on this machine.
+    """
+    scan = _SCANS[backend_for(backend, u)]
+    return scan(u, delta, A, B, C, D, delta_bias, delta_softplus)

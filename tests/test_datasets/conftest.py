@@ -1,0 +1,43 @@
+"""A tiny data set of LEVIR layout, drawn from a seed."""
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _no_data_root_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('MAMBA_CD_DATA', raising=False)
+
+
+@pytest.fixture(scope='session')
+def save() -> Callable[[Path, np.ndarray], Path]:
+    """Write an array as an image of the kind that the suffix names."""
+
+    def write(path: Path, array: np.ndarray) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def levir(tmp_path: Path, save: Callable) -> Callable[..., Path]:
+    """Write ``count`` pairs of ``size`` pixels per split, and return the root; labels are 0/255 rectangles."""
+
+    def write(splits: tuple = ('train', 'val', 'test'), count: int = 3, size: int = 64, suffix: str = '.png') -> Path:
+        rng = np.random.RandomState(0)
+        for split in splits:
+            for i in range(count):
+                label = np.zeros((size, size), np.uint8)
+                label[i:i + size // 4, i:i + size // 3] = 255
+                for folder in ('A', 'B'):
+                    image = rng.randint(0, 256, (size, size, 3), np.uint8)
+                    save(tmp_path / split / folder / f'{i}{suffix}', image)
+                save(tmp_path / split / 'label' / f'{i}.png', label)
+        return tmp_path
+
+    return write

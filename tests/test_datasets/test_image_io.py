@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mamba_cd_plugin.datasets.image_io import IGNORE_INDEX, binarize_label, read_label, read_rgb
+
+
+def write(path, array, mode=None):
+    Image.fromarray(array, mode).save(path) if mode else Image.fromarray(array).save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize('raw, expected', [
+    ([0, 1, 1], [0, 1, 1]),
+    ([0, 255, 255], [0, 1, 1]),
+    ([0, 0, 0], [0, 0, 0]),
+    ([255, 255, 255], [1, 1, 1]),
+    ([1, 1, 1], [1, 1, 1]),
+])
+def test_both_label_codes_become_zero_and_one(tmp_path, raw, expected):
+    label = read_label(write(tmp_path / 'x.png', np.array([raw], np.uint8)))
+    assert label.dtype == np.uint8
+    assert label.tolist() == [expected]
+
+
+@pytest.mark.parametrize('raw, ignore_value, expected', [
+    ([0, 1, 255], 255, [0, 1, IGNORE_INDEX]),
+    ([0, 128, 255], 128, [0, IGNORE_INDEX, 1]),
+    ([0, 0, 255], 255, [0, 0, IGNORE_INDEX]),
+])
+def test_ignore_value(raw, ignore_value, expected):
+    assert binarize_label(np.array([raw], np.uint8), 'x', ignore_value).tolist() == [expected]
+
+
+@pytest.mark.parametrize('raw, found, remedy', [
+    ([0, 1, 255], 'label values 0, 1, 255; expected', 'ignore_value=255'),
+    ([0, 2, 2], 'label values 0, 2; expected', 'Recode'),
+    ([0, 3, 7, 9, 250, 251, 255], 'label values 0, 3, 7, 9, 250 and 2 more; expected', 'JPEG'),
+])
+def test_other_label_values_are_named(tmp_path, raw, found, remedy):
+    path = write(tmp_path / 'bad.png', np.array([raw], np.uint8))
+    with pytest.raises(ValueError, match=f'bad.png: {found}.*{remedy}'):
+        read_label(path)
+
+
+def test_label_of_16_bits_is_judged_by_its_values(tmp_path):
+    assert read_label(write(tmp_path / 'x.png', np.array([[0, 255]], np.uint16))).tolist() == [[0, 1]]
+    with pytest.raises(ValueError, match='label values 0, 65535'):
+        read_label(write(tmp_path / 'y.png', np.array([[0, 65535]], np.uint16)))
+
+
+def test_one_bit_and_palette_labels(tmp_path):
+    bits = write(tmp_path / 'bits.png', np.array([[False, True]]))
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8), 'P')
+    palette.putpalette([0, 0, 0, 200, 30, 30])
+    palette.save(tmp_path / 'palette.png')
+    assert read_label(bits).tolist() == [[0, 1]]
+    assert read_label(str(tmp_path / 'palette.png')).tolist() == [[0, 1]]
+
+
+def test_multi_channel_label_needs_equal_channels(tmp_path):
+    label = np.array([[0, 255]], np.uint8)
+    equal = np.stack([label] * 3, axis=2)
+    assert read_label(write(tmp_path / 'rgb.png', equal)).tolist() == [[0, 1]]
+    with_alpha = np.dstack([equal, np.array([[7, 9]], np.uint8)])
+    assert read_label(write(tmp_path / 'rgba.png', with_alpha)).tolist() == [[0, 1]]
+    red = np.stack([label, 0 * label, 0 * label], axis=2)
+    with pytest.raises(ValueError, match='red.png: a RGB label whose channels differ; expected one channel'):
+        read_label(write(tmp_path / 'red.png', red))
+
+
+def test_rgb_order_and_expansion(tmp_path):
+    red = np.zeros((2, 3, 3), np.uint8)
+    red[..., 0] = 200
+    assert (read_rgb(write(tmp_path / 'red.png', red)) == red).all()
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert (read_rgb(write(tmp_path / 'grey.tif', grey)) == grey[..., None]).all()
+    rgba = np.dstack([red, np.zeros((2, 3), np.uint8)])
+    assert (read_rgb(write(tmp_path / 'rgba.png', rgba)) == red).all()
+
+
+def test_image_of_16_bits_is_refused(tmp_path):
+    path = write(tmp_path / 'deep.tif', np.full((4, 4), 3000, np.uint16))
+    with pytest.raises(ValueError, match='deep.tif: pixels of Pillow mode .I;16., expected 8 bits.*Rescale'):
+        read_rgb(path)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.jpeg', '.tif', '.tiff'])
+@pytest.mark.parametrize('keep', [0., 0.5, 0.9])
+@pytest.mark.parametrize('read', [read_rgb, read_label])
+def test_truncated_file(tmp_path, suffix, keep, read):
+    path = tmp_path / f'cut{suffix}'
+    write(path, np.random.RandomState(0).randint(0, 2, (64, 64, 3), np.uint8) * 255)
+    content = path.read_bytes()
+    path.write_bytes(content[:int(len(content) * keep)])
+    with pytest.raises(OSError, match=f'cut{suffix}: cannot be read as an image .*replace or convert'):
+        read(str(path))
+
+
+def test_file_that_is_no_image(tmp_path):
+    path = tmp_path / 'page.png'
+    path.write_text('<html>404</html>')
+    with pytest.raises(OSError, match='page.png: cannot be read as an image .16 bytes.'):
+        read_rgb(str(path))

@@ -1,0 +1,310 @@
+"""The generated scenes: what is in them, that the label fits, and that they are written as promised."""
+import json
+import runpy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mamba_cd_plugin.datasets.synthetic import ScenePair, generate_pair, write_dataset, writer
+from mamba_cd_plugin.datasets.synthetic.buildings import outline_parts
+from mamba_cd_plugin.datasets.synthetic.frame import Frame
+from mamba_cd_plugin.datasets.synthetic.light import Sun, cast_shadows
+from mamba_cd_plugin.datasets.synthetic.plan import Building, Plan
+from mamba_cd_plugin.datasets.synthetic.rendering import render, render_label
+from mamba_cd_plugin.datasets.synthetic.scene import misregister, plan_scene
+from mamba_cd_plugin.datasets.synthetic.terrain import Relief, Season
+from mamba_cd_plugin.datasets.synthetic.writer import FOLDERS, METADATA_NAME, SPLITS
+
+TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/synthetic.py'
+
+
+@pytest.fixture(scope='module')
+def pairs() -> list[ScenePair]:
+    """Forty pairs of the default size."""
+    return [generate_pair((7, i)) for i in range(40)]
+
+
+def plan_with(*buildings: Building) -> Plan:
+    """Open land with nothing but these buildings."""
+    return Plan(base=('meadow', 'soil'), buildings=list(buildings))
+
+
+def hall(present: tuple[bool, bool], **changes) -> Building:
+    """A flat-roofed hall of 20 x 10 px around (40, 30) that covers x 31..49 and y 26..34."""
+    white = (250.0, 250.0, 250.0)
+    building = Building((40.0, 30.0), 0.0, np.array([(0, 0, 10.0, 5.0)]), 'flat', 10.0, 0.0, (white, white), present, 0)
+    return replace(building, **changes)
+
+
+class TestPair:
+
+    @pytest.mark.parametrize('size, shape', [(64, (64, 64)), ((33, 97), (33, 97)), ((131, 40), (131, 40))])
+    def test_shapes_types_and_label_values(self, size, shape):
+        pair = generate_pair(3, size)
+        assert pair.a.shape == pair.b.shape == (*shape, 3)
+        assert pair.label.shape == shape
+        assert pair.a.dtype == pair.b.dtype == pair.label.dtype == np.uint8
+        assert set(np.unique(pair.label)) <= {0, 255}
+
+    def test_same_seed_same_pair(self):
+        for one, two in zip(generate_pair((1, 2), 96), generate_pair((1, 2), 96)):
+            assert np.array_equal(one, two)
+
+    def test_other_seed_other_pair(self):
+        assert not np.array_equal(generate_pair(1, 96).a, generate_pair(2, 96).a)
+
+    @pytest.mark.parametrize('size', [16, 0, (64, ), (64, 64, 64), 64.0, '64'])
+    def test_bad_size_is_named(self, size):
+        with pytest.raises(ValueError, match='size = .*expected one number of pixels'):
+            generate_pair(0, size)
+
+
+class TestStatistics:
+
+    def test_share_of_changed_pixels(self, pairs):
+        shares = np.array([np.mean(pair.label > 0) for pair in pairs])
+        assert 0.03 < shares.mean() < 0.10
+        assert 0.05 <= np.mean(shares == 0) <= 0.35
+        assert shares.max() < 0.6
+
+    def test_unchanged_pairs_differ_all_over(self, pairs):
+        quiet = [pair for pair in pairs if not pair.label.any()]
+        assert quiet
+        for pair in quiet:
+            assert np.mean((pair.a != pair.b).any(-1)) > 0.9
+
+    def test_images_are_exposed(self, pairs):
+        for pair in pairs:
+            for image in (pair.a, pair.b):
+                assert 25 < image.mean() < 225
+                assert image.std() > 8
+
+    def test_no_threshold_on_the_difference_solves_it(self, pairs):
+        difference = np.stack([np.abs(p.a.astype(int) - p.b).mean(-1) for p in pairs]).astype(int)
+        truth = np.stack([p.label > 0 for p in pairs])
+        hit = np.bincount(difference[truth], minlength=256)[::-1].cumsum()
+        alarm = np.bincount(difference[~truth], minlength=256)[::-1].cumsum()
+        assert (2 * hit / (hit + alarm + truth.sum())).max() < 0.5
+
+    def test_buildings_appear_and_vanish(self):
+        states = {b.present for seed in range(12)
+                  for b in plan_scene(np.random.default_rng(seed), (256, 256), False).buildings}
+        assert states == {(True, True), (False, True), (True, False)}
+
+    def test_quiet_plans_change_no_building(self):
+        plans = [plan_scene(np.random.default_rng(seed), (256, 256), True) for seed in range(8)]
+        assert not any(b.changed for plan in plans for b in plan.buildings)
+        assert any(area.materials[0] != area.materials[1] for plan in plans for area in plan.areas)
+
+
+class TestLabel:
+
+    def test_footprint_by_hand(self):
+        expected = np.zeros((60, 80), np.uint8)
+        expected[26:35, 31:50] = 255
+        for present in ((False, True), (True, False)):
+            assert np.array_equal(render_label(plan_with(hall(present)), (60, 80)), expected)
+
+    def test_footprint_turned_by_a_quarter(self):
+        expected = np.zeros((60, 80), np.uint8)
+        expected[21:40, 36:45] = 255
+        assert np.array_equal(render_label(plan_with(hall((False, True), angle=np.pi / 2)), (60, 80)), expected)
+
+    def test_buildings_that_stay_are_not_change(self):
+        assert not render_label(plan_with(hall((True, True)), hall((False, False))), (60, 80)).any()
+
+    @pytest.mark.parametrize('centre', [(0.0, 0.0), (79.0, 59.0), (-40.0, 30.0), (200.0, 30.0)])
+    def test_buildings_across_or_beyond_the_border(self, centre):
+        plan = plan_with(hall((False, True), centre=centre))
+        label = render_label(plan, (60, 80))
+        assert label.any() == (0 <= centre[0] < 80)
+        self._draw(plan, 1)
+
+    @pytest.mark.parametrize('roof, pitch', [('flat', 0.0), ('gable', 0.5), ('hip', 0.5), ('metal', 0.1)])
+    def test_lies_where_the_building_is_drawn(self, roof, pitch):
+        parts = outline_parts(np.random.default_rng(1), 'L', 30, 20)
+        plan = plan_with(hall((False, True), angle=0.4, parts=parts, roof=roof, pitch=pitch))
+        drawn = np.abs(self._draw(plan, 1) - self._draw(plan, 0)).max(-1) > 0.02
+        label = render_label(plan, (60, 80)) > 0
+        border = cv2.dilate(label.astype(np.uint8), np.ones((3, 3))) != cv2.erode(label.astype(np.uint8), np.ones((3, 3)))
+        assert np.array_equal(drawn[~border], label[~border])
+        assert label.sum() > 300
+
+    @staticmethod
+    def _draw(plan: Plan, date: int) -> np.ndarray:
+        """Under a sun in the zenith, which casts no shadow."""
+        rng = np.random.default_rng(0)
+        relief, season = Relief.random(rng, (60, 80)), Season.random(rng)
+        return render(plan, date, (60, 80), relief, season, Sun((0.0, 1.0), np.radians(89.9), 0.4))
+
+    def test_without_nuisances_only_buildings_and_their_shadows_differ(self):
+        # The tallest block of flats has 19 m walls and a roof of less than 7 m; the lowest sun stands at 32 degrees.
+        reach = int(2 * 26 / np.tan(np.radians(32))) + 3
+        for seed in range(6):
+            pair = generate_pair(seed, 192, nuisances=False)
+            near = cv2.dilate(cv2.copyMakeBorder(pair.label, *(20, ) * 4, cv2.BORDER_REPLICATE),
+                              np.ones((2 * reach + 1, ) * 2))[20:-20, 20:-20]
+            differs = (pair.a != pair.b).any(-1)
+            assert not differs[near == 0].any()
+            if pair.label.any():
+                assert differs[pair.label > 0].mean() > 0.9
+                assert differs.mean() < 0.7
+
+
+class TestLight:
+
+    def test_exposure_by_hand(self):
+        sun = Sun((0.0, 1.0), np.pi / 4, 0.4)  # 45 degrees above the lower edge of the picture
+        slopes = np.array([0.0, -1.0, 1.0])  # level, facing the sun, turned away
+        assert sun.exposure(np.zeros(3), slopes) == pytest.approx([1.0, np.sqrt(2), 0.15])
+
+    def test_shadow_length_by_hand(self):
+        height = np.zeros((80, 80), np.float32)
+        height[50:60, 30:50] = 10
+        shadow = cast_shadows(height, Sun((0.0, 1.0), np.pi / 4, 0.4))
+        # At 45 degrees 10 m cast 10 m, which are 20 px: rows 30 to 49, less the fading tip.
+        assert (shadow[33:50, 32:48] > 0.9).all()
+        assert not shadow[:29].any()
+        assert not shadow[50:].any()
+        assert not shadow[:, :28].any()
+        assert not shadow[:, 52:].any()
+
+    def test_level_ground_is_lit(self):
+        assert not cast_shadows(np.full((20, 20), 3, np.float32), Sun((0.6, 0.8), 0.7, 0.4))[2:-2, 2:-2].any()
+
+
+class TestGeometry:
+
+    def test_frame_by_hand(self):
+        straight = Frame(0.0, (100.0, 50.0), np.zeros((4, 4)))
+        assert straight.to_pixels(np.array([10, 5])) == pytest.approx([120, 60])
+        assert replace(straight, turned=True).to_pixels(np.array([10, 5])) == pytest.approx([90, 70])
+        assert straight.heading(3, 4) == pytest.approx(0)
+        assert straight.bounds((100, 200)) == pytest.approx((-50, -25, 50, 25))
+
+    @pytest.mark.parametrize('shape', ['rect', 'L', 'T', 'U'])
+    def test_outlines_fill_their_box(self, shape):
+        for seed in range(5):
+            parts = outline_parts(np.random.default_rng(seed), shape, 30, 20)
+            low, high = (parts[:, :2] - parts[:, 2:]).min(0), (parts[:, :2] + parts[:, 2:]).max(0)
+            assert np.concatenate([low, high]) == pytest.approx([-15, -10, 15, 10])
+
+    def test_misregistration_stays_below_a_pixel(self):
+        y, x = np.mgrid[:64, :96].astype(np.float32)
+        ramp = np.dstack([x, y, x])  # the value of a pixel is its place
+        shifts = []
+        for seed in range(20):
+            moved = misregister(ramp, np.random.default_rng(seed)) - ramp
+            shifts.append(np.hypot(moved[2:-2, 2:-2, 0], moved[2:-2, 2:-2, 1]).max())
+        assert max(shifts) <= 1.03  # interpolation works with 1/32 px
+        assert max(shifts) > 0.4
+
+
+class TestWriter:
+    ARGS = dict(num_train=3, num_val=1, num_test=2, size=(40, 56), seed=5)
+
+    @staticmethod
+    def _contents(root: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob('*') if path.is_file()}
+
+    def test_layout_and_pixels(self, tmp_path):
+        assert write_dataset(tmp_path / 'deep/out', **self.ARGS)
+        root = tmp_path / 'deep/out'
+        for index, (split, count) in enumerate(zip(SPLITS, (3, 1, 2))):
+            names = [sorted(p.name for p in (root / split / folder).iterdir()) for folder in FOLDERS]
+            assert names[0] == names[1] == names[2] == [f'{split}_{i:04d}.png' for i in range(count)]
+            pair = generate_pair((5, index, 0), (40, 56))
+            a, b, label = (cv2.imread(str(root / split / f / names[0][0]), cv2.IMREAD_UNCHANGED) for f in FOLDERS)
+            assert np.array_equal(a[..., ::-1], pair.a)
+            assert np.array_equal(b[..., ::-1], pair.b)
+            assert np.array_equal(label, pair.label)
+        assert [p.name for p in root.parent.iterdir()] == ['out']
+
+    def test_files_depend_on_the_seed_only(self, tmp_path):
+        for name, workers in (('one', 1), ('again', 1), ('two', 2)):
+            write_dataset(tmp_path / name, **self.ARGS, num_workers=workers)
+        first = self._contents(tmp_path / 'one')
+        assert len(first) == 3 * 6 + 1
+        assert first == self._contents(tmp_path / 'again')
+        assert first == self._contents(tmp_path / 'two')
+        write_dataset(tmp_path / 'more', **{**self.ARGS, 'num_train': 4})
+        more = self._contents(tmp_path / 'more')
+        assert all(more[name] == data for name, data in first.items() if name != METADATA_NAME)
+
+    def test_finished_scenes_are_left_alone(self, tmp_path, monkeypatch):
+        write_dataset(tmp_path / 'out', **self.ARGS)
+        monkeypatch.setattr(writer, '_write_pairs', lambda *args: pytest.fail('wrote again'))
+        assert not write_dataset(tmp_path / 'out', **self.ARGS, num_workers=2)
+
+    def test_lost_files_are_written_again(self, tmp_path):
+        write_dataset(tmp_path / 'out', **self.ARGS)
+        before = self._contents(tmp_path / 'out')
+        next((tmp_path / 'out/test/label').iterdir()).unlink()
+        assert write_dataset(tmp_path / 'out', **self.ARGS)
+        assert self._contents(tmp_path / 'out') == before
+
+    def test_other_parameters_need_overwrite(self, tmp_path):
+        write_dataset(tmp_path / 'out', **self.ARGS)
+        other = {**self.ARGS, 'seed': 6}
+        with pytest.raises(FileExistsError, match='seed 5 instead of 6.*--overwrite'):
+            write_dataset(tmp_path / 'out', **other)
+        assert write_dataset(tmp_path / 'out', **other, overwrite=True)
+        assert json.loads((tmp_path / 'out' / METADATA_NAME).read_text())['seed'] == 6
+        assert [p.name for p in tmp_path.iterdir()] == ['out']
+
+    def test_foreign_folders_are_never_replaced(self, tmp_path):
+        (tmp_path / 'notes.txt').write_text('mine')
+        with pytest.raises(FileExistsError, match='no folder of generated scenes'):
+            write_dataset(tmp_path, **self.ARGS, overwrite=True)
+        assert [p.name for p in tmp_path.iterdir()] == ['notes.txt']
+
+    @pytest.mark.parametrize('existing', [False, True])
+    def test_interrupted_write_leaves_nothing_behind(self, tmp_path, monkeypatch, existing):
+        if existing:
+            write_dataset(tmp_path / 'out', **self.ARGS)
+        before = self._contents(tmp_path)
+
+        def interrupt(*args):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(writer.ProgressBar, 'update', interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_dataset(tmp_path / 'out', **{**self.ARGS, 'seed': 6}, num_workers=2, overwrite=True)
+        assert self._contents(tmp_path) == before
+        assert [p.name for p in tmp_path.iterdir()] == (['out'] if existing else [])
+
+    @pytest.mark.parametrize('wrong, message', [
+        (dict(num_train=-1), 'no negative number'),
+        (dict(num_train=0, num_val=0, num_test=0), 'at least one pair'),
+        (dict(num_workers=0), 'num_workers = 0'),
+        (dict(seed=-1), 'seed = -1'),
+        (dict(size=8), 'size = 8'),
+    ])
+    def test_bad_numbers(self, tmp_path, wrong, message):
+        with pytest.raises(ValueError, match=message):
+            write_dataset(tmp_path / 'out', **{**self.ARGS, **wrong})
+        assert not list(tmp_path.iterdir())
+
+
+class TestTool:
+
+    @staticmethod
+    def _run(monkeypatch, *words: str) -> None:
+        monkeypatch.setattr(sys, 'argv', [str(TOOL), *words])
+        runpy.run_path(str(TOOL), run_name='__main__')
+
+    def test_writes_and_explains(self, tmp_path, monkeypatch):
+        words = (str(tmp_path / 'out'), '--num-train', '2', '--num-val', '1', '--num-test', '1', '--workers', '1')
+        self._run(monkeypatch, *words, '--size', '40', '56')
+        image = cv2.imread(str(tmp_path / 'out/train/A/train_0001.png'))
+        assert image.shape == (40, 56, 3)
+        with pytest.raises(SystemExit, match='error: .*size .*--overwrite'):
+            self._run(monkeypatch, *words, '--size', '40')
+
+    def test_too_many_sizes(self, tmp_path, monkeypatch):
+        with pytest.raises(SystemExit):
+            self._run(monkeypatch, str(tmp_path / 'out'), '--size', '40', '50', '60')
