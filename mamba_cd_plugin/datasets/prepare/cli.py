@@ -23,6 +23,9 @@ def main(argv: Optional[Sequence[str]] = None, dataset: Optional[str] = None) ->
 
     Returns:
         Exit status: 0 where every split is in its place, 1 otherwise.
+
+    Raises:
+        SystemExit: With what is wrong with the source, the output or the settings.
     """
     args = _parse(argv, dataset)
     facts = CATALOG[args.dataset]
@@ -33,8 +36,7 @@ def main(argv: Optional[Sequence[str]] = None, dataset: Optional[str] = None) ->
         converter = Converter(facts, args.source, args.out, tiling, args.workers, args.accept_incomplete)
         reports = converter.run()
     except (OSError, ValueError) as error:
-        print_log(f'error: {error}')
-        return 1
+        raise SystemExit(f'error: {error}') from error
     except KeyboardInterrupt:
         print_log('interrupted; the same command goes on where it stopped')
         return _INTERRUPTED
@@ -61,7 +63,7 @@ def _parse(argv: Optional[Sequence[str]], dataset: Optional[str]) -> argparse.Na
         '--val-share', type=float, metavar='SHARE',
         help='share of train set aside where there is no official val split (default 0.1); 0 = none')
     parser.add_argument('--workers', type=int, metavar='N', help='threads (default: one a processor, at most 8)')
-    parser.add_argument('--accept-incomplete', action='store_true', help='use what is there though something is missing')
+    parser.add_argument('--accept-incomplete', action='store_true', help='use what is there, whatever is missing')
     args = parser.parse_args(argv)
     if dataset:
         args.dataset = dataset

@@ -68,7 +68,8 @@ def expected_counts(facts: DatasetFacts, tiling: Tiling) -> dict[str, Expected]:
     return counts
 
 
-def set_aside(scenes: dict[str, list[Scene]], facts: DatasetFacts, tiling: Tiling, width: int) -> dict[str, list[Scene]]:
+def set_aside(scenes: dict[str, list[Scene]], facts: DatasetFacts, tiling: Tiling,
+              width: int) -> dict[str, list[Scene]]:
     """Move the end of the training split to validation.
 
     Of a raster these are the last columns: in WHU-CD they lie between the training area and the test area, so that

@@ -110,4 +110,4 @@ def _read(file: SourceFile, reader: Callable[[str], np.ndarray], scratch: str) -
 def _check_sizes(scene: Scene, shapes: dict[str, tuple[int, int]]) -> None:
     if len(set(shapes.values())) > 1:
         sizes = ', '.join(f'{role} is {width} x {height}' for role, (height, width) in shapes.items())
-        raise ValueError(f'{scene.stem}: {sizes} pixels; expected one size. Replace the files that were cut or resized.')
+        raise ValueError(f'{scene.stem}: {sizes} pixels; expected one size. Replace what was cut or resized.')

@@ -16,7 +16,7 @@ def format_reports(facts: DatasetFacts, tiling: Tiling, out: str, reports: dict[
         tiles = f'{report.tiles:,} of {report.expected.tiles:,}'
         lines.append(f'{split:8}{images:>18}{tiles:>22}  {_state(report)}')
     if 'val' not in facts.splits and 'val' in reports:
-        lines.append(f'{facts.title} has no official validation split: the end of train was set aside, test is untouched.')
+        lines.append(f'{facts.title} has no official validation split: the end of train was set aside for it.')
     for split, report in reports.items():
         if report.problems:
             lines.append(f'{split}:\n  {_listed(report.problems)}')

@@ -71,7 +71,7 @@ class Converter:
 
     ::
 
-        download -> list_sources -> find_scenes -> set_aside -> for each split: jobs -> tiles in <split>.partial -> <split>
+        download -> list_sources -> find_scenes -> set_aside -> of each split: jobs -> <split>.partial -> <split>
 
     Args:
         facts: The data set.
@@ -144,7 +144,7 @@ class Converter:
         pending = [job for job in jobs if job.key not in folder.jobs]
         if pending:
             folder.open()
-            problems = problems + self._work(pending, folder)
+            problems = self._work(pending, folder) + problems
         done = {key.partition('#')[0] for key in folder.jobs}
         report = SplitReport(len(done), len(folder.tiles), expected)
         report.problems = [] if report.is_complete else problems
@@ -229,7 +229,8 @@ class Converter:
             for scene in group:
                 try:
                     for role in ROLES:
-                        self._staged_path(scene, role)
+                        with open_raster(self._staged_path(scene, role)):
+                            pass  # what cannot be opened is found before anything is planned on it
                     good[split].append(scene)
                 except (OSError, ValueError) as error:
                     problems.append(Problem(split, f'{scene.stem}: {error}'))

@@ -8,6 +8,9 @@ from ..image_io import IMAGE_SUFFIXES
 from .catalog import ROLES, DatasetFacts, Release
 from .sources import SourceFile, describe_sources
 
+# How many missing pairs are named; more than in other messages, because each has to be found again.
+_MAX_NAMES = 50
+
 
 class Problem(NamedTuple):
     """Why a split is not complete.
@@ -102,16 +105,24 @@ def _absent(groups: dict, facts: DatasetFacts) -> list[Problem]:
     problems = []
     for split, official in facts.splits.items():
         there = {stem.lower() for group_split, stem in groups if group_split == split}
-        if len(there) == 0:
+        gone = official.images - len(there)
+        if not there:
             problems.append(Problem(split, 'no file of this split was found'))
         elif facts.names:
             names = (facts.names.format(split=split, number=number + 1) for number in range(official.images))
-            problems += [Problem(split, f'{name}: not found') for name in names if name not in there]
-        elif len(there) < official.images:
-            problems.append(Problem(split, f'{official.images - len(there)} of the {official.images} pairs were not found'))
+            lacking = [name for name in names if name not in there]
+            if lacking:
+                problems.append(Problem(split, f'not found: {_listed(lacking)}'))
+        elif gone > 0:
+            problems.append(Problem(split, f'{gone} of {official.images} pairs were not found'))
         if len(there) > official.images:
             problems.append(Problem(split, f'{len(there)} pairs were found, officially there are {official.images}'))
     return problems
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return ', '.join(names[:_MAX_NAMES]) + (f' and {more} more' if more > 0 else '')
 
 
 def _natural(stem: str) -> list:

@@ -11,7 +11,7 @@ from .catalog import ROLES
 from .pair_reader import Window
 from .sources import RECORD
 
-# The fastest level of zlib: on aerial images its files are 2 % larger than those of the default, in a quarter of the time.
+# The fastest level of zlib: its files are 2 % larger than those of the default, in a quarter of the time.
 _COMPRESS_LEVEL = 1
 _JOURNAL = 'done.jsonl'
 
@@ -109,8 +109,8 @@ class SplitFolder:
         changed = [f'{key} {made.get(key)!r} (now {value!r})' for key, value in self.settings.items()
                    if made.get(key) != value]
         if changed:
-            raise FileExistsError(f'{self.path} was made with other settings: {", ".join(changed)}; use the same ones to '
-                                  'go on, or choose another folder to write to, or remove this one')
+            raise FileExistsError(f'{self.path} was made with other settings: {", ".join(changed)}; use the same ones '
+                                  'to go on, or choose another folder to write to, or remove this one')
 
     def _read_journal(self) -> dict[str, list[str]]:
         """The finished jobs of which all files are still there."""

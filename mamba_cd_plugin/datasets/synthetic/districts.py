@@ -53,10 +53,10 @@ def industrial(town: Town, block: Block) -> None:
             _yard_goods(town, (u0 + 3, v0 + 7 + depth, u1 - 3, v1 - 14), date, grounds[date] is not None)
 
 
-def _yard_goods(town: Town, rect: Rect, date: int, paved: bool) -> None:
+def _yard_goods(town: Town, rect: Rect, date: int, cleared: bool) -> None:
     """Containers side by side and a few trailers."""
     rng = town.rng
-    if not paved or rect[3] - rect[1] < 4:
+    if not cleared or rect[3] - rect[1] < 4:
         return
     u = rng.uniform(rect[0], (rect[0] + rect[2]) / 2)
     v = rng.uniform(rect[1] + 2, rect[3] - 2)

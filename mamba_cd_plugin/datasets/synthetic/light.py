@@ -49,7 +49,7 @@ def cast_shadows(height: np.ndarray, sun: Sun) -> np.ndarray:
     drop = np.tan(sun.elevation) / PIXELS_PER_METRE
     horizon = height.copy()
     reach, step = height.max() / drop, 1
-    while step < reach * 2:
+    while step <= reach:
         shift = np.float32([[1, 0, -step * sun.towards[0]], [0, 1, -step * sun.towards[1]]])
         moved = cv2.warpAffine(horizon, shift, (columns, rows), flags=cv2.INTER_LINEAR)
         moved -= np.float32(step * drop)

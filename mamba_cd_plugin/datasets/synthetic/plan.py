@@ -2,7 +2,7 @@
 
 Coordinates are pixels (x right, y down) of the canvas, heights are metres. ``PerDate`` values are (date A, date B).
 """
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Optional
 
 import numpy as np
@@ -121,8 +121,9 @@ class Trees:
     @classmethod
     def concatenate(cls, chunks: list['Trees']) -> 'Trees':
         """All trees of several groves."""
+        columns = [column.name for column in fields(cls)]
         empty = cls(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2), bool), np.zeros(0, bool), np.zeros(0))
-        return cls(*(np.concatenate([getattr(t, name) for t in [empty, *chunks]]) for name in cls.__annotations__))
+        return cls(*(np.concatenate([getattr(t, name) for t in [empty, *chunks]]) for name in columns))
 
 
 @dataclass

@@ -9,7 +9,8 @@ from .town import Pair, Town
 
 STREET = 7.5  # metres from kerb to kerb
 MAIN_ROAD = 11.0
-_PIECE = 45.0  # metres; short pieces keep the windows of slanting roads small
+# Metres; short pieces keep the windows of slanting roads small. A multiple of the periods of all dashed lines.
+_PIECE = 45.0
 _WHITE = (232, 232, 226)
 _YELLOW = (214, 178, 84)
 
@@ -25,7 +26,7 @@ def _strip(town: Town, layer: str, span: tuple[float, float], centre: float, wid
 
 def _dashes(start: float, end: float, across: float, length: float, gap: float) -> np.ndarray:
     """Dashed line along u: (N, 2, 2)."""
-    first = np.arange(start, end - length, length + gap)
+    first = start + (length + gap) * np.arange(int((end - start) / (length + gap)))
     return np.stack([np.stack([first, np.full_like(first, across)], -1),
                      np.stack([first + length, np.full_like(first, across)], -1)], 1)
 
@@ -77,9 +78,11 @@ def main_road(town: Town, centre: float, span: tuple[float, float]) -> None:
         _strip(town, 'verge', span, centre, MAIN_ROAD + 3.0, ('dirt', 'dirt'))
     _strip(town, 'road', span, centre, MAIN_ROAD, surfaces)
     middle = choose(rng, (_WHITE, _YELLOW))
-    town.lines(_dashes(*span, centre, 3, 4.5), middle, 0.65, (True, True))
-    for side in (-1, 1):
-        town.lines(_dashes(*span, centre + side * (MAIN_ROAD / 2 - 0.6), 9, 0), _WHITE, 0.4, (True, True))
+    for start in np.arange(*span, _PIECE):
+        end = start + _PIECE
+        town.lines(_dashes(start, end, centre, 3, 4.5), middle, 0.65, (True, True))
+        for side in (-1, 1):
+            town.lines(_dashes(start, end, centre + side * (MAIN_ROAD / 2 - 0.6), 9, 0), _WHITE, 0.4, (True, True))
     _traffic(town, span, centre, MAIN_ROAD, 32, (True, True))
     if rng.random() < 0.4:
         along = np.arange(span[0], span[1], rng.uniform(9, 16))

@@ -1,4 +1,5 @@
 """The builder of plans: puts grounds, buildings, trees and vehicles into a plan, in metres along a frame."""
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Optional, Sequence
 
@@ -58,8 +59,8 @@ class Town:
 
     def turned(self) -> 'Town':
         """The same town, seen with the axes turned by a quarter: for streets that run along v."""
-        other = object.__new__(Town)
-        other.__dict__.update(self.__dict__, frame=replace(self.frame, turned=not self.frame.turned))
+        other = copy(self)  # shallow: both add to one plan
+        other.frame = replace(self.frame, turned=not self.frame.turned)
         return other
 
     def in_view(self, points: np.ndarray, pad: float = 30.0) -> np.ndarray:

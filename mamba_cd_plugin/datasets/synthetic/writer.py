@@ -3,10 +3,11 @@ import json
 import logging
 import os
 import shutil
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Iterator, Optional, Union
 
 import cv2
 import mmcv
@@ -118,13 +119,29 @@ def _write_pairs(root: Path, wanted: dict[str, Any], num_workers: int) -> list[f
     tasks = [(split, i) for split in SPLITS for i in range(wanted['counts'][split])]
     write = partial(_write_pair, root, tuple(wanted['size']), wanted['seed'])
     bar, shares = ProgressBar(len(tasks)), []
-    # Not mmengine's track_parallel_progress: after an error or Ctrl-C its workers would go on writing.
-    with Pool(num_workers, initializer=cv2.setNumThreads, initargs=(1, )) as pool:
-        for share in pool.imap(write, tasks):
-            shares.append(share)
+    if num_workers == 1:
+        for task in tasks:
+            shares.append(write(task))
             bar.update()
+    else:
+        # Not mmengine's track_parallel_progress: after an error or Ctrl-C its workers would go on writing.
+        with _one_opencv_thread(), Pool(num_workers) as pool:
+            for share in pool.imap(write, tasks):
+                shares.append(share)
+                bar.update()
     bar.file.write('\n')
     return shares
+
+
+@contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Makes OpenCV work without threads, in this process and those forked from it, which hang with OpenCV's threads."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _write_pair(root: Path, size: tuple[int, int], seed: int, task: tuple[str, int]) -> float:

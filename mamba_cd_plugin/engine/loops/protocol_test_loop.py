@@ -12,13 +12,14 @@ from prettytable import PrettyTable
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ...datasets import DataRootLoopMixin
 from ...evaluation import ChangeMetric
 
 WHOLE = 'whole'
 
 
 @LOOPS.register_module()
-class ProtocolTestLoop(TestLoop):
+class ProtocolTestLoop(DataRootLoopMixin, TestLoop):
     """Run the test set as whole images, then as non-overlapping tiles, and label each result with its protocol.
 
     Whole 1024 images and 256 tiles of the same data score 0.4 to 1 F1 apart, so a figure without its protocol says
@@ -142,7 +143,7 @@ def unwrap_segmentor(model: nn.Module) -> nn.Module:
         inner = inner.module
     if not hasattr(inner, 'test_cfg'):
         raise TypeError('ProtocolTestLoop needs an mmseg segmentor with a test_cfg, but the model is a '
-                        f"{type(inner).__name__}. Use mmengine's TestLoop for it.")
+                        f"{type(inner).__name__}. Use CDTestLoop for it.")
     return inner
 
 

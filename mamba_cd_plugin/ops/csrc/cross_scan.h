@@ -1,13 +1,11 @@
-/* What the forward and the backward pass of the cross scan share: the arguments, the blocks of channels, the orders. */
+/* What the forward and the backward pass of the cross scan share: the arguments, the blocks of channels, the orders.
+ * A block is WIDE vectors of channels, or one: the scalars of a pixel are then broadcast once for all of them. */
 #ifndef MAMBA_CD_CROSS_SCAN_H
 #define MAMBA_CD_CROSS_SCAN_H
 
 #include "tasks.h"
 #include "vec.h"
 
-/* Vectors of channels that one pass over the pixels takes: their recurrences overlap, which hides the latency, and the
- * scalars of a pixel are broadcast once for all of them. */
-#define WIDE 4
 #define DIRECTIONS 4
 /* Below this number of exponentials a second thread costs more than it brings (about 20 us to start). */
 #define WORK_PER_THREAD (1 << 15)
@@ -103,13 +101,9 @@ static inline void pack_weights(const cross_problem *q, const cross_block *b, in
 
 /* Step sizes before the softplus, from the low-rank values of a pixel. */
 INLINE void raw_steps(const float *low_rank, const block_weights *w, int64_t rank, const int NV, vf *z) {
-    UNROLL
-    for (int v = 0; v < NV; v++)
-        z[v] = w->bias[v];
+    EACH(NV) z[v] = w->bias[v];
     for (int64_t r = 0; r < rank; r++)
-        UNROLL
-        for (int v = 0; v < NV; v++)
-            z[v] += low_rank[r] * w->weight[r * NV + v];
+        EACH(NV) z[v] += low_rank[r] * w->weight[r * NV + v];
 }
 
 /* D summed over the directions: the direct path is the same for all of them. */

@@ -8,9 +8,9 @@
  */
 #include "cross_scan.h"
 
-/* Tiles are as long as fits into this part of a second-level cache. */
-#define TILE_BYTES (192 << 10)
-#define MAX_TILE 256
+/* Tiles are as long as a second-level cache allows. A map of one tile is run forwards once only instead of twice. */
+#define TILE_BYTES (1200 << 10)
+#define MAX_TILE 1024
 /* Pixels, or ranks, that a small matrix product takes at once: 32 vector registers hold 4 * WIDE sums. */
 #define PIXEL_ROWS 8
 #if VBYTES == 64 || defined(__ARM_NEON)
@@ -57,75 +57,109 @@ static size_t lay_out(const cross_problem *q, char *base, backward_memory *m) {
  * it h[0] itself is moved on. */
 INLINE void run_states(const cross_problem *q, const cross_block *b, const backward_memory *m, const int32_t *pixels,
                        int64_t count, const int NV, const int tail, const int64_t states, const int keep) {
+    const block_weights w = m->w;
+    const int64_t rank = q->rank, per_pixel = states * NV;
+    vf *step_out = m->step, *slope_out = m->slope, *decay_out = m->decay, *h = m->h;
+    vf last[WIDE]; /* with one state h stays in registers */
+    EACH(NV) last[v] = h[v];
     for (int64_t p = 0; p < count; p++) {
-        const float *values = pixel_proj(q, b, pixels[p]);
+        const float *values = pixel_proj(q, b, pixels[p]), *B = values + rank;
         int64_t offset = (b->image * q->pixels + pixels[p]) * q->channels + b->first_channel;
-        vf z[NV];
-        raw_steps(values, &m->w, q->rank, NV, z);
-        for (int v = 0; v < NV; v++) {
-            vf t, step = vsoftplus(z[v], &t);
-            vf drive = step * load_channels(q->x + offset, v, tail, b->valid);
-            if (keep) {
-                m->step[p * NV + v] = step;
-                m->slope[p * NV + v] = vsigmoid(z[v], t);
-            }
-            for (int64_t s = 0; s < states; s++) {
-                int64_t before = keep ? (p * states + s) * NV + v : s * NV + v;
-                vf decay = vexp2(step * m->w.A_log2[s * NV + v]);
-                if (keep)
-                    m->decay[before] = decay;
-                m->h[keep ? before + states * NV : before] = decay * m->h[before] + drive * values[q->rank + s];
-            }
+        vf z[WIDE], t[WIDE], step[WIDE], drive[WIDE], decay[WIDE];
+        raw_steps(values, &w, rank, NV, z);
+        vsoftplus(NV, z, t, step);
+        EACH(NV) drive[v] = step[v] * load_channels(q->x + offset, v, tail, b->valid);
+        if (keep) {
+            EACH(NV) step_out[p * NV + v] = step[v];
+            EACH(NV) slope_out[p * NV + v] = vsigmoid(z[v], t[v]);
+        }
+        for (int64_t s = 0; s < states; s++) {
+            int64_t before = (keep ? p * per_pixel : 0) + s * NV, after = keep ? before + per_pixel : before;
+            EACH(NV) decay[v] = step[v] * w.A_log2[s * NV + v];
+            vexp2(NV, decay, decay);
+            if (states != 1)
+                EACH(NV) last[v] = h[before + v];
+            EACH(NV) last[v] = decay[v] * last[v] + drive[v] * B[s];
+            if (keep || states != 1)
+                EACH(NV) h[after + v] = last[v];
+            if (keep)
+                EACH(NV) decay_out[before + v] = decay[v];
         }
     }
+    if (states == 1 && !keep)
+        EACH(NV) h[v] = last[v];
+}
+
+/* What one state at one pixel gives; `incoming` and the sums are moved on. */
+typedef struct {
+    vf drive, step, pixel_B, pixel_C;
+} state_gradient;
+
+INLINE state_gradient back_state(vf grad_y, vf decay, const vf *h, int64_t per_pixel, vf A, vf step, vf drive, float B,
+                                 float C, vf *incoming, vf *sum_A) {
+    vf grad_h = grad_y * C + *incoming;
+    *incoming = decay * grad_h;
+    vf grad_exponent = *incoming * h[0];
+    *sum_A += grad_exponent * step;
+    return (state_gradient){grad_h * B, grad_exponent * A, grad_h * drive, grad_y * h[per_pixel]};
 }
 
 /* Runs backwards over the pixels of a tile whose states are stored; slope becomes the gradient of the raw steps. */
 INLINE void run_back(const cross_problem *q, const cross_block *b, const backward_memory *m, const int32_t *pixels,
                      int64_t count, const int NV, const int tail, const int64_t states) {
-    vf sum_bias[NV], sum_D[NV], local_A[NV], local_incoming[NV];
-    /* With one state these stay in registers. */
-    vf *sum_A = states == 1 ? local_A : m->sum_A, *incoming = states == 1 ? local_incoming : m->incoming;
+    const vf *steps = m->step, *decay = m->decay, *h = m->h, *A = m->w.A, *direct = m->direct;
+    const int64_t rank = q->rank, per_pixel = states * NV;
+    const int first = b->direction == 0;
+    vf *slope = m->slope, *pixel_sums = m->pixel_sums, *state_incoming = m->incoming, *state_sum_A = m->sum_A;
+    vf sum_bias[WIDE], sum_D[WIDE], sum_A[WIDE], incoming[WIDE]; /* with one state all stay in registers */
     for (int v = 0; v < NV; v++) {
         sum_bias[v] = m->sum_bias[v], sum_D[v] = m->sum_D[v];
-        local_A[v] = m->sum_A[v], local_incoming[v] = m->incoming[v];
+        sum_A[v] = state_sum_A[v], incoming[v] = state_incoming[v];
     }
     for (int64_t p = count - 1; p >= 0; p--) {
-        const float *values = pixel_proj(q, b, pixels[p]);
-        const float *B = values + q->rank, *C = B + states;
+        const float *B = pixel_proj(q, b, pixels[p]) + rank, *C = B + states;
         int64_t offset = (b->image * q->pixels + pixels[p]) * q->channels + b->first_channel;
-        vf *sums = m->pixel_sums + p * 2 * states;
-        for (int v = 0; v < NV; v++) {
+        vf pixel_B = vset(0.f), pixel_C = vset(0.f), *sums = pixel_sums + p * 2 * states;
+        if (states != 1)
+            for (int64_t s = 0; s < 2 * states; s++)
+                sums[s] = vset(0.f);
+        EACH(NV) {
             vf x = load_channels(q->x + offset, v, tail, b->valid);
             vf grad_y = load_channels(q->grad_y + offset, v, tail, b->valid);
-            vf step = m->step[p * NV + v], drive = step * x, grad_drive = vset(0.f), grad_step = vset(0.f);
-            for (int64_t s = 0; s < states; s++) {
-                int64_t i = (p * states + s) * NV + v, j = s * NV + v;
-                vf grad_h = grad_y * C[s] + incoming[j];
-                incoming[j] = m->decay[i] * grad_h;
-                vf grad_exponent = incoming[j] * m->h[i];
-                grad_drive += grad_h * B[s];
-                grad_step += grad_exponent * m->w.A[j];
-                sum_A[j] += grad_exponent * step;
-                sums[s] = grad_h * drive + (v ? sums[s] : vset(0.f));
-                sums[states + s] = grad_y * m->h[i + states * NV] + (v ? sums[states + s] : vset(0.f));
+            vf step = steps[p * NV + v], drive = step * x, grad_drive = vset(0.f), grad_step = vset(0.f);
+            if (states == 1) {
+                int64_t i = p * NV + v;
+                state_gradient g = back_state(grad_y, decay[i], h + i, NV, A[v], step, drive, B[0], C[0], &incoming[v],
+                                              &sum_A[v]);
+                grad_drive = g.drive, grad_step = g.step;
+                pixel_B += g.pixel_B, pixel_C += g.pixel_C;
+            } else {
+                for (int64_t s = 0; s < states; s++) {
+                    int64_t i = p * per_pixel + s * NV + v, j = s * NV + v;
+                    state_gradient g = back_state(grad_y, decay[i], h + i, per_pixel, A[j], step, drive, B[s], C[s],
+                                                  &state_incoming[j], &state_sum_A[j]);
+                    grad_drive += g.drive, grad_step += g.step;
+                    sums[s] += g.pixel_B, sums[states + s] += g.pixel_C;
+                }
             }
-            vf grad_raw = (grad_step + grad_drive * x) * m->slope[p * NV + v], grad_x = grad_drive * step;
-            m->slope[p * NV + v] = grad_raw;
+            vf grad_raw = (grad_step + grad_drive * x) * slope[p * NV + v], grad_x = grad_drive * step;
+            slope[p * NV + v] = grad_raw;
             sum_bias[v] += grad_raw;
-            if (b->direction == 0) {
+            if (first) {
                 sum_D[v] += grad_y * x;
-                grad_x += m->direct[v] * grad_y;
+                grad_x += direct[v] * grad_y;
             } else {
                 grad_x += load_channels(q->grad_x + offset, v, tail, b->valid);
             }
             store_channels(q->grad_x + offset, v, grad_x, tail, b->valid);
         }
+        if (states == 1)
+            sums[0] = pixel_B, sums[1] = pixel_C;
     }
     for (int v = 0; v < NV; v++) {
         m->sum_bias[v] = sum_bias[v], m->sum_D[v] = sum_D[v];
         if (states == 1)
-            m->sum_A[v] = local_A[v], m->incoming[v] = local_incoming[v];
+            state_sum_A[v] = sum_A[v], state_incoming[v] = incoming[v];
     }
 }
 
@@ -167,8 +201,7 @@ INLINE void add_weight_rows(const cross_problem *q, const cross_block *b, const 
     for (int64_t p = 0; p < count; p++) {
         const float *values = pixel_proj(q, b, pixels[p]) + r;
         for (int i = 0; i < ROWS; i++)
-            for (int v = 0; v < NV; v++)
-                sums[i * NV + v] += values[i] * m->slope[p * NV + v];
+            EACH(NV) sums[i * NV + v] += values[i] * m->slope[p * NV + v];
     }
     for (int i = 0; i < ROWS; i++)
         for (int v = 0; v < NV; v++)

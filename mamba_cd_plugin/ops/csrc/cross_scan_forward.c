@@ -4,45 +4,48 @@
 
 #define TILE 256
 
-/* One step of one state; gives what it adds to y. B is at its place in proj, and C `states` places behind. */
-INLINE vf advance(vf *h, vf step, vf drive, vf A_log2, const float *B, int64_t states) {
-    *h = vexp2(step * A_log2) * *h + drive * B[0];
-    return *h * B[states];
-}
-
 INLINE void forward_block(const cross_problem *q, const cross_block *b, vf *memory, const int NV, const int tail,
                           const int single_state) {
     const int64_t states = single_state ? 1 : q->states, rank = q->rank;
     block_weights w;
     pack_weights(q, b, NV, memory, &w);
-    vf direct[NV], h[NV]; /* with one state h stays in registers */
+    vf direct[WIDE], h_single[WIDE]; /* h_single: with one state h stays in registers */
+    vf *h = memory + block_weights_vectors(q);
     sum_direct(q, b->first_channel, NV, direct);
-    vf *h_states = memory + block_weights_vectors(q);
-    memset(h, 0, sizeof h);
-    memset(h_states, 0, sizeof(vf) * (size_t)(states * NV));
+    EACH(NV) h_single[v] = vset(0.f);
+    memset(h, 0, sizeof(vf) * (size_t)(states * NV));
 
     int32_t pixels[TILE];
     for (int64_t start = 0; start < q->pixels; start += TILE) {
         int64_t count = q->pixels - start < TILE ? q->pixels - start : TILE;
         fill_pixels(q, b->direction, start, count, pixels);
         for (int64_t p = 0; p < count; p++) {
-            const float *values = pixel_proj(q, b, pixels[p]);
+            const float *values = pixel_proj(q, b, pixels[p]), *B = values + rank, *C = B + states;
             int64_t offset = (b->image * q->pixels + pixels[p]) * q->channels + b->first_channel;
-            vf z[NV];
+            const float *x_in = q->x + offset;
+            float *out = q->y + offset;
+            vf z[WIDE], t[WIDE], step[WIDE], drive[WIDE], decay[WIDE], y[WIDE];
             raw_steps(values, &w, rank, NV, z);
-            UNROLL
-            for (int v = 0; v < NV; v++) {
-                vf t, step = vsoftplus(z[v], &t), x = load_channels(q->x + offset, v, tail, b->valid);
-                vf drive = step * x, y = vset(0.f);
-                if (single_state)
-                    y = advance(&h[v], step, drive, w.A_log2[v], values + rank, states);
-                else
-                    for (int64_t s = 0; s < states; s++)
-                        y += advance(&h_states[s * NV + v], step, drive, w.A_log2[s * NV + v], values + rank + s, states);
-                float *out = q->y + offset;
-                y += b->direction == 0 ? direct[v] * x : load_channels(out, v, tail, b->valid);
-                store_channels(out, v, y, tail, b->valid);
+            vsoftplus(NV, z, t, step);
+            EACH(NV) {
+                vf x = load_channels(x_in, v, tail, b->valid);
+                drive[v] = step[v] * x;
+                y[v] = b->direction == 0 ? direct[v] * x : load_channels(out, v, tail, b->valid);
             }
+            if (single_state) {
+                EACH(NV) decay[v] = step[v] * w.A_log2[v];
+                vexp2(NV, decay, decay);
+                EACH(NV) h_single[v] = decay[v] * h_single[v] + drive[v] * B[0];
+                EACH(NV) y[v] += h_single[v] * C[0];
+            } else {
+                for (int64_t s = 0; s < states; s++) {
+                    EACH(NV) decay[v] = step[v] * w.A_log2[s * NV + v];
+                    vexp2(NV, decay, decay);
+                    EACH(NV) h[s * NV + v] = decay[v] * h[s * NV + v] + drive[v] * B[s];
+                    EACH(NV) y[v] += h[s * NV + v] * C[s];
+                }
+            }
+            EACH(NV) store_channels(out, v, y[v], tail, b->valid);
         }
     }
 }

@@ -6,8 +6,9 @@
 #include "tasks.h"
 #include "vec.h"
 
-#define ROWS 8   /* chains of multiply-adds in flight: latency 4, two per cycle */
+#define ROWS 4   /* chains of multiply-adds in flight */
 #define TILE 128 /* positions; the buffers of ROWS rows then fit into a first-level cache */
+#define GROUP (WIDE * VL) /* positions whose exponentials are computed side by side; divides TILE */
 /* Rows of states have a vector in front, for the state before the tile, and one behind, for the position after it. */
 #define STRIDE (TILE + 2 * VL)
 #define WORK_PER_THREAD (1 << 15) /* exponentials for which a second thread pays */
@@ -37,8 +38,9 @@ typedef struct {
     float h[ROWS * STRIDE];
 } scan_tile;
 
+/* Position i of a row on; 0 from position `count` on. */
 INLINE vf load_at(const float *p, int64_t i, int64_t count) {
-    return i + VL <= count ? vload(p + i) : vload_part(p + i, (int)(count - i));
+    return i + VL <= count ? vload(p + i) : i < count ? vload_part(p + i, (int)(count - i)) : vset(0.f);
 }
 INLINE void store_at(float *p, int64_t i, int64_t count, vf v) {
     if (i + VL <= count)
@@ -55,47 +57,59 @@ static inline int64_t group_start(const scan_problem *q, const scan_chunk *b, in
 }
 
 /* Step sizes of a tile, step * u, and with `keep` the slope of the softplus. */
-INLINE void tile_steps(const scan_problem *q, const scan_chunk *b, int64_t start, int64_t count, scan_tile *t,
-                       const int keep) {
+INLINE void tile_steps(const scan_problem *q, const scan_chunk *b, int64_t start, int64_t count,
+                       scan_tile *tile, const int keep) {
     for (int row = 0; row < b->rows; row++) {
         const float *delta = q->delta + row_start(q, b, row) + start, *u = q->u + row_start(q, b, row) + start;
         float bias = q->bias ? q->bias[b->channel + row] : 0.f;
-        for (int64_t i = 0; i < count; i += VL) {
-            /* The rows are too short in a tile for the processor to see where the reading goes on. */
-            __builtin_prefetch(delta + i + TILE, 0, 2);
-            __builtin_prefetch(u + i + TILE, 0, 2);
-            vf small, raw = load_at(delta, i, count) + bias, step = raw, slope = vset(1.f);
-            if (q->softplus) {
-                step = vsoftplus(raw, &small);
-                if (keep)
-                    slope = vsigmoid(raw, small);
+        for (int64_t i = 0; i < count; i += GROUP) {
+            vf raw[WIDE], t[WIDE], step[WIDE], slope[WIDE];
+            EACH(WIDE) {
+                /* The rows are too short in a tile for the processor to see where the reading goes on. */
+                __builtin_prefetch(delta + i + v * VL + TILE, 0, 2);
+                __builtin_prefetch(u + i + v * VL + TILE, 0, 2);
+                step[v] = raw[v] = load_at(delta, i + v * VL, count) + bias;
             }
-            vstore(t->step + row * TILE + i, step);
-            vstore(t->drive + row * TILE + i, step * load_at(u, i, count));
-            if (keep)
-                vstore(t->slope + row * TILE + i, slope);
+            EACH(WIDE) slope[v] = vset(1.f);
+            if (q->softplus) {
+                vsoftplus(WIDE, raw, t, step);
+                if (keep)
+                    EACH(WIDE) slope[v] = vsigmoid(raw[v], t[v]);
+            }
+            EACH(WIDE) {
+                int64_t at = row * TILE + i + v * VL;
+                vstore(tile->step + at, step[v]);
+                vstore(tile->drive + at, step[v] * load_at(u, i + v * VL, count));
+                if (keep)
+                    vstore(tile->slope + at, slope[v]);
+            }
         }
     }
 }
 
 /* The recurrence of one state over a tile: h from h_before of the rows, which is moved on. */
 static inline void tile_states(const scan_problem *q, const scan_chunk *b, int64_t start, int64_t count, int64_t state,
-                               scan_tile *t, float *h_before) {
+                               scan_tile *tile, float *h_before) {
     const float *B = q->B + group_start(q, b, state) + start;
     for (int row = 0; row < b->rows; row++) {
         float rate = q->A[(b->channel + row) * q->states + state] * LOG2E;
-        for (int64_t i = 0; i < count; i += VL) {
-            vstore(t->decay + row * TILE + i, vexp2(vload(t->step + row * TILE + i) * rate));
-            vstore(t->h + row * STRIDE + VL + i, vload(t->drive + row * TILE + i) * load_at(B, i, count));
+        for (int64_t i = 0; i < count; i += GROUP) {
+            const float *step = tile->step + row * TILE + i, *drive = tile->drive + row * TILE + i;
+            float *h = tile->h + row * STRIDE + VL + i;
+            vf decay[WIDE];
+            EACH(WIDE) decay[v] = vload(step + v * VL) * rate;
+            vexp2(WIDE, decay, decay);
+            EACH(WIDE) vstore(tile->decay + row * TILE + i + v * VL, decay[v]);
+            EACH(WIDE) vstore(h + v * VL, vload(drive + v * VL) * load_at(B, i + v * VL, count));
         }
     }
     float h[ROWS];
     for (int row = 0; row < ROWS; row++)
-        t->h[row * STRIDE + VL - 1] = h[row] = h_before[row];
+        tile->h[row * STRIDE + VL - 1] = h[row] = h_before[row];
     for (int64_t i = 0; i < count; i++)
         for (int row = 0; row < ROWS; row++) {
-            h[row] = t->decay[row * TILE + i] * h[row] + t->h[row * STRIDE + VL + i];
-            t->h[row * STRIDE + VL + i] = h[row];
+            h[row] = tile->decay[row * TILE + i] * h[row] + tile->h[row * STRIDE + VL + i];
+            tile->h[row * STRIDE + VL + i] = h[row];
         }
     for (int row = 0; row < ROWS; row++)
         h_before[row] = h[row];

@@ -9,23 +9,20 @@ typedef struct {
 
 static void forward_tile(const scan_problem *q, const scan_chunk *b, int64_t start, int64_t count, forward_memory *m) {
     tile_steps(q, b, start, count, &m->tile, 0);
-    for (int row = 0; row < b->rows; row++) {
-        const float *u = q->u + row_start(q, b, row) + start;
-        float direct = q->D ? q->D[b->channel + row] : 0.f;
-        for (int64_t i = 0; i < count; i += VL)
-            vstore(m->y + row * TILE + i, load_at(u, i, count) * direct);
-    }
     for (int64_t s = 0; s < q->states; s++) {
         const float *C = q->C + group_start(q, b, s) + start;
         tile_states(q, b, start, count, s, &m->tile, m->states + s * ROWS);
         for (int row = 0; row < b->rows; row++) {
-            float *y = m->y + row * TILE;
-            for (int64_t i = 0; i < count; i += VL)
-                vstore(y + i, vload(y + i) + vload(m->tile.h + row * STRIDE + VL + i) * load_at(C, i, count));
+            /* The first state starts the sum, and the last one writes it out. */
+            const float *u = q->u + row_start(q, b, row) + start, *h = m->tile.h + row * STRIDE + VL;
+            float direct = q->D ? q->D[b->channel + row] : 0.f, *sum = m->y + row * TILE;
+            float *out = s + 1 < q->states ? sum : q->y + row_start(q, b, row) + start;
+            for (int64_t i = 0; i < count; i += VL) {
+                vf y = s ? vload(sum + i) : load_at(u, i, count) * direct;
+                store_at(out, i, count, y + vload(h + i) * load_at(C, i, count));
+            }
         }
     }
-    for (int row = 0; row < b->rows; row++)
-        memcpy(q->y + row_start(q, b, row) + start, m->y + row * TILE, sizeof(float) * (size_t)count);
 }
 
 static void forward_task(void *context, int task, int worker) {

@@ -21,12 +21,14 @@
 #define VL (VBYTES / 4)
 
 #define INLINE static inline __attribute__((always_inline))
-/* Before a loop over the vectors of a block: its count is a constant of the instantiation, and only once it is unrolled
- * do the small arrays of vectors become registers. */
+/* Up to this many vectors are worked on side by side: a polynomial is one long chain, and several chains overlap. */
+#define WIDE 4
+/* The same for each of n vectors; n is a constant of the instantiation. Only once the loop is unrolled do small arrays
+ * of vectors become registers. */
 #ifdef __clang__
-#define UNROLL _Pragma("unroll")
+#define EACH(n) _Pragma("unroll") for (int v = 0; v < (n); v++)
 #else
-#define UNROLL _Pragma("GCC unroll 4")
+#define EACH(n) _Pragma("GCC unroll 8") for (int v = 0; v < (n); v++)
 #endif
 
 typedef float vf __attribute__((vector_size(VBYTES)));
@@ -79,41 +81,44 @@ INLINE float vsum(vf v) {
 /* Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the mantissa. */
 #define ROUND_MAGIC 12582912.f
 
-/* 2^(n + f) with r = n + ROUND_MAGIC and |f| <= 1/2. The minimax polynomial has relative error 9e-8 and is exactly 1 at
+/* 2^(i + f) with r = i + ROUND_MAGIC and |f| <= 1/2. The minimax polynomial has relative error 9e-8 and is exactly 1 at
  * 0: a decay close to 1 is raised to the power of hundreds of steps by the recurrence. */
-INLINE vf vexp2_split(vf r, vf f) {
-    vf p = f * 0.00132647272f + 0.00967151264f;
-    p = p * f + 0.0555073374f;
-    p = p * f + 0.240222421f;
-    p = p * f + 0.693146978f;
-    p = p * f + 1.f;
-    return (vf)((vi)p + ((vi)r << 23));
+INLINE void vexp2_split(const int n, const vf *r, const vf *f, vf *out) {
+    vf p[WIDE];
+    EACH(n) p[v] = f[v] * 0.00132647272f + 0.00967151264f;
+    EACH(n) p[v] = p[v] * f[v] + 0.0555073374f;
+    EACH(n) p[v] = p[v] * f[v] + 0.240222421f;
+    EACH(n) p[v] = p[v] * f[v] + 0.693146978f;
+    EACH(n) p[v] = p[v] * f[v] + 1.f;
+    EACH(n) out[v] = (vf)((vi)p[v] + ((vi)r[v] << 23));
 }
 
 /* 2^x; outside of [-126, 126] the value at the nearer end. */
-INLINE vf vexp2(vf x) {
-    x = vmin(vset(126.f), vmax(vset(-126.f), x));
-    vf r = x + ROUND_MAGIC;
-    return vexp2_split(r, x - (r - ROUND_MAGIC));
+INLINE void vexp2(const int n, const vf *x, vf *out) {
+    vf in[WIDE], r[WIDE], f[WIDE];
+    EACH(n) in[v] = vmin(vset(126.f), vmax(vset(-126.f), x[v]));
+    EACH(n) r[v] = in[v] + ROUND_MAGIC;
+    EACH(n) f[v] = in[v] - (r[v] - ROUND_MAGIC);
+    vexp2_split(n, r, f, out);
 }
 
 /* softplus(z) = max(z, 0) + log(1 + t), t = exp(-|z|), which is given too; relative error 3e-7 for every z > -87. */
-INLINE vf vsoftplus(vf z, vf *t_out) {
-    vf size = vabs(z);
-    vf w = vmin(vset(87.f), size);
-    vf r = w * -LOG2E + ROUND_MAGIC;
-    vf t = vexp2_split(r, w * -LOG2E - (r - ROUND_MAGIC));
+INLINE void vsoftplus(const int n, const vf *z, vf *t, vf *out) {
+    vf w[WIDE], r[WIDE], f[WIDE], p[WIDE];
+    EACH(n) w[v] = vmin(vset(87.f), vabs(z[v]));
+    EACH(n) r[v] = w[v] * -LOG2E + ROUND_MAGIC;
+    EACH(n) f[v] = w[v] * -LOG2E - (r[v] - ROUND_MAGIC);
+    vexp2_split(n, r, f, t);
     /* log(1 + t) / t on [0, 1], relative error 3e-8 */
-    vf p = t * 0.0052326943f - 0.0295052389f;
-    p = p * t + 0.0782259521f;
-    p = p * t - 0.136632458f;
-    p = p * t + 0.191060068f;
-    p = p * t - 0.248429822f;
-    p = p * t + 0.333190968f;
-    p = p * t - 0.499994931f;
-    p = p * t + 0.99999997f;
-    *t_out = t;
-    return p * t + (z + size) * 0.5f;
+    EACH(n) p[v] = t[v] * 0.0052326943f - 0.0295052389f;
+    EACH(n) p[v] = p[v] * t[v] + 0.0782259521f;
+    EACH(n) p[v] = p[v] * t[v] - 0.136632458f;
+    EACH(n) p[v] = p[v] * t[v] + 0.191060068f;
+    EACH(n) p[v] = p[v] * t[v] - 0.248429822f;
+    EACH(n) p[v] = p[v] * t[v] + 0.333190968f;
+    EACH(n) p[v] = p[v] * t[v] - 0.499994931f;
+    EACH(n) p[v] = p[v] * t[v] + 0.99999997f;
+    EACH(n) out[v] = p[v] * t[v] + (z[v] + vabs(z[v])) * 0.5f;
 }
 
 /* Derivative of softplus, sigmoid(z), from t = exp(-|z|); keeps its relative accuracy where it is small. */

@@ -1,0 +1,194 @@
+"""The inferencer: a checkpoint and two images in, a change map out."""
+import shutil
+from pathlib import Path
+from typing import Any, Callable, NamedTuple, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.infer.infer import BaseInferencer
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from .load_model import WEIGHT_SUFFIXES, load_model, read_config
+from .outputs import OutputOptions, complete_summary, write_outputs
+from .overview import draw_overview
+from .pair_source import Image, PairSource, ReadOptions, find_pairs, open_pair
+from .strips import MemorySink, Spool, Strip, make_folder
+from .tile_model import TileModel
+from .tiled_prediction import PredictOptions, predict_tiled
+
+Pair = tuple[Image, Image]
+
+
+class Prediction(NamedTuple):
+    """A predicted pair.
+
+    Attributes:
+        source: The pair.
+        strip: The whole result, where it was to stay in memory.
+        spool: The result on the disk, where files were asked for.
+    """
+    source: PairSource
+    strip: Optional[Strip] = None
+    spool: Optional[Spool] = None
+
+
+class ChangeDetectionInferencer(BaseInferencer):
+    """Predicts what changed between two images of any size.
+
+    ::
+
+        pair -> preprocess: open, bring B onto A's grid -> forward: windows, blended -> visualize: overview -> postprocess: files
+
+    A published checkpoint (``tools/misc/publish_model.py``), a training checkpoint or an exported ``.onnx`` is all that it
+    needs. Nothing in a checkpoint is run, see ``mamba_cd_plugin.engine.checkpoint``.
+
+    Args:
+        model: A config file or config, where the checkpoint has none; or the checkpoint itself.
+        weights: The checkpoint, or a model of ``tools/export.py``.
+        device: Such as 'cpu' or 'cuda:0'; the best there is by default.
+        scope: mmengine's registry scope.
+        show_progress: Whether to show a progress bar.
+
+    Example:
+        >>> inferencer = ChangeDetectionInferencer('cdmamba.pth')
+        >>> inferencer(('2019.tif', '2023.tif'), out_dir='changes')
+        >>> inferencer((array_a, array_b))['predictions'][0]['mask']
+    """
+
+    preprocess_kwargs = set(ReadOptions._fields)
+    forward_kwargs = {*PredictOptions._fields, 'fresh'} - {'batch_size'}
+    visualize_kwargs = {'return_vis'}
+    postprocess_kwargs = set(OutputOptions._fields)
+
+    def __init__(self,
+                 model: Union[str, dict, Config, None] = None,
+                 weights: Optional[str] = None,
+                 device: Optional[str] = None,
+                 scope: str = 'mmseg',
+                 show_progress: bool = True) -> None:
+        if weights is None and isinstance(model, (str, Path)) and str(model).endswith(WEIGHT_SUFFIXES):
+            model, weights = None, str(model)
+        if isinstance(model, str):
+            model = read_config(model)
+        init_default_scope(scope)
+        super().__init__(model, weights, device, scope, show_progress)
+
+    def _init_model(self, cfg: ConfigDict, weights: Optional[str], device: str = 'cpu') -> TileModel:
+        """A model for windows in the place of mmengine's, which carries on with a warning where weights do not fit."""
+        return load_model(cfg, weights, device)
+
+    def _init_pipeline(self, cfg: ConfigDict) -> Callable[..., PairSource]:
+        return open_pair
+
+    def _init_visualizer(self, cfg: ConfigDict) -> None:
+        """None: the overview of a large raster is drawn from strips, not from a sample in memory."""
+
+    def __call__(self,
+                 inputs: Union[Pair, Sequence[Pair]],
+                 out_dir: Optional[str] = None,
+                 return_datasamples: bool = False,
+                 batch_size: Optional[int] = None,
+                 **kwargs: Any) -> dict:
+        """Predict one pair, a list of pairs, or two folders of images.
+
+        Args:
+            inputs: (A, B): two files, two folders, or two arrays (H, W, 3); or a list of such pairs.
+            out_dir: Folder of the results, see :class:`~.outputs.OutputOptions`. Without it they are returned as arrays,
+                which must fit into memory. A run that was stopped goes on where it was; a finished one is not repeated.
+            return_datasamples: Give mmseg's SegDataSample instead of arrays; only without ``out_dir``.
+            batch_size: Windows per step; by default what the memory allows.
+            **kwargs: Fields of ReadOptions, PredictOptions and OutputOptions; ``fresh=True`` to begin anew;
+                ``return_vis=True`` to get the overview as an array.
+
+        Returns:
+            ``predictions``: per pair the summary with the files (``out_dir``), or ``mask`` (0, 1, 255 nodata) and
+            ``probability`` (NaN nodata); ``visualization``: per pair the overview, or None.
+        """
+        reading, running, drawing, writing = self._dispatch_kwargs(**kwargs)
+        fresh = running.pop('fresh', False)
+        options = PredictOptions(batch_size=batch_size, **running).fitted_to(self.model)
+        outputs = OutputOptions(**writing).check()
+        pairs = self._inputs_to_list(inputs)
+        self._check_pairs(pairs, ReadOptions(**reading))
+        results: dict = dict(predictions=[], visualization=[])
+        for pair in pairs:
+            with self.preprocess(pair, **reading) as source:
+                job = self._job(source, reading, options)
+                done = complete_summary(Path(out_dir), source.name, [job, outputs]) if out_dir and not fresh else None
+                if done is not None:
+                    print_log(f'{source.name}: is complete already; --fresh predicts it again', logger='current')
+                    results['predictions'].append(done)
+                    continue
+                prediction = self.forward(source, options, outputs, job, out_dir, fresh)
+                results['visualization'].append(self.visualize(pair, prediction, **drawing))
+                results['predictions'].append(
+                    self.postprocess(prediction, None, return_datasamples, out_dir, outputs, job))
+        return results
+
+    def _inputs_to_list(self, inputs: Union[Pair, Sequence[Pair]]) -> list[Pair]:
+        """The pairs that the inputs mean."""
+        is_pair = len(inputs) == 2 and not any(isinstance(item, (list, tuple)) for item in inputs)
+        pairs: list = []
+        for a, b in [inputs] if is_pair else inputs:
+            pairs += [(a, b)] if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else find_pairs(a, b)
+        return pairs
+
+    def _check_pairs(self, pairs: list[Pair], options: ReadOptions) -> None:
+        """Open each of several pairs once, so that the last one's defect is known before the first is predicted."""
+        defects = []
+        for pair in pairs if len(pairs) > 1 else []:
+            try:
+                self.pipeline(*pair, options).close()
+            except (ValueError, OSError) as error:
+                defects.append(str(error))
+        if defects:
+            raise ValueError(f'{len(defects)} of {len(pairs)} pairs cannot be predicted:\n' + '\n'.join(defects))
+
+    def _job(self, source: PairSource, reading: dict, options: PredictOptions) -> dict:
+        """What decides the result; a run with another job does not go on with this one's strips."""
+        return dict(model=self.model.identity, images=source.origin, reading=reading, running=options._asdict())
+
+    def preprocess(self, inputs: Pair, **kwargs: Any) -> PairSource:
+        """Open a pair and say what was decided about it."""
+        source = self.pipeline(*inputs, ReadOptions(**kwargs))
+        for note in source.notes:
+            print_log(f'{source.name}: {note}', logger='current')
+        return source
+
+    def forward(self, source: PairSource, options: PredictOptions, outputs: OutputOptions, job: dict,
+                out_dir: Optional[str], fresh: bool) -> Prediction:
+        """Predict a pair window by window, into memory or into the spool of ``out_dir``."""
+        if out_dir is None:
+            sink = MemorySink()
+            predict_tiled(source, self.model, options, sink, self.show_progress)
+            return Prediction(source, strip=sink.result())
+        make_folder(Path(out_dir))
+        folder = Path(out_dir) / f'.{source.name}.partial'
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        spool = Spool(folder, (source.height, source.width), outputs.stored_probability, job)
+        if spool.next_row:
+            print_log(f'{source.name}: goes on at row {spool.rows_done:,} of {source.height:,}', logger='current')
+        predict_tiled(source, self.model, options, spool, self.show_progress)
+        return Prediction(source, spool=spool)
+
+    def visualize(self, inputs: Pair, preds: Prediction, return_vis: bool = False, **kwargs: Any) -> Optional[np.ndarray]:
+        """The overview of a prediction, if it is asked for."""
+        if not return_vis:
+            return None
+        return draw_overview(preds.source, preds.strip.mask if preds.spool is None else preds.spool.open('mask'))
+
+    def postprocess(self, preds: Prediction, visualization: None, return_datasample: bool, out_dir: Optional[str],
+                    outputs: OutputOptions, job: dict) -> Union[dict, SegDataSample]:
+        """Write the files of a prediction, or hand out its arrays."""
+        if preds.spool is not None:
+            return write_outputs(Path(out_dir), preds.source, preds.spool, outputs, [job, outputs])
+        if not return_datasample:
+            return preds.strip._asdict()
+        data = {'pred_sem_seg': preds.strip.mask, 'seg_logits': preds.strip.probability}
+        sample = SegDataSample(metainfo=dict(img_shape=preds.strip.mask.shape))
+        return sample.set_data({key: PixelData(data=torch.from_numpy(value)[None]) for key, value in data.items()}) or sample

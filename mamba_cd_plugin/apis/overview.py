@@ -1,0 +1,80 @@
+"""One small picture of a large prediction."""
+import math
+
+import numpy as np
+
+from ..visualization.change_panel import FALSE_ALARM, IGNORED, mask_picture, overlay_picture
+from ..visualization.typography import FAINT, INK, PAPER, legend_strip, text_strip
+from .pair_source import PairSource
+from .strips import NODATA
+
+# Longer side of each of the four images in pixels: together they fill a screen.
+SIDE = 900
+
+
+def draw_overview(source: PairSource, mask: np.ndarray) -> np.ndarray:
+    """A and B above, the mask and the mask over B below, shrunk by a whole factor.
+
+    A pixel of the small mask is changed where any pixel below it is: a house must still be seen in a picture of a town.
+
+    Args:
+        source: The pair.
+        mask: 0, 1 and nodata (H, W); may lie on the disk, it is read in strips.
+
+    Returns:
+        uint8 RGB.
+    """
+    factor = math.ceil(max(mask.shape) / SIDE)
+    pair, valid = source.thumbnail(factor)
+    small = shrink_mask(mask, factor)
+    changed = [(f'{source.name}    ', INK, True),
+               (f'{source.width:,} x {source.height:,} px    changed: {changed_share(mask):.2%} of the pixels with data'
+                f'    1 px here = {factor} px', INK, False)]
+    a, b = np.where(valid[..., None], pair[..., :3], PAPER[0]), np.where(valid[..., None], pair[..., 3:], PAPER[0])
+    a, b = a.astype(np.uint8), b.astype(np.uint8)
+    size = max(11, max(small.shape) // 50)
+    rows = [
+        _side_by_side([('A (before)', a), ('B (after)', b)], size),
+        _side_by_side([('change', mask_picture(small)), ('change over B', overlay_picture(b, small))], size),
+    ]
+    width = rows[0].shape[1]
+    legend = [('predicted as changed', FALSE_ALARM)]
+    if (small == NODATA).any():
+        legend.append(('no data in A or B', IGNORED))
+    page = np.vstack([text_strip(width, 2 * size, size, changed), *rows, legend_strip(width, 2 * size, size, legend)])
+    return np.pad(page, ((size, size), (size, size), (0, 0)), constant_values=PAPER[0])
+
+
+def changed_share(mask: np.ndarray) -> float:
+    """The share of changed pixels among those with data; 0 where there are none."""
+    counts = count_values(mask)
+    return counts[1] / max(counts[0] + counts[1], 1)
+
+
+def count_values(mask: np.ndarray) -> np.ndarray:
+    """How often each of the values 0..255 occurs."""
+    return sum((np.bincount(np.array(rows).ravel(), minlength=256) for rows in _strips(mask, 512)), np.zeros(256, int))
+
+
+def shrink_mask(mask: np.ndarray, factor: int) -> np.ndarray:
+    """A mask smaller by a whole factor: changed where any pixel is, nodata where all are."""
+    columns = np.arange(0, mask.shape[1], factor)
+    small = []
+    for rows in _strips(mask, factor):
+        changed = np.logical_or.reduceat((rows == 1).any(axis=0), columns)
+        missing = np.logical_and.reduceat((rows == NODATA).all(axis=0), columns)
+        small.append(np.where(changed, 1, np.where(missing, NODATA, 0)))
+    return np.array(small, np.uint8)
+
+
+def _strips(mask: np.ndarray, rows: int) -> list:
+    return [mask[top:top + rows] for top in range(0, len(mask), rows)]
+
+
+def _side_by_side(pictures: list, size: int) -> np.ndarray:
+    columns = []
+    for heading, picture in pictures:
+        framed = np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=FAINT[0])
+        strip = text_strip(framed.shape[1], 2 * size, size, [(heading, FAINT, False)], centred=True)
+        columns += [np.vstack([strip, framed]), np.full((len(strip) + len(framed), size, 3), PAPER[0], np.uint8)]
+    return np.hstack(columns[:-1])

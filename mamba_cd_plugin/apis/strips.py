@@ -1,0 +1,183 @@
+"""Where the finished strips of a prediction go: into memory, or into files that survive a kill."""
+import json
+import os
+import shutil
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+
+NODATA = 255
+# A probability of 8 bits: 0..254 mean 0..1, so that 255 is left for nodata.
+PROBABILITY_STEPS = 254
+# What finishing writes besides the strips: overview, polygons, headers; compressed, they are far smaller than the strips.
+RESERVE_BYTES = 32 << 20
+
+
+class Strip(NamedTuple):
+    """Finished rows of the result.
+
+    Attributes:
+        probability: float32 (h, W).
+        mask: 0 unchanged, 1 changed, NODATA, uint8 (h, W).
+    """
+    probability: np.ndarray
+    mask: np.ndarray
+
+
+class StripSink(ABC):
+    """Takes the strips of a result from top to bottom.
+
+    Attributes:
+        next_row: The row of windows to go on with.
+        carry: What the rows before left over for it; None at the start.
+        batch_size: Of the windows; a resumed run keeps it, since it can change the last bit of a probability.
+    """
+
+    next_row: int = 0
+    carry: Optional[np.ndarray] = None
+    batch_size: Optional[int] = None
+
+    @abstractmethod
+    def append(self, strip: Strip, carry: np.ndarray) -> None:
+        """Store one strip, and what is carried to the next."""
+
+
+class MemorySink(StripSink):
+    """Keeps the result in memory."""
+
+    def __init__(self) -> None:
+        self.strips: list[Strip] = []
+
+    def append(self, strip: Strip, carry: np.ndarray) -> None:
+        """Store one strip."""
+        self.strips.append(strip)
+
+    def result(self) -> Strip:
+        """The whole result."""
+        return Strip(*(np.concatenate(parts) for parts in zip(*self.strips)))
+
+
+class Spool(StripSink):
+    """Keeps the result in raw files of a folder, from which a killed run goes on and ends with the same bytes.
+
+    ::
+
+        mask.raw, probability.raw   rows 0 .. rows_done, uint8 and uint8 or float32
+        carry_<row>.npy             what the rows of windows above add to the next
+        state.json                  replaced last: whatever is beyond it does not count
+
+    Args:
+        folder: Made if missing.
+        shape: (H, W) of the result.
+        dtype: Of the stored probability: 'uint8' (see PROBABILITY_STEPS) or 'float32'.
+        job: What identifies the run; JSON-serialisable. A folder of another job is emptied.
+
+    Raises:
+        OSError: If the folder cannot be written, or its disk has not the space.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, int], dtype: str, job: Any) -> None:
+        self.folder, self.shape, self.dtype, self.job = folder, shape, np.dtype(dtype), json.loads(json.dumps(job))
+        self.rows_done = 0
+        if not self._load():
+            shutil.rmtree(folder, ignore_errors=True)
+            make_folder(folder)
+        self._check_space()
+
+    def _load(self) -> bool:
+        try:
+            state = json.loads((self.folder / 'state.json').read_text('utf-8'))
+            if state['job'] != self.job:
+                return False
+            self.carry = np.load(self.folder / f'carry_{state["next_row"]}.npy', allow_pickle=False)
+        except (OSError, ValueError, KeyError):  # nothing there, or killed before the first strip
+            return False
+        self.next_row, self.rows_done, self.batch_size = (state[key] for key in ('next_row', 'rows_done', 'batch_size'))
+        return True
+
+    def _check_space(self) -> None:
+        pixels = (self.shape[0] - self.rows_done) * self.shape[1]
+        # Each raw file and its final copy; a mask takes little of that, an incompressible probability all of it.
+        needed = pixels * (1 + 2 * self.dtype.itemsize) + RESERVE_BYTES
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise OSError(f'{self.folder}: the disk has {free / 1e6:,.0f} MB free, and the prediction needs up to '
+                          f'{needed / 1e6:,.0f} MB while it runs. Free some, or choose another --out')
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The raw files by what they hold."""
+        return {name: self.folder / f'{name}.raw' for name in ('probability', 'mask')}
+
+    def append(self, strip: Strip, carry: np.ndarray) -> None:
+        """Store one strip for good: after this it survives a kill.
+
+        Raises:
+            OSError: If the disk is full.
+        """
+        stored = dict(probability=quantize(strip) if self.dtype == np.uint8 else strip.probability, mask=strip.mask)
+        for name, path in self.files.items():
+            self._write(path, stored[name])
+        self.rows_done += len(strip.mask)
+        self.next_row += 1
+        self.carry = carry
+        with (self.folder / f'carry_{self.next_row}.npy').open('wb') as file:
+            np.save(file, carry)
+            _to_disk(file)
+        state = dict(job=self.job, next_row=self.next_row, rows_done=self.rows_done, batch_size=self.batch_size)
+        write_whole(self.folder / 'state.json', json.dumps(state, indent=1))
+        (self.folder / f'carry_{self.next_row - 1}.npy').unlink(missing_ok=True)
+
+    def _write(self, path: Path, values: np.ndarray) -> None:
+        with path.open('r+b' if path.exists() else 'wb') as file:
+            # Not appended: a run that was killed while writing left bytes behind.
+            file.seek(self.rows_done * self.shape[1] * values.itemsize)
+            file.write(values.tobytes())
+            file.truncate()
+            _to_disk(file)
+
+    def open(self, name: str) -> np.ndarray:
+        """A raw file as an array (H, W) that is read as it is used."""
+        dtype = self.dtype if name == 'probability' else np.uint8
+        return np.memmap(self.files[name], dtype, 'r', shape=self.shape)
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder)
+
+
+def quantize(strip: Strip) -> np.ndarray:
+    """The probabilities of a strip in 8 bits."""
+    steps = (np.nan_to_num(strip.probability) * PROBABILITY_STEPS + 0.5).astype(np.uint8)
+    return np.where(strip.mask == NODATA, np.uint8(NODATA), steps)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and be sure that it can be written to.
+
+    Raises:
+        OSError: If it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / '.probe'
+        probe.write_bytes(b'')
+        probe.unlink()
+    except OSError as error:
+        raise type(error)(f'{folder}: cannot be written to ({error.strerror}). Choose another --out') from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old one or the new one, never half of it."""
+    part = path.with_name(f'{path.name}.part')
+    with part.open('w', encoding='utf-8') as file:
+        file.write(text)
+        _to_disk(file)
+    os.replace(part, path)
+
+
+def _to_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,100 @@
+"""Predicting an image of any size, window by window."""
+from typing import NamedTuple, Optional
+
+import numpy as np
+from mmengine.utils import ProgressBar
+
+from .pair_source import PairSource
+from .strips import NODATA, Strip, StripSink
+from .tile_model import TileModel
+from .windows import ALIGN, RowStitcher, WindowGrid
+
+
+class PredictOptions(NamedTuple):
+    """How a model runs over an image.
+
+    Attributes:
+        tile: Side of a window in pixels; a model of fixed size brings its own.
+        overlap: Pixels that neighbouring windows share; a quarter of it on each side counts nothing.
+        batch_size: Windows per step; None: by the memory.
+        tta: Average over flips.
+        threshold: Probability above which a pixel is changed; None: the model's own.
+    """
+    tile: int = 512
+    overlap: int = 128
+    batch_size: Optional[int] = None
+    tta: bool = False
+    threshold: Optional[float] = None
+
+    def fitted_to(self, model: TileModel) -> 'PredictOptions':
+        """The options with what the model decides filled in.
+
+        Raises:
+            ValueError: If the threshold is no probability.
+        """
+        threshold = model.threshold if self.threshold is None else self.threshold
+        if not 0 < threshold < 1:
+            raise ValueError(f'threshold: expected a probability between 0 and 1, got {threshold}')
+        if model.side is None:
+            return self._replace(threshold=threshold)
+        return self._replace(tile=model.side, overlap=model.side // 4, threshold=threshold)
+
+
+def make_grid(source: PairSource, model: TileModel, options: PredictOptions) -> WindowGrid:
+    """The windows of an image; a model of fixed size cannot have its last window longer than the others."""
+    align = ALIGN if model.side is None else 1
+    return WindowGrid(source.height, source.width, options.tile, options.overlap, align)
+
+
+def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions, sink: StripSink,
+                  progress: bool = True) -> None:
+    """Predict an image pair and hand the result to ``sink``, strip by strip, from where the sink stands.
+
+    ::
+
+        row of windows: read A and B -> fill nodata -> model, in batches -> weighted sum -> rows no other row touches -> sink
+
+    Memory holds one row of windows of the probabilities and one batch of everything else.
+
+    Args:
+        source: The pair.
+        model: The model.
+        options: From :meth:`PredictOptions.fitted_to`.
+        sink: Takes the strips.
+        progress: Whether to show a progress bar with the time that is left.
+    """
+    grid = make_grid(source, model, options)
+    stitcher = RowStitcher(grid, RowStitcher.empty_carry(grid) if sink.carry is None else sink.carry)
+    if sink.batch_size is None:
+        sink.batch_size = options.batch_size or model.batch_size(options.tile)
+    rows = range(sink.next_row, len(grid.rows))
+    bar = ProgressBar(len(rows) * len(grid.columns)) if progress and rows else None
+    for row in rows:
+        stitcher.start_row(row)
+        valid = np.zeros((grid.rows[row].stop - grid.rows[row].start, grid.width), bool)
+        for columns in grid.batches(row, sink.batch_size):
+            _predict_batch(source, model, options.tta, grid, stitcher, valid, row, columns)
+            if bar is not None:
+                bar.update(len(columns))
+        sink.append(_strip(stitcher.finish_row(row), valid, options.threshold), stitcher.carry)
+
+
+def _predict_batch(source: PairSource, model: TileModel, tta: bool, grid: WindowGrid, stitcher: RowStitcher,
+                   valid: np.ndarray, row: int, columns: list[int]) -> None:
+    pairs, wanted = [], []
+    for column in columns:
+        tile = source.read(grid.window(row, column))
+        valid[:, slice(*grid.columns[column])] = tile.valid
+        if tile.valid.any():  # a window without data costs nothing
+            # One colour at both dates: no change, and no edge that only one of them has.
+            pairs.append(np.where(tile.valid[..., None], tile.pair, np.tile(model.fill, 2)))
+            wanted.append(column)
+    if pairs:
+        for column, values in zip(wanted, model.predict(np.stack(pairs), tta)):
+            stitcher.add(row, column, values)
+
+
+def _strip(probability: np.ndarray, valid: np.ndarray, threshold: float) -> Strip:
+    valid = valid[:len(probability)]
+    probability = np.where(valid, probability, np.float32(np.nan))
+    return Strip(probability, np.where(valid, probability > threshold, NODATA).astype(np.uint8))

@@ -1,0 +1,83 @@
+"""What a check looks at and what it says."""
+from dataclasses import dataclass, field
+from typing import Iterator
+
+from ..listing import SplitListing
+from ..measure import FileFacts, PairFacts
+
+ERROR, WARNING, NOTE = 'error', 'warning', 'note'
+LEVELS = (ERROR, WARNING, NOTE)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From where on something is found. Lengths in px, shares from 0 to 1.
+
+    Attributes:
+        max_shift: Of one pair. Of the pairs of LEVIR-CD at half resolution, half are shifted by 2 px or more.
+        max_common_shift: Of the median over a split: what all pairs have in common is a mistake of the processing, or
+            can be undone.
+        min_certainty: Of a shift; see :class:`.registration.Shift`.
+        max_unmatched: Share of pairs of a split that show no common ground.
+        max_changed: Share of changed pixels.
+        max_blank: Share of black or white pixels in an image.
+        sliver: Changed pixels that are next to none, as a share of the tile: 33 pixels of a tile of 256.
+    """
+
+    max_shift: float = 2.
+    max_common_shift: float = 1.
+    min_certainty: float = 6.
+    max_unmatched: float = 0.5
+    max_changed: float = 0.5
+    max_blank: float = 0.5
+    sliver: float = 5e-4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to know about a data set.
+
+    Attributes:
+        check: Which check it comes from.
+        level: ``error``: training fails or its score is wrong; ``warning``: it may be; ``note``: good to know.
+        split: Where, '' for several splits.
+        message: What was found and what to do.
+        names: The pairs or files, all of them.
+    """
+
+    check: str
+    level: str
+    split: str
+    message: str
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SplitFacts:
+    """A split: its files and what was measured of its pairs."""
+
+    listing: SplitListing
+    pairs: list[PairFacts]
+
+    @property
+    def name(self) -> str:
+        """Of the split."""
+        return self.listing.name
+
+    def each_file(self, *roles: str) -> Iterator[tuple[PairFacts, FileFacts]]:
+        """Every existing file of these roles with its pair."""
+        for pair in self.pairs:
+            for role in roles:
+                if role in pair.files:
+                    yield pair, pair.files[role]
+
+    @property
+    def labelled(self) -> list[PairFacts]:
+        """The pairs with a valid label."""
+        return [pair for pair in self.pairs if pair.changed is not None]
+
+    @property
+    def changed(self) -> float:
+        """Share of changed pixels over all labels of one size, by their number of pixels."""
+        total = sum(width * height for pair in self.labelled for width, height in [pair.files['label'].size])
+        return sum(pair.changed_pixels for pair in self.labelled) / total if total else 0.
