@@ -11,6 +11,7 @@ try:
     with warnings.catch_warnings():
         # mmcv without compiled ops says so at import; nothing here uses them.
         warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+        import mmcv.cnn  # noqa: F401
         import mmseg  # noqa: F401
 except ImportError as error:
     raise ImportError(

@@ -8,6 +8,10 @@ import mamba_cd_plugin  # noqa: F401  registers everything, also for a config th
 from mamba_cd_plugin.apis.experiment import add_common_arguments, load_config
 
 
+# How ProtocolTestLoop names what was tested, in words.
+PROTOCOLS = {'whole': 'whole images', 'tiles256': '256 x 256 tiles'}
+
+
 def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description='Test a change detector')
@@ -36,7 +40,13 @@ def main() -> None:
         cfg.test_evaluator.output_dir = args.out
     if args.tta:
         enable_tta(cfg)
-    Runner.from_cfg(cfg).test()
+    metrics = Runner.from_cfg(cfg).test()
+    for key, value in metrics.items():
+        if key.endswith('/changed_F1'):
+            protocol = key.split('/')[0]
+            print(f'changed-class F1 on {PROTOCOLS.get(protocol, protocol)}: {100 * value:.2f} %')
+    if args.show_dir:
+        print(f'pictures: {args.show_dir}')
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('data_root', help='folder with train|val|test / A, B, label')
     parser.add_argument('--splits', nargs='+', help='look at these only (default: all that are there)')
-    parser.add_argument('--json', metavar='FILE', help='write everything to this file too; - for stdout and nothing else')
+    parser.add_argument('--json', metavar='FILE', help='write everything to this file too; - for stdout only')
     parser.add_argument('--strict', action='store_true', help='warnings give exit status 1 too')
     parser.add_argument('--ignore-value', type=int, help='value of label pixels without truth')
     parser.add_argument('--max-shift', type=float, default=defaults.max_shift, metavar='PX',

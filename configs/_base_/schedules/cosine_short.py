@@ -8,7 +8,6 @@ optim_wrapper = dict(
     optimizer=dict(lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=5.))  # the first steps of Lovasz from random weights reach norms of 50
 
-
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True),

@@ -74,7 +74,7 @@ def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: Opt
     images = {role: image for role, image in images.items() if image is not None}
     facts = dict(blank={role: blank_share(image) for role, image in images.items()})
     if label is not None:
-        judged = np.count_nonzero(label < 2)  # the rest is ignored
+        judged = int(np.count_nonzero(label < 2))  # the rest is ignored
         facts['changed_pixels'] = int(np.count_nonzero(label == 1))
         facts['changed'] = facts['changed_pixels'] / judged if judged else 0.
     if with_shift and len({image.shape for image in images.values()}) == 1 and len(images) == 2:
@@ -89,7 +89,7 @@ def blank_share(image: np.ndarray) -> float:
         return 1.
     flat = image.reshape(-1, 3)
     low, high = flat.max(1) == 0, flat.min(1) == 255
-    return max(np.count_nonzero(low), np.count_nonzero(high)) / len(flat)
+    return max(int(low.sum()), int(high.sum())) / len(flat)
 
 
 def _examine(path: str, reader: Callable[[str], np.ndarray]) -> tuple[FileFacts, Optional[np.ndarray]]:

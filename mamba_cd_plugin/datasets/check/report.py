@@ -38,8 +38,8 @@ def summarize_split(result: CheckResult, split: SplitFacts) -> dict[str, Any]:
 
     Returns:
         ``pairs``; ``sizes`` (width x height with their counts); ``changed`` (share of all pixels);
-        ``without_change`` and ``near_empty`` (tiles); ``common_shift`` ((dx, dy) in px or None); ``typical_shift`` (median
-        distance in px or None); ``measured_shifts`` (number), ``shifts`` (by name: dx, dy, certainty).
+        ``without_change`` and ``near_empty`` (tiles); ``common_shift`` ((dx, dy) in px or None); ``typical_shift``
+        (median distance in px or None); ``measured_shifts`` (number), ``shifts`` (by name: dx, dy, certainty).
     """
     distances = [shift.distance for _, shift in measured_shifts(split, result.limits)]
     sizes: dict[str, int] = {}

@@ -3,7 +3,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from mamba_cd_plugin.models.backbones.siamese_vssm import ARCHS, SiameseVSSM
 from mamba_cd_plugin.models.layers.ss2d import NUM_DIRECTIONS
 
 StateDict = Dict[str, Tensor]
-Arch = Tuple[int, Sequence[int], float]
 
 # What stands before the encoder's keys: nothing in VMamba's classification checkpoints, 'encoder.' in ChangeMamba's,
 # 'backbone.' in those of VMamba's detection and segmentation.
@@ -118,12 +117,11 @@ def _rename_all(encoder: StateDict) -> StateDict:
     return {ours: encoder[theirs] for ours, theirs in renamed.items()}
 
 
-def recognise_arch(weights: StateDict, archs: Mapping[str, Arch] = ARCHS) -> str:
+def recognise_arch(weights: StateDict) -> str:
     """The row of the arch table that the shapes belong to.
 
     Args:
         weights: under our names.
-        archs: name -> (embed_dims, depths, ssm_ratio).
 
     Raises:
         ValueError: if no row fits, with the numbers found.
@@ -137,10 +135,10 @@ def recognise_arch(weights: StateDict, archs: Mapping[str, Arch] = ARCHS) -> str
     blocks = {tuple(map(int, key.split('.')[1:3])) for key in weights if key.startswith('stages.')}
     stages = range(1 + max(stage for stage, _ in blocks))
     depths = tuple(1 + max((block for s, block in blocks if s == stage), default=-1) for stage in stages)
-    for name, (row_dims, row_depths, row_ratio) in archs.items():
+    for name, (row_dims, row_depths, row_ratio) in ARCHS.items():
         if (dims, depths, ssm_ratio) == (row_dims, tuple(row_depths), row_ratio):
             return name
-    rows = _listed(f'{name}: embed_dims {d}, depths {tuple(n)}, ssm_ratio {r}' for name, (d, n, r) in archs.items())
+    rows = _listed(f'{name}: embed_dims {d}, depths {tuple(n)}, ssm_ratio {r}' for name, (d, n, r) in ARCHS.items())
     raise ValueError(f'no arch of SiameseVSSM has embed_dims {dims}, depths {depths} and ssm_ratio {ssm_ratio:g}, as '
                      f'the checkpoint does; there are:{rows}')
 
@@ -157,7 +155,7 @@ def _fit(name: str, weight: Tensor, expected: Tensor) -> Tensor:
     return weight.contiguous()
 
 
-def convert_state_dict(weights: StateDict, archs: Mapping[str, Arch] = ARCHS) -> Conversion:
+def convert_state_dict(weights: StateDict) -> Conversion:
     """Convert the weights of an official checkpoint.
 
     A classification checkpoint has no norms behind the levels (VMamba's own dense models start them fresh): ours then
@@ -166,15 +164,14 @@ def convert_state_dict(weights: StateDict, archs: Mapping[str, Arch] = ARCHS) ->
     Args:
         weights: of VMamba (``patch_embed.*``, ``layers.*``, ``classifier.*``), of its dense models or ChangeMamba's
             (``backbone.*`` or ``encoder.*`` with ``outnorm*``).
-        archs: name -> (embed_dims, depths, ssm_ratio).
 
     Raises:
         ValueError: if an encoder weight is left over, missing or of another shape, with its name; or no arch fits.
     """
     encoder, dropped = _split_encoder(weights)
     renamed = _rename_all(encoder)
-    arch = recognise_arch(renamed, archs)
-    expected = SiameseVSSM(dict(zip(('embed_dims', 'depths', 'ssm_ratio'), archs[arch]))).state_dict()
+    arch = recognise_arch(renamed)
+    expected = SiameseVSSM(arch).state_dict()
     fresh = [] if any(key.startswith('out_norms.') for key in renamed) else \
         [key for key in expected if key.startswith('out_norms.')]
     missing = [key for key in expected if key not in renamed and key not in fresh]
@@ -186,13 +183,12 @@ def convert_state_dict(weights: StateDict, archs: Mapping[str, Arch] = ARCHS) ->
     return Conversion(arch, state_dict, dropped, fresh)
 
 
-def convert_file(source: Union[str, Path], target: Union[str, Path], archs: Mapping[str, Arch] = ARCHS) -> Conversion:
+def convert_file(source: Union[str, Path], target: Union[str, Path]) -> Conversion:
     """Convert a checkpoint file. The target appears whole or not at all.
 
     Args:
         source: official checkpoint; loaded without running code from it.
         target: file to write; its folder is made.
-        archs: name -> (embed_dims, depths, ssm_ratio).
 
     Raises:
         FileNotFoundError: if there is no source.
@@ -202,7 +198,7 @@ def convert_file(source: Union[str, Path], target: Union[str, Path], archs: Mapp
     if source.resolve() == target.resolve():
         raise ValueError(f'{source} would be overwritten by its own conversion; choose another target')
     try:
-        conversion = convert_state_dict(unwrap(load_from_local(str(source), map_location='cpu')), archs)
+        conversion = convert_state_dict(unwrap(load_from_local(str(source), map_location='cpu')))
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from error
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@
 #include "tasks.h"
 #include "vec.h"
 
-#define ROWS 4   /* chains of multiply-adds in flight */
+#define ROWS 8   /* chains of multiply-adds in flight: latency 4, two per cycle */
 #define TILE 128 /* positions; the buffers of ROWS rows then fit into a first-level cache */
 #define GROUP (WIDE * VL) /* positions whose exponentials are computed side by side; divides TILE */
 /* Rows of states have a vector in front, for the state before the tile, and one behind, for the position after it. */

@@ -3,10 +3,14 @@ from typing import Callable, Iterable
 
 from .alignment import common_shift, find_common_shift, find_shifted_pairs, find_unmatched_pairs, measured_shifts
 from .files import (
-    find_extra_files, find_interrupted_conversions, find_missing_folders, find_missing_mates, find_unreadable_files)
+    find_extra_files,
+    find_interrupted_conversions,
+    find_missing_folders,
+    find_missing_mates,
+    find_unreadable_files,
+)
 from .finding import LEVELS, Finding, Limits, SplitFacts
-from .images import (
-    find_blank_images, find_identical_dates, find_odd_sizes, find_unequal_sizes, find_wrong_modes)
+from .images import find_blank_images, find_identical_dates, find_odd_sizes, find_unequal_sizes, find_wrong_modes
 from .labels import find_inverted_labels, find_slivers, find_splits_without_change, find_wrong_label_values
 from .leaks import find_duplicates, find_leaks
 

@@ -8,15 +8,15 @@ from .finding import ERROR, WARNING, Finding, Limits, SplitFacts
 def find_interrupted_conversions(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     """Splits that a conversion has not finished."""
     if split.name.endswith('.partial'):
-        yield Finding('interrupted', ERROR, split.name, 'the conversion of this split was interrupted or lacks files of '
-                      'the download; run the same command again')
+        yield Finding('interrupted', ERROR, split.name, 'the conversion of this split was interrupted or lacks files '
+                      'of the download; run the same command again')
 
 
 def find_missing_folders(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     """Roles without a folder."""
     for folder in split.listing.missing_folders:
-        yield Finding('missing_folder', ERROR, split.name, 'the folder does not exist; add it, or set data_prefix of the '
-                      'data set to where these files are', [folder])
+        yield Finding('missing_folder', ERROR, split.name, 'the folder does not exist; add it, or set data_prefix of '
+                      'the data set to where these files are', [folder])
 
 
 def find_missing_mates(split: SplitFacts, _: Limits) -> Iterator[Finding]:
@@ -32,8 +32,8 @@ def find_missing_mates(split: SplitFacts, _: Limits) -> Iterator[Finding]:
 def find_extra_files(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     """Files that are no images, and second files of one name."""
     if split.listing.strays:
-        yield Finding('extra_file', WARNING, split.name, 'not an image, so that it is left out; remove it, or convert it '
-                      'to PNG', split.listing.strays)
+        yield Finding('extra_file', WARNING, split.name, 'not an image, so that it is left out; remove it, or convert '
+                      'it to PNG', split.listing.strays)
     if split.listing.doubles:
         yield Finding('extra_file', ERROR, split.name, 'a second file of the same name with another suffix, so that it '
                       'is not clear which belongs to the pair; remove one', split.listing.doubles)

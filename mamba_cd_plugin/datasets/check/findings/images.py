@@ -16,8 +16,8 @@ def find_unequal_sizes(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     if unequal:
         name, sizes = next(iter(unequal.items()))
         shown = ', '.join(f'{role} {width} x {height}' for role, (width, height) in sizes.items())
-        yield Finding('unequal_size', ERROR, split.name, f'the files of a pair differ in size ({name}: {shown}); cut or '
-                      'resample them alike', list(unequal))
+        yield Finding('unequal_size', ERROR, split.name, f'the files of a pair differ in size ({name}: {shown}); cut '
+                      'or resample them alike', list(unequal))
 
 
 def find_odd_sizes(split: SplitFacts, _: Limits) -> Iterator[Finding]:
@@ -41,8 +41,8 @@ def find_wrong_modes(split: SplitFacts, _: Limits) -> Iterator[Finding]:
         odd = [file for _, file in split.each_file(*roles) if file.mode and file.mode not in modes and not file.refused]
         if odd:
             found = ', '.join(sorted({file.mode for file in odd}))
-            yield Finding('mode', WARNING, split.name, f'pixels of mode {found}, expected {" or ".join(modes)}; {effect}',
-                          [file.path for file in odd])
+            yield Finding('mode', WARNING, split.name, f'pixels of mode {found}, expected {" or ".join(modes)}; '
+                          f'{effect}', [file.path for file in odd])
 
 
 def find_blank_images(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
@@ -50,8 +50,8 @@ def find_blank_images(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
     blank = [pair.files[role].path for pair in split.pairs for role, share in pair.blank.items()
              if share > limits.max_blank]
     if blank:
-        yield Finding('blank_image', WARNING, split.name, f'more than {limits.max_blank:.0%} of the image is black, white '
-                      'or of one colour: a border of the scene, or a failed conversion; leave the pair out', blank)
+        yield Finding('blank_image', WARNING, split.name, f'more than {limits.max_blank:.0%} of the image is black, '
+                      'white or one colour: the border of a scene, or a failed conversion; leave the pair out', blank)
 
 
 def find_identical_dates(split: SplitFacts, limits: Limits) -> Iterator[Finding]:

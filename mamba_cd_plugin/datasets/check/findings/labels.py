@@ -22,14 +22,14 @@ def find_splits_without_change(split: SplitFacts, _: Limits) -> Iterator[Finding
 def find_inverted_labels(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
     """Labels that mark more changed than unchanged ground."""
     if split.changed > limits.max_changed:
-        yield Finding('inverted', ERROR, split.name, f'{split.changed:.1%} of all pixels are marked as changed: the labels '
-                      'seem to be inverted; exchange 0 and the other value')
+        yield Finding('inverted', ERROR, split.name, f'{split.changed:.1%} of all pixels are marked as changed: the '
+                      'labels seem to be inverted; exchange 0 and the other value')
         return
     inverted = [pair for pair in split.labelled if pair.changed > limits.max_changed]
     if inverted:
         most = max(inverted, key=lambda pair: pair.changed)
         yield Finding('inverted', WARNING, split.name, f'more than {limits.max_changed:.0%} of the tile is marked as '
-                      f'changed (up to {most.changed:.1%}, in {most.name}): inverted, unless one building fills the tile',
+                      f'changed (up to {most.changed:.1%}, in {most.name}): inverted, unless one building fills it',
                       [pair.name for pair in inverted])
 
 
@@ -37,5 +37,6 @@ def find_slivers(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
     """Labels with next to no changed pixel, as tiling leaves them at the edge of a building."""
     few = [pair for pair in split.labelled if 0 < pair.changed <= limits.sliver]
     if few:
-        yield Finding('near_empty', NOTE, split.name, f'at most {limits.sliver:.2%} of the tile is marked as changed: too '
-                      'little to be learnt or found, though each counts as a tile with change', [pair.name for pair in few])
+        yield Finding('near_empty', NOTE, split.name, f'at most {limits.sliver:.2%} of the tile is marked as changed: '
+                      'too little to be learnt or found, though each counts as a tile with change',
+                      [pair.name for pair in few])

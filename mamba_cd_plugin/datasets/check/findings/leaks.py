@@ -34,5 +34,5 @@ def find_leaks(splits: list[SplitFacts], limits: Limits) -> Iterator[Finding]:
         if len(place) > 1:
             shared[tuple(place)].append(' = '.join(place.values()))
     for names, images in shared.items():
-        yield Finding('leak', ERROR, '', f'{" and ".join(names)} share {len(images)} images: the score on one is partly '
-                      'the memory of the other; remove them from the training split', images)
+        yield Finding('leak', ERROR, '', f'{" and ".join(names)} share {len(images)} images: the score on one is '
+                      'partly the memory of the other; remove them from the training split', images)

@@ -1,0 +1,1 @@
+"""Measuring what the package does: time, memory."""

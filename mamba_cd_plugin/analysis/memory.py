@@ -1,0 +1,59 @@
+"""Peak memory of one call, measured in a process of its own."""
+import json
+import resource
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Dict
+
+from .cases import Case, prepare
+
+MIB = 2**20
+
+
+def _status(field: str) -> int:
+    """A size in bytes from the kernel's account of this process."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(f'{field}:'):
+            return int(line.split()[1]) * 1024
+    raise OSError(f'/proc/self/status has no {field}')
+
+
+def measure_here(case: Case) -> Dict[str, float]:
+    """Peak resident memory of this process while a case is prepared and run twice, in MiB.
+
+    On Linux this is the kernel's high-water mark, which a fresh process starts at zero; ``getrusage``, used elsewhere,
+    can carry over the mark of the process that started this one.
+
+    Returns:
+        ``total``, and ``above_start``: what weights, inputs and the calls themselves added to the imported libraries.
+    """
+    on_linux = Path('/proc/self/status').is_file()
+    before = _status('VmRSS') if on_linux else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    function = prepare(case)
+    for _ in range(2):  # the second call meets what the first one left: optimizer states, gradients, caches
+        function()
+    peak = _status('VmHWM') if on_linux else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return dict(total=peak / MIB, above_start=(peak - before) / MIB)
+
+
+def peak_memory(case: Case) -> Dict[str, float]:
+    """Like ``measure_here``, in a fresh process.
+
+    Not in a fork: a forked process may hang in OpenMP, whose threads do not survive the fork.
+
+    Raises:
+        RuntimeError: if the process fails, with the end of what it said; a case that needs more memory than there is
+            is killed without a word.
+    """
+    command = [sys.executable, '-m', 'mamba_cd_plugin.analysis.memory', json.dumps(asdict(case))]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(f'measuring the memory of {case.name} failed with exit status {result.returncode}: '
+                           f'{result.stderr.strip()[-500:]}')
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+if __name__ == '__main__':
+    sys.stdout.write(json.dumps(measure_here(Case(**json.loads(sys.argv[1])))) + '\n')

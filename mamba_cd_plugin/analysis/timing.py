@@ -1,0 +1,79 @@
+"""Timing several functions side by side on a machine that is never quite quiet."""
+import math
+import statistics
+import time
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
+
+# One sample lasts at least this long: shorter ones measure the clock and the interpreter.
+MIN_SAMPLE_S = 0.01
+
+
+class Timing(NamedTuple):
+    """Times of one function, in seconds per call.
+
+    Attributes:
+        median: of the samples.
+        low: first quartile.
+        high: third quartile.
+        samples: number of samples.
+        ratio: median over the rounds of (this time / the baseline's time in the same round); None without a baseline.
+    """
+    median: float
+    low: float
+    high: float
+    samples: int
+    ratio: Optional[float] = None
+
+
+def _sample(function: Callable[[], object], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - start) / calls
+
+
+def alternate(functions: Mapping[str, Callable[[], object]],
+              seconds: float,
+              min_rounds: int = 3,
+              max_rounds: int = 50) -> Dict[str, List[float]]:
+    """Run the functions in turns, so that a slow moment of the machine hits all of them alike.
+
+    The order turns round every second round. A function that needs long takes part in the first rounds only.
+
+    Args:
+        functions: what to time, by name. Each is called once beforehand, untimed.
+        seconds: for all functions together, about.
+        min_rounds: samples that even the slowest one gets.
+        max_rounds: samples that the fastest one gets at most.
+
+    Returns:
+        Seconds per call of each function, one value a round.
+    """
+    share = seconds / max(1, len(functions))
+    calls, rounds = {}, {}
+    for name, function in functions.items():
+        function()  # compiles, allocates and fills caches
+        once = _sample(function, 1)
+        calls[name] = max(1, math.ceil(MIN_SAMPLE_S / max(once, 1e-9)))
+        rounds[name] = min(max_rounds, max(min_rounds, int(share / (calls[name] * once))))
+    times: Dict[str, List[float]] = {name: [] for name in functions}
+    for index in range(max(rounds.values(), default=0)):
+        names = [name for name in functions if index < rounds[name]]
+        for name in names if index % 2 == 0 else reversed(names):
+            times[name].append(_sample(functions[name], calls[name]))
+    return times
+
+
+def summarise(times: Mapping[str, List[float]], baseline: Optional[str] = None) -> Dict[str, Timing]:
+    """Median and spread of each function, and how many times the baseline it needs.
+
+    Args:
+        times: seconds per call, one value a round, as ``alternate`` gives them.
+        baseline: name of the function to compare with.
+    """
+    result = {}
+    for name, values in times.items():
+        low, median, high = statistics.quantiles(values, n=4, method='inclusive') if len(values) > 1 else values * 3
+        ratio = None if baseline is None else statistics.median(t / b for t, b in zip(values, times[baseline]))
+        result[name] = Timing(median, low, high, len(values), ratio)
+    return result
