@@ -29,9 +29,9 @@ class Case:
     Attributes:
         name: in the table.
         kind: one of ``KINDS``.
-        scan: backend of the selective scan, ``identity``, or for an op an expression of ``EXPRESSIONS``; with ``other`` of no
-            effect.
-        train: an op forward and backward, an encoder likewise, a model for a whole training step; otherwise forward.
+        scan: backend of the selective scan, ``identity``, or for an op an expression of ``EXPRESSIONS``; with
+            ``other`` of no effect.
+        train: an op forward and backward, a network for a whole training step; otherwise forward.
         shape: op: (N, K, C, L, S); others: (N, H, W) of the pair.
         config: file of the model.
         other: ``package.module:factory`` of another model, made by a call without arguments.
@@ -85,8 +85,8 @@ def _prepare_op(case: Case) -> Step:
 def identity_scan() -> Iterator[None]:
     """While this is open, the scan inside every SS2D gives back its input.
 
-    What feeds the scan alone (``x_proj``, the steps) then gets no gradient, so that a training step does a little less than
-    the rest of the model would: the comparison is strict.
+    What feeds the scan alone (``x_proj``, the steps) then gets no gradient, so that a training step does a little less
+    than the rest of the model would: the comparison is strict.
     """
     original = ss2d.cross_selective_scan
     ss2d.cross_selective_scan = lambda x, *_, **__: x
@@ -113,14 +113,16 @@ def import_factory(path: str) -> Callable[[], nn.Module]:
 
 def _takes_two_images(module: nn.Module) -> bool:
     parameters = inspect.signature(module.forward).parameters.values()
-    required = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len(required) == 2
+    return sum(p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD for p in parameters) == 2
 
 
-def _first_tensor(output: object) -> Tensor:
-    while not isinstance(output, Tensor):
-        output = next(iter(output.values())) if isinstance(output, dict) else output[0]
-    return output
+def _tensors(output: object) -> Iterator[Tensor]:
+    """Every tensor in nested tuples, lists and dicts."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, (tuple, list, dict)):
+        for part in output.values() if isinstance(output, dict) else output:
+            yield from _tensors(part)
 
 
 def _build(case: Case) -> nn.Module:
@@ -166,7 +168,7 @@ def _prepare_network(case: Case) -> Step:
             if has_losses:
                 loss = sum(model(pair, samples, mode='loss').values())
             else:
-                loss = _first_tensor(model(*inputs)).square().mean()
+                loss = sum(tensor.square().mean() for tensor in _tensors(model(*inputs)))
             loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -2,70 +2,48 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
 
 from ..models.layers.ss2d import NUM_DIRECTIONS, SS2D
 from ..ops import cross_merge, cross_scan
 from ..ops.cross_scan import scan_pixels
 
-# Steps per block. Every level divides the length by it: the graph has 2 * BLOCK * LEVELS multiply-adds for each scan.
-BLOCK = 16
-# BLOCK ** LEVELS = 1,048,576 positions at most, an image of 4096 x 4096 pixels at stride 4.
-LEVELS = 5
+# Positions per block. The graph is the same for every size; running it takes BLOCK + L / BLOCK steps.
+BLOCK = 64
 
 
-def linear_scan(decay: Tensor, drive: Tensor, levels: int = LEVELS) -> Tensor:
-    """The recurrence h[l] = decay[l] * h[l-1] + drive[l], h[-1] = 0, in a number of steps that no size decides.
+def _step(state: Tensor, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    state = inputs[0] * state + inputs[1]
+    return state, state.clone()  # torch's scan allows no output that is another one's memory
 
-    The sequence is cut into blocks of 16 steps, which run side by side from 0. What each hands on to the next is a
-    recurrence of the same form over the blocks, 16 times shorter, and is solved in the same way; then it is added.
-    So the graph is the same for every length, where the scan for training takes a step for each position of a block.
+
+def _recurrence(decay: Tensor, drive: Tensor) -> Tensor:
+    """h[l] = decay[l] * h[l-1] + drive[l] along the first axis, from h[-1] = 0: one Scan operator of ONNX."""
+    return scan(_step, torch.zeros_like(drive[0]), (decay, drive), dim=0)[1]
+
+
+def linear_scan(log_decay: Tensor, drive: Tensor) -> Tensor:
+    """The recurrence h[l] = exp(log_decay[l]) * h[l-1] + drive[l], h[-1] = 0, for a length that the graph does not fix.
+
+    The sequence is cut into blocks, which run side by side from 0; what each hands on to the next is a recurrence of the
+    same form over the blocks; then what came from before is added.
 
     Args:
-        decay: (..., L), 0..1.
+        log_decay: (..., L), not positive.
         drive: (..., L).
-        levels: L is at most BLOCK ** levels.
 
     Returns:
         h (..., L).
     """
-    length = decay.shape[-1]
-    if levels == 1:
-        return torch.stack(_steps(decay.unbind(-1), drive.unbind(-1)), -1)
+    length = drive.shape[-1]
     blocks = (length + BLOCK - 1) // BLOCK
-    padding = blocks * BLOCK - length
-    decay = F.pad(decay, (0, padding)).unflatten(-1, (blocks, BLOCK))
-    drive = F.pad(drive, (0, padding)).unflatten(-1, (blocks, BLOCK))
-    decays, drives = decay.unbind(-1), drive.unbind(-1)
-    local = torch.stack(_steps(decays, drives), -1)
-    products = torch.stack(_products(decays), -1)
-    if levels == 2:  # the last level has exactly BLOCK positions
-        ends = linear_scan(_to_block(products[..., -1]), _to_block(local[..., -1]), 1)[..., :blocks]
-    else:
-        ends = linear_scan(products[..., -1], local[..., -1], levels - 1)
+    log_decay, drive = (F.pad(x, (0, blocks * BLOCK - length)).unflatten(-1, (blocks, BLOCK)).movedim(-1, 0)
+                        for x in (log_decay, drive))
+    local = _recurrence(log_decay.exp(), drive)
+    products = log_decay.cumsum(0).exp()
+    ends = _recurrence(products[-1].movedim(-1, 0), local[-1].movedim(-1, 0)).movedim(0, -1)
     before = F.pad(ends, (1, 0))[..., :-1]
-    return (local + products * before.unsqueeze(-1)).flatten(-2)[..., :length]
-
-
-def _to_block(x: Tensor) -> Tensor:
-    return F.pad(x, (0, BLOCK))[..., :BLOCK]
-
-
-def _steps(decays: tuple[Tensor, ...], drives: tuple[Tensor, ...]) -> list[Tensor]:
-    state = drives[0]
-    states = [state]
-    for decay, drive in zip(decays[1:], drives[1:]):
-        state = decay * state + drive
-        states.append(state)
-    return states
-
-
-def _products(decays: tuple[Tensor, ...]) -> list[Tensor]:
-    product = decays[0]
-    products = [product]
-    for decay in decays[1:]:
-        product = product * decay
-        products.append(product)
-    return products
+    return (local + products * before).movedim(0, -1).flatten(-2)[..., :length]
 
 
 class ExportableSS2D(nn.Module):
@@ -89,8 +67,7 @@ class ExportableSS2D(nn.Module):
         u = cross_scan(u)
         delta = F.softplus(s.dt_projs_weight @ low_rank + s.dt_projs_bias.unsqueeze(-1))
         rates = -s.A_logs.exp().unflatten(0, (NUM_DIRECTIONS, -1)).unsqueeze(-1)
-        decay = torch.exp(delta.unsqueeze(3) * rates)  # (N, 4, C, S, L)
-        states = linear_scan(decay, (delta * u).unsqueeze(3) * b.unsqueeze(2))
+        states = linear_scan(delta.unsqueeze(3) * rates, (delta * u).unsqueeze(3) * b.unsqueeze(2))  # (N, 4, C, S, L)
         y = (states * c.unsqueeze(2)).sum(3) + u * s.Ds.unflatten(0, (NUM_DIRECTIONS, -1)).unsqueeze(-1)
         return s.out_proj(s.out_norm(cross_merge(y, height, width).permute(0, 2, 3, 1)))
 

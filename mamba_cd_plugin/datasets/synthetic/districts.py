@@ -44,7 +44,9 @@ def industrial(town: Town, block: Block) -> None:
         grounds = block.growth.grounds(rng, state, paving)
         town.area('site', cell, grounds, ragged=0.8)
         block.clearings.append((cell, (grounds[0] is not None, grounds[1] is not None)))
-        length, depth = min(rng.uniform(26, 60), u1 - u0 - 12), min(rng.uniform(20, 42), v1 - v0 - 24)
+        # Most halls are small; one of 60 x 42 m fills a seventh of a 256 px tile.
+        length = min(24 + 36 * rng.random()**1.7, u1 - u0 - 12)
+        depth = min(18 + 24 * rng.random()**1.7, v1 - v0 - 24)
         centre = (u0 + u1) / 2 + rng.uniform(-3, 3), v0 + 5 + depth / 2
         town.building(centre, (length, depth), _HALLS, state)
         add_slab(town, centre, (length, depth), state, 0.08)
@@ -154,10 +156,10 @@ DISTRICTS = {
     'wild': wild,
 }
 DISTRICT_SHARES = {
-    'residential': 0.54,
-    'apartments': 0.14,
-    'industrial': 0.16,
-    'rural': 0.07,
+    'residential': 0.60,
+    'apartments': 0.12,
+    'industrial': 0.13,
+    'rural': 0.06,
     'park': 0.03,
     'wild': 0.06,
 }

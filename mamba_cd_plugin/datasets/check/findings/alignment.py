@@ -6,7 +6,7 @@ import numpy as np
 from .finding import WARNING, Finding, Limits, SplitFacts
 
 # With fewer measured pairs, a median or a share says nothing about the split.
-_FEWEST = 5
+_FEWEST_FOR_MEDIAN, _FEWEST_FOR_SHARE = 5, 20
 
 
 def measured_shifts(split: SplitFacts, limits: Limits) -> list:
@@ -18,7 +18,7 @@ def measured_shifts(split: SplitFacts, limits: Limits) -> list:
 def common_shift(split: SplitFacts, limits: Limits) -> Optional[tuple[float, float]]:
     """Median of the shifts of a split, (dx, dy) in px; None where too few are certain."""
     shifts = measured_shifts(split, limits)
-    if len(shifts) < _FEWEST:
+    if len(shifts) < _FEWEST_FOR_MEDIAN:
         return None
     return float(np.median([shift.dx for _, shift in shifts])), float(np.median([shift.dy for _, shift in shifts]))
 
@@ -28,8 +28,8 @@ def find_common_shift(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
     common = common_shift(split, limits)
     if common and np.hypot(*common) > limits.max_common_shift:
         yield Finding('common_shift', WARNING, split.name, f'B lies {common[0]:+.1f} px to the right and '
-                      f'{common[1]:+.1f} px down of A in the median over the split: seemingly one mistake for all, such '
-                      'as different crops; move B back')
+                      f'{common[1]:+.1f} px down of A in the median over the split: seemingly one mistake for all, '
+                      'such as different crops; move B back')
 
 
 def find_shifted_pairs(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
@@ -56,7 +56,7 @@ def find_unmatched_pairs(split: SplitFacts, limits: Limits) -> Iterator[Finding]
     tried = [pair for pair in split.pairs if pair.shift is not None and max(pair.blank.values()) <= limits.max_blank]
     astray = [pair for pair in tried
               if pair.shift.distance_to(common) > limits.near_share * min(pair.files['A'].size)]
-    if len(tried) >= _FEWEST and len(tried) - len(astray) < limits.min_matched * len(tried):
+    if len(tried) >= _FEWEST_FOR_SHARE and len(tried) - len(astray) < limits.min_matched * len(tried):
         yield Finding('unmatched', WARNING, split.name, 'A and B have no visible ground in common: mates of different '
                       'places under one name, crops that do not match, or land without any lasting edge',
                       [pair.name for pair in astray])

@@ -19,8 +19,8 @@ class Limits:
             can be undone.
         min_certainty: Of a shift; see :class:`.registration.Shift`.
         near_share: How near, as a share of the shorter side, the shifts of pairs of the same ground gather.
-        min_matched: Share of the pairs of a split whose shifts do so. For real dates it is 0.96 in images of 512 px, 0.84
-            of 256, 0.67 of 128 and 0.52 of 64; for images of different places 0.05 to 0.16.
+        min_matched: Share of the pairs of a split whose shifts do so. For real dates it is 0.96 in images of 512 px,
+            0.84 of 256, 0.67 of 128 and 0.52 of 64; for images of different places 0.05 to 0.16.
         max_changed: Share of changed pixels.
         max_blank: Share of black or white pixels in an image.
         sliver: Changed pixels that are next to none, as a share of the tile: 33 pixels of a tile of 256.
@@ -28,7 +28,7 @@ class Limits:
 
     max_shift: float = 2.
     max_common_shift: float = 1.
-    min_certainty: float = 9.
+    min_certainty: float = 10.
     near_share: float = 1 / 16
     min_matched: float = 0.35
     max_changed: float = 0.5

@@ -1,0 +1,175 @@
+"""The suites of the benchmark: which cases stand side by side, and against what."""
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Dict, List, Optional, Sequence
+
+from mmengine.logging import print_log
+
+from mamba_cd_plugin.ops import available_backends
+
+from .cases import EXPRESSIONS, IDENTITY, Case, prepare, scan_inputs
+from .memory import peak_memory
+from .timing import Timing, alternate, summarise
+
+SUITES = ('op', 'encoder', 'model', 'growth')
+OP_SHAPES = ((2, 4, 96, 4096, 1), (2, 4, 96, 4096, 16))
+# A plain loop over the pixels takes minutes in a whole model.
+TOO_SLOW_FOR_NETWORKS = ('ref', )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run.
+
+    Attributes:
+        config: file of the model.
+        suites: some of ``SUITES``.
+        backends: of the scan, the first of them is the one whose growth is measured.
+        other: ``package.module:factory`` of another model to run beside ours, or ''.
+        other_train: whether a training step of it is timed too.
+        op_shapes: (N, K, C, L, S) of the scans.
+        size: side of the pair in pixels.
+        growth: sides of the pairs of the growth suite.
+        seconds: for each group of cases.
+        min_rounds: samples of the slowest case.
+        memory: whether peak memory is measured.
+        threads: of torch.
+    """
+    config: str
+    suites: Sequence[str] = SUITES
+    backends: Sequence[str] = ('c', 'torch', 'ref')
+    other: str = ''
+    other_train: bool = False
+    op_shapes: Sequence[Sequence[int]] = OP_SHAPES
+    size: int = 256
+    growth: Sequence[int] = (128, 256, 512, 1024)
+    seconds: float = 60.
+    min_rounds: int = 3
+    memory: bool = True
+    threads: int = 2
+
+
+@dataclass
+class Group:
+    """Cases that are compared with each other.
+
+    Attributes:
+        title: of the table.
+        baseline: name of the case that the ratios refer to.
+        cases: to be measured.
+        timings: per case.
+        memory: per case, MiB above the imported libraries, at the peak.
+        bound: seconds in which the inputs are read and the output written once; None where that says nothing.
+    """
+    title: str
+    baseline: str
+    cases: List[Case]
+    timings: Dict[str, Timing] = field(default_factory=dict)
+    memory: Dict[str, float] = field(default_factory=dict)
+    bound: Optional[float] = None
+
+
+def usable_backends(wanted: Sequence[str]) -> List[str]:
+    """Those of the wanted backends that this machine has; a missing one is logged with the reason."""
+    usable = []
+    for name, (there, reason) in available_backends().items():
+        if name in wanted and there:
+            usable.append(name)
+        elif name in wanted:
+            print_log(f'backend {name!r} is left out: {reason}', level=logging.WARNING)
+    return sorted(usable, key=list(wanted).index)
+
+
+def _op_groups(settings: Settings, backends: Sequence[str]) -> List[Group]:
+    groups = []
+    for shape in settings.op_shapes:
+        size = 'N {}, K {}, C {}, L {}, S {}'.format(*shape)
+        for train in (False, True):
+            names = [*EXPRESSIONS, *backends]
+            cases = [Case(name, 'op', name, train, shape, threads=settings.threads) for name in names]
+            what = 'forward and backward' if train else 'forward'
+            groups.append(Group(f'scan, {what} ({size})', 'u + delta', cases))
+    return groups
+
+
+def _network_groups(settings: Settings, backends: Sequence[str], kind: str) -> List[Group]:
+    groups = []
+    names = [IDENTITY, *(name for name in backends if name not in TOO_SLOW_FOR_NETWORKS)]
+    shape = (1, settings.size, settings.size)
+    for train in (False, True):
+        cases = [Case(name, kind, name, train, shape, settings.config, threads=settings.threads) for name in names]
+        if settings.other and kind == 'model' and (settings.other_train or not train):
+            cases.append(replace(cases[0], name=settings.other, other=settings.other))
+        what = 'training step' if train else 'forward'
+        groups.append(Group(f'{kind}, {what}, one pair of {settings.size} px', IDENTITY, cases))
+    return groups
+
+
+def _growth_group(settings: Settings, backends: Sequence[str]) -> Group:
+    cases = [Case(f'{size} px', 'model', backends[0], False, (1, size, size), settings.config, threads=settings.threads)
+             for size in settings.growth]
+    baseline = f'{settings.size} px' if settings.size in settings.growth else cases[0].name
+    return Group(f'model, forward, growth with the side of the pair (scan {backends[0]!r})', baseline, cases)
+
+
+def plan(settings: Settings) -> List[Group]:
+    """The groups of all suites, not yet measured.
+
+    Raises:
+        ValueError: if a suite is unknown, or none of the backends is there.
+    """
+    unknown = set(settings.suites) - set(SUITES)
+    if unknown:
+        raise ValueError(f'unknown suites {sorted(unknown)}; there are {", ".join(SUITES)}')
+    backends = usable_backends(settings.backends)
+    if not backends:
+        raise ValueError(f'none of the backends {list(settings.backends)} is available on this machine')
+    groups = []
+    for suite in settings.suites:
+        if suite == 'op':
+            groups += _op_groups(settings, backends)
+        elif suite == 'growth':
+            groups.append(_growth_group(settings, backends))
+        else:
+            groups += _network_groups(settings, backends, suite)
+    return groups
+
+
+def streaming_bound(case: Case, seconds_of_sum: float) -> float:
+    """Seconds in which a scan's inputs are read and its outputs written once, at the speed of ``u + delta``.
+
+    Forward: u, delta, B, C in, y out. Backward besides: the same and the gradient of y in, four gradients out.
+
+    Args:
+        case: an op.
+        seconds_of_sum: time of ``u + delta`` on the same tensors, which moves three arrays of the size of u.
+    """
+    tensors = scan_inputs(case.shape)
+    u, delta, b, c = (tensors[name].numel() for name in ('u', 'delta', 'B', 'C'))
+    moved = 2 * u + delta + b + c
+    if case.train:
+        moved += 2 * (u + delta + b + c) + u
+    return seconds_of_sum * moved / (3 * u)
+
+
+def measure(group: Group, settings: Settings) -> Group:
+    """Time the cases of a group in turns, and their memory one after another in processes of their own."""
+    functions = {case.name: prepare(case) for case in group.cases}
+    times = alternate(functions, settings.seconds, settings.min_rounds)
+    functions.clear()  # the models' memory is free for the processes that follow
+    group.timings = summarise(times, group.baseline)
+    if group.cases[0].kind == 'op':
+        group.bound = streaming_bound(group.cases[0], group.timings[group.baseline].median)
+    if settings.memory:
+        group.memory = {case.name: peak_memory(case)['above_start'] for case in group.cases
+                        if case.scan not in EXPRESSIONS}
+    return group
+
+
+def run(settings: Settings) -> List[Group]:
+    """Measure everything, with a line of progress for each group."""
+    groups = plan(settings)
+    for index, group in enumerate(groups, 1):
+        print_log(f'[{index}/{len(groups)}] {group.title}')
+        measure(group, settings)
+    return groups
