@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Predict what changed between two images, or two folders of images')
     parser.add_argument('a', help='the earlier image, whose grid is that of the results; or a folder')
     parser.add_argument('b', help='the later image; or a folder with the same names')
-    parser.add_argument('--checkpoint', required=True, help='a checkpoint (.pth), or a model of tools/export.py (.onnx)')
+    parser.add_argument('--checkpoint', required=True, help='checkpoint (.pth), or model of tools/export.py (.onnx)')
     parser.add_argument('--out', required=True, help='folder of the results')
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
     parser.add_argument('--device', help='such as cpu or cuda:0; the best there is by default')
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--fresh', action='store_true', help='begin anew, also where a run was stopped or complete')
 
     reading = parser.add_argument_group('images')
-    reading.add_argument('--bands', type=int, nargs='+', help='numbers of the red, green and blue band, or of a grey one')
+    reading.add_argument('--bands', type=int, nargs='+', help='numbers of the red, green and blue, or of a grey band')
     reading.add_argument('--bands-b', type=int, nargs='+', help='the same of B, where it has others')
     reading.add_argument(
         '--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 
 from mamba_cd_plugin.ops import available_backends
 
-from .cases import EXPRESSIONS, IDENTITY, Case, prepare, scan_inputs
+from .cases import EXPRESSIONS, IDENTITY, Case, import_factory, prepare, scan_inputs
 from .memory import peak_memory
 from .timing import Timing, alternate, summarise
 
@@ -68,6 +68,11 @@ class Group:
     memory: Dict[str, float] = field(default_factory=dict)
     bound: Optional[float] = None
 
+    @property
+    def grows(self) -> bool:
+        """Whether the cases differ in size only."""
+        return len({tuple(case.shape) for case in self.cases}) > 1
+
 
 def usable_backends(wanted: Sequence[str]) -> List[str]:
     """Those of the wanted backends that this machine has; a missing one is logged with the reason."""
@@ -116,11 +121,13 @@ def plan(settings: Settings) -> List[Group]:
     """The groups of all suites, not yet measured.
 
     Raises:
-        ValueError: if a suite is unknown, or none of the backends is there.
+        ValueError: if a suite is unknown, none of the backends is there, or ``other`` names no factory.
     """
     unknown = set(settings.suites) - set(SUITES)
     if unknown:
         raise ValueError(f'unknown suites {sorted(unknown)}; there are {", ".join(SUITES)}')
+    if settings.other:
+        import_factory(settings.other)  # a wrong name shows now, not after minutes
     backends = usable_backends(settings.backends)
     if not backends:
         raise ValueError(f'none of the backends {list(settings.backends)} is available on this machine')

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from .benchmark import Group
 
-FIELDS = ('group', 'case', 'median_ms', 'q1_ms', 'q3_ms', 'samples', 'ratio', 'baseline', 'bound_ms', 'times_bound',
-          'peak_mib')
+FIELDS = ('group', 'case', 'median_ms', 'q1_ms', 'q3_ms', 'best_ms', 'samples', 'ratio', 'best_ratio', 'baseline',
+          'bound_ms', 'times_bound', 'peak_mib')
 # Palette of Okabe and Ito, distinct in every kind of colour blindness.
 BAR_COLOR, BASELINE_COLOR, MEMORY_COLOR = '#0072B2', '#999999', '#D55E00'
 
@@ -21,12 +21,13 @@ BAR_COLOR, BASELINE_COLOR, MEMORY_COLOR = '#0072B2', '#999999', '#D55E00'
 def rows(groups: Sequence[Group]) -> Iterator[dict]:
     """One dict of ``FIELDS`` per case; empty text where a value does not apply."""
     for group in groups:
+        best = group.timings[group.baseline].best
         for name, timing in group.timings.items():
             bound = '' if group.bound is None else group.bound
             yield dict(group=group.title, case=name, median_ms=1e3 * timing.median, q1_ms=1e3 * timing.low,
-                       q3_ms=1e3 * timing.high, samples=timing.samples, ratio=timing.ratio, baseline=group.baseline,
-                       bound_ms=bound and 1e3 * bound, times_bound=bound and timing.median / bound,
-                       peak_mib=group.memory.get(name, ''))
+                       q3_ms=1e3 * timing.high, best_ms=1e3 * timing.best, samples=timing.samples, ratio=timing.ratio,
+                       best_ratio=timing.best / best, baseline=group.baseline, bound_ms=bound and 1e3 * bound,
+                       times_bound=bound and timing.median / bound, peak_mib=group.memory.get(name, ''))
 
 
 def describe_machine() -> str:
@@ -39,25 +40,30 @@ def describe_machine() -> str:
     return f'{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}'
 
 
-def _number(value: object, form: str = '.3g') -> str:
-    return '' if value == '' else format(value, form)
+def _number(value: object) -> str:
+    return f'{value:.3g}' if isinstance(value, float) and value < 1000 else f'{value:.0f}' if value != '' else ''
+
+
+def _table(group: Group) -> List[str]:
+    table = [('case', 'median, ms', 'quartiles, ms', 'samples', 'ratio', 'best ratio', 'x bound', 'peak, MiB'),
+             ('---', *['---:'] * 7)]
+    for row in rows([group]):
+        quartiles = f"{_number(row['q1_ms'])} to {_number(row['q3_ms'])}"
+        numbers = [_number(row[name]) for name in ('samples', 'ratio', 'best_ratio', 'times_bound', 'peak_mib')]
+        table.append((row['case'], _number(row['median_ms']), quartiles, *numbers))
+    return [f'| {" | ".join(cells)} |' for cells in table]
 
 
 def markdown(groups: Sequence[Group]) -> str:
     """A table per group."""
     lines = ['# Benchmark', '', describe_machine(), '',
-             'Median and quartiles of calls taken in turns; "ratio" is the median over the rounds of this time over '
-             "the baseline's. Peak memory is what a process of its own needs above the imported libraries."]
+             'Calls taken in turns. "Ratio" is the median over the rounds of this time over that of the baseline,',
+             '"best ratio" that of the shortest times, which the rest of the machine disturbed least. The bound is the',
+             'time to read the inputs and write the outputs once, at the speed of `u + delta`. Peak memory is what a',
+             'process of its own needs above the imported libraries.']
     for group in groups:
-        bound = '' if group.bound is None else \
-            f' Reading the inputs and writing the outputs once takes {1e3 * group.bound:.3g} ms.'
-        lines += ['', f'## {group.title}', '', f'Baseline: {group.baseline}.{bound}', '',
-                  '| case | median, ms | quartiles, ms | samples | ratio | x streaming bound | peak, MiB |',
-                  '|---|---:|---:|---:|---:|---:|---:|']
-        for row in rows([group]):
-            lines.append(f"| {row['case']} | {_number(row['median_ms'])} | {_number(row['q1_ms'])} to "
-                         f"{_number(row['q3_ms'])} | {row['samples']} | {row['ratio']:.3g} | "
-                         f"{_number(row['times_bound'])} | {_number(row['peak_mib'], '.0f')} |")
+        bound = '' if group.bound is None else f'; bound: {1e3 * group.bound:.3g} ms'
+        lines += ['', f'## {group.title}', '', f'Baseline: {group.baseline}{bound}.', '', *_table(group)]
     return '\n'.join(lines) + '\n'
 
 
@@ -103,7 +109,7 @@ def draw(groups: Sequence[Group], out_file: Union[str, Path]) -> None:
     figure.suptitle(describe_machine(), fontsize=9)
     all_axes = figure.subplots((count + 1) // 2, 2, squeeze=False).flatten()
     for axes, group in zip(all_axes, groups):
-        draw_group = _draw_growth if 'growth' in group.title else _draw_bars
+        draw_group = _draw_growth if group.grows else _draw_bars
         draw_group(axes, group)
         axes.set_title(group.title, fontsize=9)
         axes.grid(alpha=0.3)

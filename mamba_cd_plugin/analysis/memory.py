@@ -44,14 +44,14 @@ def peak_memory(case: Case) -> Dict[str, float]:
     Not in a fork: a forked process may hang in OpenMP, whose threads do not survive the fork.
 
     Raises:
-        RuntimeError: if the process fails, with the end of what it said; a case that needs more memory than there is
-            is killed without a word.
+        RuntimeError: if the process fails, with the last line that it said.
     """
     command = [sys.executable, '-m', 'mamba_cd_plugin.analysis.memory', json.dumps(asdict(case))]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise RuntimeError(f'measuring the memory of {case.name} failed with exit status {result.returncode}: '
-                           f'{result.stderr.strip()[-500:]}')
+        said = result.stderr.strip().splitlines() or ['nothing said; a process that asks for too much memory is killed']
+        raise RuntimeError(f'measuring the memory of {case.name!r} failed with exit status {result.returncode}: '
+                           f'{said[-1]}')
     return json.loads(result.stdout.splitlines()[-1])
 
 

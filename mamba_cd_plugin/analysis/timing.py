@@ -15,12 +15,14 @@ class Timing(NamedTuple):
         median: of the samples.
         low: first quartile.
         high: third quartile.
+        best: shortest sample, the one that the rest of the machine disturbed least.
         samples: number of samples.
         ratio: median over the rounds of (this time / the baseline's time in the same round); None without a baseline.
     """
     median: float
     low: float
     high: float
+    best: float
     samples: int
     ratio: Optional[float] = None
 
@@ -75,5 +77,5 @@ def summarise(times: Mapping[str, List[float]], baseline: Optional[str] = None) 
     for name, values in times.items():
         low, median, high = statistics.quantiles(values, n=4, method='inclusive') if len(values) > 1 else values * 3
         ratio = None if baseline is None else statistics.median(t / b for t, b in zip(values, times[baseline]))
-        result[name] = Timing(median, low, high, len(values), ratio)
+        result[name] = Timing(median, low, high, min(values), len(values), ratio)
     return result

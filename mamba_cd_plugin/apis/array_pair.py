@@ -30,11 +30,12 @@ class ArrayPair(PairSource):
         self.height, self.width = images[0].shape[:2]
         if images[0].shape != images[1].shape:
             raise ValueError(f'A is {self.width} x {self.height} pixels, but B is {images[1].shape[1]} x '
-                             f'{images[1].shape[0]}; without georeference two images must show the same ground pixel by '
-                             'pixel. Cut or resample one to the other')
+                             f'{images[1].shape[0]}; without georeference two images must show the same ground pixel '
+                             'by pixel. Cut or resample one to the other')
         self._valid = np.logical_and(*(np.isfinite(image).all(axis=2) for image in images))
         self.notes = []
-        self._pair = np.concatenate([self._to_8_bits(image, label, options) for image, label in zip(images, 'AB')], axis=2)
+        self._pair = np.concatenate(
+            [self._to_8_bits(image, label, options) for image, label in zip(images, 'AB')], axis=2)
         is_file = not isinstance(a, np.ndarray)
         self.name = Path(a).stem if is_file else 'pair'
         self.origin = dict(a=file_origin(Path(a)), b=file_origin(Path(b))) if is_file else dict(

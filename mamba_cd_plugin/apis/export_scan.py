@@ -25,8 +25,8 @@ def _recurrence(decay: Tensor, drive: Tensor) -> Tensor:
 def linear_scan(log_decay: Tensor, drive: Tensor) -> Tensor:
     """The recurrence h[l] = exp(log_decay[l]) * h[l-1] + drive[l], h[-1] = 0, for a length that the graph does not fix.
 
-    The sequence is cut into blocks, which run side by side from 0; what each hands on to the next is a recurrence of the
-    same form over the blocks; then what came from before is added.
+    The sequence is cut into blocks, which run side by side from 0; what each hands on to the next is a recurrence of
+    the same form over the blocks; then what came from before is added.
 
     Args:
         log_decay: (..., L), not positive.
@@ -36,7 +36,7 @@ def linear_scan(log_decay: Tensor, drive: Tensor) -> Tensor:
         h (..., L).
     """
     length = drive.shape[-1]
-    blocks = (length + BLOCK - 1) // BLOCK
+    blocks = length // BLOCK + 2  # never 1, which the exporter would take for a constant
     log_decay, drive = (F.pad(x, (0, blocks * BLOCK - length)).unflatten(-1, (blocks, BLOCK)).movedim(-1, 0)
                         for x in (log_decay, drive))
     local = _recurrence(log_decay.exp(), drive)

@@ -51,8 +51,8 @@ def _write(path: Path, values: np.ndarray, source: PairSource, description: str,
            predictor: int = 1, colormap: object = None) -> None:
     height, width = values.shape
     profile = dict(driver='GTiff', height=height, width=width, count=1, dtype=values.dtype.name, crs=source.crs,
-                   nodata=nodata, tiled=True, blockxsize=BLOCK, blockysize=BLOCK, compress='deflate', predictor=predictor,
-                   BIGTIFF='IF_SAFER')
+                   nodata=nodata, tiled=True, blockxsize=BLOCK, blockysize=BLOCK, compress='deflate',
+                   predictor=predictor, BIGTIFF='IF_SAFER')
     if source.transform is not None:
         profile['transform'] = source.transform
     try:

@@ -8,8 +8,8 @@ from rasterio.io import DatasetReader
 from rasterio.warp import transform as transform_points
 from rasterio.warp import transform_bounds
 
-# Grids whose corners differ by less are one grid: far below what registration or a model can tell, and above the rounding
-# of coordinates in file headers.
+# Grids whose corners differ by less are one grid: far below what registration or a model can tell, and above the
+# rounding of coordinates in file headers.
 SAME_PIXELS = 0.01
 # A coarser B holds too little to compare; said, not refused, since the user may have nothing better.
 COARSE = 1.5
@@ -23,13 +23,13 @@ def same_grid(a: DatasetReader, b: DatasetReader) -> bool:
     """
     if (a.crs is None) != (b.crs is None):
         without, other = (a, b) if a.crs is None else (b, a)
-        raise ValueError(f'{without.name} has no CRS, but {other.name} has {describe_crs(other.crs)}; so it cannot be known '
-                         f'where it lies. Assign its CRS: rio edit-info --crs EPSG:<code> {without.name}')
+        raise ValueError(f'{without.name} has no CRS, but {other.name} has {describe_crs(other.crs)}; so it cannot be '
+                         f'known where it lies. Assign its CRS: rio edit-info --crs EPSG:<code> {without.name}')
     same = a.crs == b.crs and a.shape == b.shape and bool(np.abs(_corners(a, b)).max() < SAME_PIXELS)
     if not same and a.crs is None:
-        raise ValueError(f'{a.name} ({a.width} x {a.height}) and {b.name} ({b.width} x {b.height}) have no CRS, and differ in '
-                         'size or origin; so one cannot be laid over the other. Assign both their CRS, or cut them to the '
-                         'same pixels')
+        raise ValueError(f'{a.name} ({a.width} x {a.height}) and {b.name} ({b.width} x {b.height}) have no CRS, and '
+                         'differ in size or origin; so one cannot be laid over the other. Assign both their CRS, or '
+                         'cut them to the same pixels')
     return same
 
 
@@ -57,8 +57,8 @@ def coverage(a: DatasetReader, b: DatasetReader) -> float:
     width = min(right, a.bounds.right) - max(left, a.bounds.left)
     height = min(top, a.bounds.top) - max(bottom, a.bounds.bottom)
     if not (width > 0 and height > 0):  # so that NaN, too, means no overlap
-        raise ValueError(f'{a.name} and {b.name} do not overlap: A lies at {_place(a)}, B at {_place(b)} (longitude and '
-                         'latitude). Are they of one place, and their CRS right?')
+        raise ValueError(f'{a.name} and {b.name} do not overlap: A lies at {_place(a)}, B at {_place(b)} (longitude '
+                         'and latitude). Are they of one place, and their CRS right?')
     return min(1., width * height / ((a.bounds.right - a.bounds.left) * (a.bounds.top - a.bounds.bottom)))
 
 
@@ -79,8 +79,8 @@ def describe_crs(crs: CRS) -> str:
 def describe_difference(a: DatasetReader, b: DatasetReader, covered: float) -> str:
     """What warping B onto A's grid changes, for the user."""
     sizes = _pixel_size(a, a), _pixel_size(b, a)
-    text = (f'B is warped onto the grid of A: from {describe_crs(b.crs)}, {b.width} x {b.height} pixels of {sizes[1]:.4g}, to '
-            f'{describe_crs(a.crs)}, {a.width} x {a.height} of {sizes[0]:.4g} (in the units of A)')
+    text = (f'B is warped onto the grid of A: from {describe_crs(b.crs)}, {b.width} x {b.height} pixels of '
+            f'{sizes[1]:.4g}, to {describe_crs(a.crs)}, {a.width} x {a.height} of {sizes[0]:.4g} (in the units of A)')
     if sizes[1] > COARSE * sizes[0]:
         text += f'; B is {sizes[1] / sizes[0]:.1f} times coarser, and a small change may not be seen'
     if covered < 0.999:

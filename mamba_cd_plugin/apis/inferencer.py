@@ -41,10 +41,11 @@ class ChangeDetectionInferencer(BaseInferencer):
 
     ::
 
-        pair -> preprocess: open, bring B onto A's grid -> forward: windows, blended -> visualize: overview -> postprocess: files
+        pair -> preprocess: open, bring B onto A's grid -> forward: windows, blended -> visualize: overview ->
+        postprocess: files
 
-    A published checkpoint (``tools/misc/publish_model.py``), a training checkpoint or an exported ``.onnx`` is all that it
-    needs. Nothing in a checkpoint is run, see ``mamba_cd_plugin.engine.checkpoint``.
+    A published checkpoint (``tools/misc/publish_model.py``), a training checkpoint or an exported ``.onnx`` is all
+    that it needs. Nothing in a checkpoint is run, see ``mamba_cd_plugin.engine.checkpoint``.
 
     Args:
         model: A config file or config, where the checkpoint has none; or the checkpoint itself.
@@ -84,6 +85,9 @@ class ChangeDetectionInferencer(BaseInferencer):
     def _init_pipeline(self, cfg: ConfigDict) -> Callable[..., PairSource]:
         return open_pair
 
+    def _init_collate(self, cfg: ConfigDict) -> None:
+        """None: windows are all that is ever put together."""
+
     def _init_visualizer(self, cfg: ConfigDict) -> None:
         """None: the overview of a large raster is drawn from strips, not from a sample in memory."""
 
@@ -97,7 +101,8 @@ class ChangeDetectionInferencer(BaseInferencer):
 
         Args:
             inputs: (A, B): two files, two folders, or two arrays (H, W, 3); or a list of such pairs.
-            out_dir: Folder of the results, see :class:`~.outputs.OutputOptions`. Without it they are returned as arrays,
+            out_dir: Folder of the results, see :class:`~.outputs.OutputOptions`. Without it they are returned as
+                arrays,
                 which must fit into memory. A run that was stopped goes on where it was; a finished one is not repeated.
             return_datasamples: Give mmseg's SegDataSample instead of arrays; only without ``out_dir``.
             batch_size: Windows per step; by default what the memory allows.
@@ -176,7 +181,8 @@ class ChangeDetectionInferencer(BaseInferencer):
         predict_tiled(source, self.model, options, spool, self.show_progress)
         return Prediction(source, spool=spool)
 
-    def visualize(self, inputs: Pair, preds: Prediction, return_vis: bool = False, **kwargs: Any) -> Optional[np.ndarray]:
+    def visualize(self, inputs: Pair, preds: Prediction, return_vis: bool = False,
+                  **kwargs: Any) -> Optional[np.ndarray]:
         """The overview of a prediction, if it is asked for."""
         if not return_vis:
             return None
@@ -191,4 +197,5 @@ class ChangeDetectionInferencer(BaseInferencer):
             return preds.strip._asdict()
         data = {'pred_sem_seg': preds.strip.mask, 'seg_logits': preds.strip.probability}
         sample = SegDataSample(metainfo=dict(img_shape=preds.strip.mask.shape))
-        return sample.set_data({key: PixelData(data=torch.from_numpy(value)[None]) for key, value in data.items()}) or sample
+        sample.set_data({key: PixelData(data=torch.from_numpy(value)[None]) for key, value in data.items()})
+        return sample

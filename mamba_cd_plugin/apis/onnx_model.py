@@ -14,6 +14,9 @@ PROPERTIES = 'mamba_cd_plugin'
 class OnnxTileModel(TileModel):
     """A model that ``tools/export.py`` wrote.
 
+    It takes one size, or multiples of 32; what is smaller or odd is padded with its border pixels. So its windows are all
+    of one size, wherever they then have to start.
+
     Args:
         path: The .onnx file.
         device: 'cpu', or 'cuda' where onnxruntime has that provider.
@@ -23,6 +26,8 @@ class OnnxTileModel(TileModel):
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a model of ``tools/export.py``.
     """
+
+    align = 1
 
     def __init__(self, path: Path, device: str = 'cpu') -> None:
         try:
@@ -39,19 +44,19 @@ class OnnxTileModel(TileModel):
             self.session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
             properties = json.loads(self.session.get_modelmeta().custom_metadata_map[PROPERTIES])
         except KeyError as error:
-            raise ValueError(f'{path}: was not written by tools/export.py, so its inputs are unknown; export it from the '
-                             'checkpoint') from error
+            raise ValueError(f'{path}: was not written by tools/export.py, so its inputs are unknown; export it from '
+                             'the checkpoint') from error
         except Exception as error:  # onnxruntime's own errors have no common base but this
             raise ValueError(f'{path}: cannot be read as an ONNX model: {error}') from error
-        self.threshold, self.side = properties['threshold'], properties['side']
+        self.threshold, self.side, self.multiple = (properties[key] for key in ('threshold', 'side', 'multiple'))
         self.fill = np.array(properties['fill'], np.uint8)
         self.identity = sha256(path.read_bytes()).hexdigest()
 
     def forward(self, pairs: np.ndarray) -> np.ndarray:
-        """uint8 RGB pairs (N, H, W, 6) to change probabilities (N, H, W); a small image is padded to a fixed size."""
+        """uint8 RGB pairs (N, H, W, 6) to change probabilities (N, H, W)."""
         height, width = pairs.shape[1:3]
-        if self.side is not None:
-            pairs = np.pad(pairs, ((0, 0), (0, self.side - height), (0, self.side - width), (0, 0)), mode='edge')
+        rest = [self.side - size if self.side else -size % self.multiple for size in (height, width)]
+        pairs = np.pad(pairs, ((0, 0), (0, rest[0]), (0, rest[1]), (0, 0)), mode='edge')
         inputs = pairs.transpose(0, 3, 1, 2).astype(np.float32)
         outputs = [self.session.run(None, {'pair': one[None]})[0] for one in inputs]
         return np.concatenate(outputs)[:, 0, :height, :width]

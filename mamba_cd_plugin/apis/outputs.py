@@ -90,8 +90,8 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
     mask, probability = spool.open('mask'), spool.open('probability')
     counts = count_values(mask)
     if counts[NODATA] == mask.size:
-        raise ValueError(f'{source.name}: no pixel has data in both images; check their nodata values, their alpha channels '
-                         'and whether they show the same place')
+        raise ValueError(f'{source.name}: no pixel has data in both images; check their nodata values, their alpha '
+                         'channels and whether they show the same place')
     write = _write_raster if source.is_raster else _write_picture
     files = write(spool.folder, source, mask, probability, options)
     summary = dict(
@@ -100,7 +100,8 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
     if options.overview:
         files['overview'] = spool.folder / f'{source.name}_overview.png'
         write_picture(files['overview'], draw_overview(source, mask))
-    stale = set((_read_summary(out_dir, source.name) or dict(files=[]))['files']) - {path.name for path in files.values()}
+    earlier = _read_summary(out_dir, source.name) or dict(files=[])
+    stale = set(earlier['files']) - {path.name for path in files.values()}
     for path in files.values():
         os.replace(path, out_dir / path.name)
     for name in stale:

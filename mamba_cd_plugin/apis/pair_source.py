@@ -78,13 +78,14 @@ class PairSource(ABC):
         self.close()
 
 
-def open_pair(a: Image, b: Image, options: ReadOptions = ReadOptions()) -> PairSource:
+def open_pair(a: Image, b: Image, options: Optional[ReadOptions] = None) -> PairSource:
     """Open a pair: two arrays, two pictures (PNG, JPEG), or two rasters of any kind that GDAL reads.
 
     Raises:
         ImportError: If a raster is to be opened without the extra ``geo``.
         ValueError, OSError: If the images cannot be read, or are no pair; the message says which and why.
     """
+    options = options or ReadOptions()
     if isinstance(a, np.ndarray) != isinstance(b, np.ndarray):
         raise ValueError(f'expected two files or two arrays, got {type(a).__name__} and {type(b).__name__}')
     if isinstance(a, np.ndarray) or all(Path(path).suffix.lower() in PICTURE_SUFFIXES for path in (a, b)):
@@ -93,7 +94,8 @@ def open_pair(a: Image, b: Image, options: ReadOptions = ReadOptions()) -> PairS
     try:
         from .raster_pair import RasterPair
     except ImportError as error:
-        raise ImportError(f"reading {a} and {b} needs rasterio: pip install 'mamba_cd_plugin[geo]' ({error})") from error
+        raise ImportError(f"reading {a} and {b} needs rasterio: pip install 'mamba_cd_plugin[geo]' "
+                          f'({error})') from error
     return RasterPair(Path(a), Path(b), options)
 
 
@@ -101,7 +103,8 @@ def find_pairs(a: Union[str, Path], b: Union[str, Path]) -> list[tuple[Path, Pat
     """Two files as the only pair, or the images of two folders, paired by their names without the ending.
 
     Raises:
-        FileNotFoundError: If one does not exist, a folder holds no image, or an image has no mate; all of them are named.
+        FileNotFoundError: If one does not exist, a folder holds no image, or an image has no mate; all of them are
+            named.
         ValueError: If a file stands against a folder, or a folder has two images of one name.
     """
     a, b = Path(a), Path(b)

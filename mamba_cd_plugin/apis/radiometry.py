@@ -31,7 +31,8 @@ class Stretch(NamedTuple):
         return ', '.join(f'{low:g}..{high:g}' for low, high in zip(self.low, self.high))
 
 
-def find_stretch(values: np.ndarray, valid: np.ndarray, value_range: Optional[tuple[float, float]]) -> Optional[Stretch]:
+def find_stretch(values: np.ndarray, valid: np.ndarray,
+                 value_range: Optional[tuple[float, float]]) -> Optional[Stretch]:
     """The stretch that an image needs.
 
     Args:
@@ -60,4 +61,5 @@ def check_value_range(value_range: Optional[tuple[float, float]]) -> None:
         ValueError: If it does not rise.
     """
     if value_range is not None and not value_range[0] < value_range[1]:
-        raise ValueError(f'value_range: expected the values for black and for white, low before high, got {value_range}')
+        raise ValueError('value_range: expected the value for black and then the higher one for white, got '
+                         f'{value_range}')

@@ -35,8 +35,8 @@ def open_raster(path: Path) -> DatasetReader:
     try:
         dataset = rasterio.open(path)
     except RasterioError as error:
-        raise ValueError(f'{path}: cannot be read as a raster ({size:,} bytes): {error}. It is damaged, incomplete, or not '
-                         'an image: replace or convert it') from error
+        raise ValueError(f'{path}: cannot be read as a raster ({size:,} bytes): {error}. It is damaged, incomplete, or '
+                         'not an image: replace or convert it') from error
     try:
         _check(dataset, path, size)
     except ValueError:
@@ -47,8 +47,8 @@ def open_raster(path: Path) -> DatasetReader:
 
 def _check(dataset: DatasetReader, path: Path, size: int) -> None:
     if dataset.count == 0:
-        raise ValueError(f'{path}: has no bands of its own, but holds {len(dataset.subdatasets)} rasters; convert the one '
-                         'that you mean to GeoTIFF first (gdal_translate)')
+        raise ValueError(f'{path}: has no bands of its own, but holds {len(dataset.subdatasets)} rasters; convert the '
+                         'one that you mean to GeoTIFF first (gdal_translate)')
     if dataset.crs is None and dataset.gcps[0]:
         raise ValueError(f'{path}: is georeferenced by ground control points; warp it first (gdalwarp)')
     if ColorInterp.palette in dataset.colorinterp:
@@ -67,9 +67,9 @@ def _needed_bytes(dataset: DatasetReader) -> int:
         return 0
     height, width = dataset.block_shapes[0]
     blocks = [f'{x}_{y}' for y in range(-(-dataset.height // height)) for x in range(-(-dataset.width // width))]
-    ends = [_tag(dataset, f'BLOCK_OFFSET_{block}', band) + _tag(dataset, f'BLOCK_SIZE_{block}', band)
-            for block in blocks for band in ((1, ) if dataset.profile.get('interleave') == 'pixel' else dataset.indexes)]
-    return max(ends)
+    bands = (1, ) if dataset.profile.get('interleave') == 'pixel' else dataset.indexes
+    return max(_tag(dataset, f'BLOCK_OFFSET_{block}', band) + _tag(dataset, f'BLOCK_SIZE_{block}', band)
+               for block in blocks for band in bands)
 
 
 def _tag(dataset: DatasetReader, name: str, band: int) -> int:
@@ -91,14 +91,14 @@ def choose_bands(dataset: DatasetReader, wanted: Optional[Sequence[int]]) -> Ban
     rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
     if wanted is not None:
         if len(wanted) not in (1, 3) or not set(wanted) <= set(usable):
-            raise ValueError(f'{dataset.name} has the bands {usable}; expected three of them as red, green and blue, or one '
-                             f'as grey, got {list(wanted)}')
+            raise ValueError(f'{dataset.name} has the bands {usable}; expected three of them as red, green and blue, '
+                             f'or one as grey, got {list(wanted)}')
         return BandChoice(tuple(wanted) * (3 // len(wanted)), '')
     if all(name in colours for name in rgb):
         return BandChoice(tuple(colours[name] for name in rgb), '')
     if len(usable) >= 3:
-        note = '' if len(usable) == 3 else (f'none of its {len(usable)} bands is named red, green or blue; bands 1, 2 and 3 '
-                                            'are taken for them (--bands chooses others)')
+        note = '' if len(usable) == 3 else (f'none of its {len(usable)} bands is named red, green or blue; bands 1, 2 '
+                                            'and 3 are taken for them (--bands chooses others)')
         return BandChoice(tuple(usable[:3]), note)
     if not usable:
         raise ValueError(f'{dataset.name}: has no band but an alpha channel')

@@ -25,8 +25,8 @@ class RasterPair(PairSource):
     """Two rasters on the grid of A.
 
     B is warped onto A's grid (bilinear) where CRS, pixel size or origin differ, window by window while it is read.
-    A pixel has data where, in both images, alpha is not 0, not all bands have the nodata value, the image's own mask does
-    not exclude it, and no band is NaN.
+    A pixel has data where, in both images, alpha is not 0, not all bands have the nodata value, the image's own mask
+    does not exclude it, and no band is NaN.
 
     Args:
         path_a: The earlier image. Its grid is that of the result.
@@ -76,7 +76,8 @@ class RasterPair(PairSource):
         if options.value_range is None and all(self._dtype(i) == 'uint8' for i in (0, 1)):
             return
         factor = -(-max(self.height, self.width) // SAMPLE_SIDE)
-        samples = [self._read(i, RasterWindow(0, 0, self.width, self.height), factor, Resampling.nearest) for i in (0, 1)]
+        whole = RasterWindow(0, 0, self.width, self.height)
+        samples = [self._read(i, whole, factor, Resampling.nearest) for i in (0, 1)]
         valid = samples[0][1] & samples[1][1]
         for i, (values, _) in enumerate(samples):
             self._stretches[i] = find_stretch(values, valid, options.value_range)
@@ -99,9 +100,9 @@ class RasterPair(PairSource):
             else:
                 valid = image.read_masks(indexes, window=window, out_shape=(3, *shape)).any(axis=0)
         except RasterioError as error:
-            raise OSError(f'{self._paths[i]}: reading failed in rows {window.row_off} to '
-                          f'{window.row_off + window.height}: {error.__cause__ or error}. The file is damaged: replace it') \
-                from error
+            stop = window.row_off + window.height
+            raise OSError(f'{self._paths[i]}: reading rows {window.row_off} to {stop} failed: {error.__cause__ or error}. '
+                          'The file is damaged: replace it') from error
         values = values.transpose(1, 2, 0)
         if values.dtype.kind == 'f':
             valid = valid & np.isfinite(values).all(axis=2)

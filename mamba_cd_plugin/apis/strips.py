@@ -11,7 +11,8 @@ import numpy as np
 NODATA = 255
 # A probability of 8 bits: 0..254 mean 0..1, so that 255 is left for nodata.
 PROBABILITY_STEPS = 254
-# What finishing writes besides the strips: overview, polygons, headers; compressed, they are far smaller than the strips.
+# What finishing writes besides the strips: overview, polygons, headers; compressed, they are far smaller than the
+# strips.
 RESERVE_BYTES = 32 << 20
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from .windows import ALIGN
+
 # The views that are averaged: those of the configs' tta_pipeline, so that `tools/test.py --tta` has scored what
 # is predicted here.
 FLIPS = ((), (2, ), (1, ))
@@ -22,12 +24,15 @@ class TileModel(ABC):
         threshold: Probability above which a pixel is changed.
         fill: Colour (3,), uint8, of pixels without data: the mean colour of the training, which the model reads as 0.
         side: The only window side in pixels that the model takes; None if it takes any.
+        align: Windows start at multiples of it. Where it is more than 1, the last window of a row or column is longer
+            than the others by up to ``align - 1`` pixels.
         identity: Tells this model from any other, for resuming.
     """
 
     threshold: float
     fill: np.ndarray
     side: Optional[int] = None
+    align: int = ALIGN
     identity: str
 
     @abstractmethod

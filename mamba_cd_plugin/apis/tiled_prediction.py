@@ -7,7 +7,7 @@ from mmengine.utils import ProgressBar
 from .pair_source import PairSource
 from .strips import NODATA, Strip, StripSink
 from .tile_model import TileModel
-from .windows import ALIGN, RowStitcher, WindowGrid
+from .windows import RowStitcher, WindowGrid
 
 
 class PredictOptions(NamedTuple):
@@ -41,9 +41,8 @@ class PredictOptions(NamedTuple):
 
 
 def make_grid(source: PairSource, model: TileModel, options: PredictOptions) -> WindowGrid:
-    """The windows of an image; a model of fixed size cannot have its last window longer than the others."""
-    align = ALIGN if model.side is None else 1
-    return WindowGrid(source.height, source.width, options.tile, options.overlap, align)
+    """The windows of an image."""
+    return WindowGrid(source.height, source.width, options.tile, options.overlap, model.align)
 
 
 def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions, sink: StripSink,
@@ -52,7 +51,8 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
 
     ::
 
-        row of windows: read A and B -> fill nodata -> model, in batches -> weighted sum -> rows no other row touches -> sink
+        row of windows: read A and B -> fill nodata -> model, in batches -> weighted sum -> rows no other row touches
+        -> sink
 
     Memory holds one row of windows of the probabilities and one batch of everything else.
 
@@ -77,6 +77,8 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
             if bar is not None:
                 bar.update(len(columns))
         sink.append(_strip(stitcher.finish_row(row), valid, options.threshold), stitcher.carry)
+    if bar is not None:
+        bar.file.write('\n')
 
 
 def _predict_batch(source: PairSource, model: TileModel, tta: bool, grid: WindowGrid, stitcher: RowStitcher,

@@ -24,8 +24,8 @@ def vectorize(mask_path: Path, probability: np.ndarray, min_area: float) -> geop
     """Outline the changed pixels.
 
     Pixels that touch only at a corner are different polygons: an outline through that corner would cross itself. Areas
-    are those on the ellipsoid, so they are right in every CRS, also in degrees or Web Mercator. Without a CRS they are in
-    pixels, and so are the coordinates.
+    are those on the ellipsoid, so they are right in every CRS, also in degrees or Web Mercator. Without a CRS they
+    are in pixels, and so are the coordinates.
 
     Args:
         mask_path: A mask that :func:`~.geotiff.write_mask` wrote.
@@ -98,7 +98,7 @@ def _strips(shapes: list, height: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def write_polygons(polygons: geopandas.GeoDataFrame, path: Path, date: str) -> None:
-    """Write polygons as GeoPackage (.gpkg, in their own CRS) or GeoJSON (.geojson, in longitude and latitude: RFC 7946).
+    """Write polygons as GeoPackage (.gpkg, in their own CRS) or GeoJSON (.geojson, in degrees as RFC 7946 wants it).
 
     Args:
         polygons: From :func:`vectorize`.

@@ -83,8 +83,8 @@ class WindowGrid:
 
     def __init__(self, height: int, width: int, tile: int, overlap: int, align: int = ALIGN) -> None:
         if overlap < 4 or 2 * overlap > tile or (tile - overlap) % align:
-            raise ValueError(f'a tile of {tile} and an overlap of {overlap} pixels do not fit together: the overlap must be '
-                             f'4 pixels to half a tile, and tile - overlap a multiple of {align}')
+            raise ValueError(f'a tile of {tile} and an overlap of {overlap} pixels do not fit together: the overlap '
+                             f'must be 4 pixels to half a tile, and tile - overlap a multiple of {align}')
         self.height, self.width = height, width
         self.rows = axis_spans(height, tile, overlap, align)
         self.columns = axis_spans(width, tile, overlap, align)

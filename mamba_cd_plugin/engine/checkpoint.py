@@ -51,10 +51,10 @@ def _allowed_types() -> List[Union[type, Tuple[Any, str]]]:
 
 @contextmanager
 def _weights_only() -> Iterator[None]:
-    """Make every torch.load inside refuse all but tensors, plain values and mmengine's histories, however it is called."""
+    """Make every torch.load inside, however it is called, refuse all but tensors, plain values and log histories."""
     if not hasattr(torch.serialization, 'safe_globals'):
-        raise RuntimeError(f'torch {torch.__version__} cannot read a checkpoint without the danger of running code from '
-                           'it (CVE-2025-32434); install torch 2.6 or newer, or say --trust-checkpoint')
+        raise RuntimeError(f'torch {torch.__version__} cannot read a checkpoint without the danger of running code '
+                           'from it (CVE-2025-32434); install torch 2.6 or newer, or say --trust-checkpoint')
     before = os.environ.get(FORCE_SAFE)
     os.environ[FORCE_SAFE] = '1'
     try:
@@ -82,8 +82,8 @@ def _safely(load: Callable[..., dict]) -> Callable[..., dict]:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(
                 f'checkpoint {filename} was refused: {reason} Either it is truncated or no checkpoint at all, or it '
-                'contains objects other than tensors, plain values and log histories, which could run code when loaded. '
-                'If you trust its source, say so with --trust-checkpoint.') from error
+                'contains objects other than tensors, plain values and log histories, which could run code when '
+                'loaded. If you trust its source, say so with --trust-checkpoint.') from error
         _check_resume_text(checkpoint, filename)
         return checkpoint
 

@@ -79,10 +79,10 @@ def untrusted_model_config(cfg: ConfigDict, source: str) -> ConfigDict:
                     f'{source}: the config text inside asks for {value!r}, which no imported package registers. If the '
                     'checkpoint is of another project, import that first and name its config file; else do not use it.')
             if key == '_scope_' and value not in _scopes():
-                raise ValueError(f'{source}: the config text inside asks for the scope {value!r}, which is not imported')
+                raise ValueError(f'{source}: the config text inside asks for the scope {value!r}, which is unknown')
         elif '/' in value or '\\' in value or value.endswith(PICKLE_SUFFIXES):
-            raise ValueError(f'{source}: the config text inside names the file {key} = {value!r}, which is not read from '
-                             'a checkpoint of unknown origin. Name a config file of your own instead.')
+            raise ValueError(f'{source}: the config text inside names the file {key} = {value!r}, which is not read '
+                             'from a checkpoint of unknown origin. Name a config file of your own instead.')
     return model
 
 

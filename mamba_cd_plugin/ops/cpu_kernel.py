@@ -13,11 +13,15 @@ from functools import cache
 from pathlib import Path
 from typing import Optional, Union
 
+import torch
+
 SOURCE_DIR = Path(__file__).parent / 'csrc'
 # The second set is for compilers or machines that refuse -march=native; vectors are then those of the baseline.
 FLAG_SETS = (('-O3', '-march=native', '-fno-math-errno'), ('-O3', '-fno-math-errno'))
 COMMON_FLAGS = ('-std=gnu11', '-shared', '-fPIC', '-pthread')
-FUNCTIONS = ('cross_scan_forward', 'cross_scan_backward', 'selective_scan_forward', 'selective_scan_backward')
+FUNCTIONS = ('cross_scan_forward', 'cross_scan_backward', 'selective_scan_forward', 'selective_scan_backward',
+             'scan_use_openmp')
+OPENMP_FUNCTIONS = ('GOMP_parallel', 'omp_get_thread_num', 'omp_get_num_threads')
 INSTALL_HINT = 'install gcc or clang (Debian: apt install gcc; conda: conda install c-compiler), or set CC'
 
 _lock = threading.Lock()
@@ -110,10 +114,22 @@ def _compile(compiler: list[str], sources: list[Path], target: Path) -> None:
     raise KernelUnavailable('the C compiler failed:\n' + '\n'.join(errors))
 
 
+def _share_torch_threads(library: ctypes.CDLL) -> None:
+    """Let the kernels run on torch's own OpenMP threads; where they are not found, the kernels start their own."""
+    try:
+        # Looks the names up in what torch is linked against, whichever OpenMP runtime that is.
+        torch_library = ctypes.CDLL(str(Path(torch.__file__).parent / 'lib' / 'libtorch_cpu.so'))
+        functions = [ctypes.cast(getattr(torch_library, name), ctypes.c_void_p) for name in OPENMP_FUNCTIONS]
+    except (OSError, AttributeError):
+        return
+    library.scan_use_openmp(*functions)
+
+
 def _open(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     for name in FUNCTIONS:
         getattr(library, name).restype = ctypes.c_int  # AttributeError where the function is missing
+    _share_torch_threads(library)
     return library
 
 

@@ -1,4 +1,6 @@
 """Shifts are measured to a fraction of a pixel, whatever else differs between the dates."""
+import os
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,13 @@ def test_without_registration(root, read, write, move):
         write(path, move(read(path), 5, 0))
     result = check_dataset(str(root), with_shift=False)
     assert result.findings == [] and result.splits[0].pairs[0].shift is None
+
+
+@pytest.mark.skipif('MAMBA_CD_REAL_DATA' not in os.environ, reason='MAMBA_CD_REAL_DATA names no folder of real pairs')
+def test_real_pairs():
+    """Real pairs are in order, and mostly certain of where they lie."""
+    result = check_dataset(os.environ['MAMBA_CD_REAL_DATA'], ['val'])
+    assert result.count('error') == 0
+    shifts = [pair.shift for pair in result.splits[0].pairs]
+    assert np.median([shift.certainty for shift in shifts]) > 10
+    assert np.median([shift.distance for shift in shifts]) < 4

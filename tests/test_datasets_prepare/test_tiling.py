@@ -1,5 +1,8 @@
 """Where tiles lie, and how many there are, worked out by hand."""
+from pathlib import Path
+
 import pytest
+from mmengine import Config
 
 from mamba_cd_plugin.datasets.prepare import CATALOG, Tiling, expected_counts, tile_origins
 
@@ -53,3 +56,18 @@ def test_settings_without_sense(setting, message):
 def test_official_numbers(key, tiling, tiles):
     counts = expected_counts(CATALOG[key], Tiling(**tiling))
     assert {split: count.tiles for split, count in counts.items()} == tiles
+
+
+@pytest.mark.parametrize('key', CATALOG)
+def test_docs_and_configs_state_the_same(key):
+    """The row of docs/datasets.md and the base config's comment give the numbers of a conversion without options."""
+    root = Path(__file__).parents[2]
+    facts = CATALOG[key]
+    counts = expected_counts(facts, Tiling(edges=facts.edges, val_share=facts.val_share))
+    numbers = ' / '.join(f'{counts[split].tiles:,}' for split in ('train', 'val', 'test'))
+    row, = (line for line in (root / 'docs/datasets.md').read_text().splitlines() if f'| `{key}` |' in line)
+    assert numbers in row
+    assert numbers in (root / f'configs/_base_/datasets/{key}_256.py').read_text()
+    config = root / f'configs/cdmamba_v8_{key}.py'
+    assert config.name in row
+    assert Config.fromfile(config).data_root.endswith('_256')

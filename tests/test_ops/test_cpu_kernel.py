@@ -131,6 +131,16 @@ def test_fork_after_use(maps):
     assert not hangs and same.value == 1
 
 
+def test_threads_of_its_own_without_openmp(maps):
+    inputs, expected = _large_enough_for_threads(maps)
+    library, _ = cpu_kernel.load_library()
+    library.scan_use_openmp(None, None, None)
+    try:
+        assert torch.equal(cross_selective_scan(*inputs, backend='c'), expected)
+    finally:
+        cpu_kernel._share_torch_threads(library)
+
+
 def test_callers_in_several_threads(maps):
     inputs, expected = _large_enough_for_threads(maps)
     start, results = threading.Barrier(3), []

@@ -40,7 +40,8 @@ def main() -> None:
         if args.quick else dict(size=args.size, growth=args.growth, seconds=args.seconds, memory=not args.no_memory)
     try:
         groups = run(
-            Settings(args.config, args.suites, args.backends, args.other, args.other_train, threads=args.threads, **sizes))
+            Settings(args.config, args.suites, args.backends, args.other, args.other_train, threads=args.threads,
+                     **sizes))
     except (ValueError, ImportError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from error
     paths = write_report(groups, args.out)

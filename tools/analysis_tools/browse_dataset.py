@@ -25,12 +25,12 @@ def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='which loader (default train)')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='of which loader')
     parser.add_argument('--num', type=int, default=8, help='pairs, spread over the split (default 8)')
     parser.add_argument('--draws', type=int, default=3, help='times that each pair is augmented anew (default 3)')
     parser.add_argument('--out', help='folder to write; default work_dirs/browse/<name of the config>')
     parser.add_argument('--seed', type=int, default=0, help='the same seed draws the same augmentation')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help='settings to override, key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help='overrides, key=value')
     return parser.parse_args()
 
 

@@ -64,7 +64,7 @@ def draw_contact_sheet(samples: list[Sample], columns: int = 2) -> np.ndarray:
         row = [part for strip in strips[start:start + columns] for part in (space, strip)]
         rows.append(np.hstack(row[1:]))
     text = max(11, min(samples[0].a.shape[:2]) // 18)
-    entries = [('changed', (255, 255, 255)), ('unchanged', (0, 0, 0)), ('outline of the label', FALSE_ALARM)]
+    entries = [('changed', (255, 255, 255)), ('unchanged', (0, 0, 0)), ('outline of changed', FALSE_ALARM)]
     if any((sample.label == 255).any() for sample in samples):
         entries.append(('ignored', (128, 128, 128)))
     legend = legend_strip(rows[0].shape[1], 2 * text, text, entries)
@@ -81,7 +81,7 @@ def _strip(sample: Sample) -> np.ndarray:
     gap = np.full((pictures[0].shape[0], _GAP, 3), PAPER[0], np.uint8)
     body = np.hstack([part for picture in pictures for part in (gap, picture)][1:])
     text = max(11, min(pictures[0].shape[:2]) // 18)
-    share = f'    {(sample.label == 1).mean():.1%} changed'
+    share = f'    {(sample.label == 1).mean():.1%} changed    A | B | label | label over B'
     caption = text_strip(body.shape[1], 2 * text, text, [(sample.caption, INK, True), (share, FAINT, False)])
     return np.vstack([caption, body])
 

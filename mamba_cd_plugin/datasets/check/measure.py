@@ -41,6 +41,7 @@ class PairFacts:
         blank: By role (A, B), share of pixels that are all black or all white, or 1. where there is only one colour.
         changed: Share of changed pixels; None without a valid label.
         changed_pixels: Their number.
+        judged_pixels: Number of pixels that are not ignored.
         shift: Of B against A; None where it cannot be measured.
     """
 
@@ -50,6 +51,7 @@ class PairFacts:
     blank: dict[str, float]
     changed: Optional[float] = None
     changed_pixels: int = 0
+    judged_pixels: int = 0
     shift: Optional[Shift] = None
 
 
@@ -74,9 +76,8 @@ def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: Opt
     images = {role: image for role, image in images.items() if image is not None}
     facts = dict(blank={role: blank_share(image) for role, image in images.items()})
     if label is not None:
-        judged = int(np.count_nonzero(label < 2))  # the rest is ignored
-        facts['changed_pixels'] = int(np.count_nonzero(label == 1))
-        facts['changed'] = facts['changed_pixels'] / judged if judged else 0.
+        changed, judged = int(np.count_nonzero(label == 1)), int(np.count_nonzero(label < 2))
+        facts.update(changed=changed / judged if judged else 0., changed_pixels=changed, judged_pixels=judged)
     if with_shift and len({image.shape for image in images.values()}) == 1 and len(images) == 2:
         mask = label == 1 if label is not None and label.shape == images['A'].shape[:2] else None
         facts['shift'] = measure_shift(images['A'], images['B'], mask)

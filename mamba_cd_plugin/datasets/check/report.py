@@ -8,7 +8,7 @@ from ..image_io import shorten
 from .checker import CheckResult
 from .findings import LEVELS, SplitFacts, common_shift, measured_shifts
 
-_COLUMNS = ('split', 'pairs', 'size', 'changed', 'tiles without', 'near-empty', 'B beside A (right, down)', 'typical',
+_COLUMNS = ('split', 'pairs', 'size', 'changed', 'without change', 'near-empty', 'B beside A (right, down)', 'typical',
             'measured')
 
 

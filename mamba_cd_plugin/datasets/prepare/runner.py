@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 from .catalog import ROLES, DatasetFacts
 from .holdout import Expected, Tiling, expected_counts, set_aside
-from .pair_reader import PairReader, open_pair, open_raster_pair
+from .pair_reader import PairReader, Window, open_pair, open_raster_pair
 from .rasters import open_raster, stage_raster
 from .scenes import Problem, Scene, find_scenes
 from .sources import list_sources
@@ -114,6 +114,7 @@ class Converter:
         """
         expected = expected_counts(self.facts, self.tiling)
         scenes, problems = find_scenes(list_sources(self.source), self.facts)
+        folders = {split: self._folder(split) for split in expected}
         os.makedirs(self.scratch, exist_ok=True)
         width = 0
         if self.facts.rasters:
@@ -124,7 +125,6 @@ class Converter:
                 width = self._raster_shape(scenes['train'][0])[1]
         scenes = set_aside(scenes, self.facts, self.tiling, width)
         jobs = {split: list(self._jobs(scenes.get(split, []))) for split in expected}
-        folders = {split: self._folder(split) for split in expected}
         if 'val' not in self.facts.splits and 'val' in expected:
             # With more pairs than in the run before, the border between the two may have moved.
             folders['train'].forget({job.key for job in jobs['val']})
@@ -189,24 +189,21 @@ class Converter:
 
     def _cut(self, job: _Job, folder: SplitFolder) -> tuple[list[str], Optional[str]]:
         """Write the tiles of a job; returns their names, and what is wrong with its files."""
-        size, overlap, edges = self.tiling.size, self.tiling.overlap, self.tiling.edges
-        names = []
         try:
-            with self._open(job.scene) as pair:
-                self._check_shape(job.scene, pair.shape)
-                tops, lefts = (tile_origins(length, size, overlap, edges) for length in pair.shape)
-                windows = [(row, top, column, left) for row, top in enumerate(tops) if job.row in (None, row)
-                           for column, left in enumerate(lefts)]
-                tiles = ((f'{job.scene.stem}_{row}_{column}', pair.window(top, left, size))
-                         for row, top, column, left in windows)
-                for name, tile in tiles:
-                    _write(folder, name, tile)
-                    names.append(name)
-        except _WriteError as error:
-            raise error.__cause__ from None
+            tiles = self._read_tiles(job)
         except (OSError, ValueError) as error:
             return [], f'{job.key}: {error}'
-        return names, None
+        for name, tile in tiles.items():  # outside of the handling above: a full disk is no broken source
+            folder.write(name, tile)
+        return list(tiles), None
+
+    def _read_tiles(self, job: _Job) -> dict[str, Window]:
+        size, overlap, edges = self.tiling.size, self.tiling.overlap, self.tiling.edges
+        with self._open(job.scene) as pair:
+            self._check_shape(job.scene, pair.shape)
+            tops, lefts = (tile_origins(length, size, overlap, edges) for length in pair.shape)
+            return {f'{job.scene.stem}_{row}_{column}': pair.window(top, left, size)
+                    for row, top in enumerate(tops) if job.row in (None, row) for column, left in enumerate(lefts)}
 
     def _open(self, scene: Scene) -> AbstractContextManager[PairReader]:
         if self.facts.rasters:
@@ -249,14 +246,3 @@ class Converter:
             height, width = raster.shape
         left, right = scene.columns or (0, width)
         return height, right - left
-
-
-class _WriteError(Exception):
-    """Carries a failure of the output past the handling of broken sources."""
-
-
-def _write(folder: SplitFolder, name: str, tile) -> None:
-    try:
-        folder.write(name, tile)
-    except OSError as error:
-        raise _WriteError from error

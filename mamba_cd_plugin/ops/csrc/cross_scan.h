@@ -3,6 +3,8 @@
 #ifndef MAMBA_CD_CROSS_SCAN_H
 #define MAMBA_CD_CROSS_SCAN_H
 
+#include <stdlib.h>
+
 #include "tasks.h"
 #include "vec.h"
 

@@ -1,16 +1,16 @@
-/* What the forward and the backward pass of the selective scan of sequences share. Vectors run along the sequence for
- * all that is elementwise; the recurrence itself is scalar, for ROWS channels at once, whose chains overlap. */
+/* What the forward and the backward pass of the selective scan of sequences share. Vectors run along the sequence, for
+ * the recurrence too, which is combined over the lanes. */
 #ifndef MAMBA_CD_SELECTIVE_SCAN_H
 #define MAMBA_CD_SELECTIVE_SCAN_H
+
+#include <stdlib.h>
 
 #include "tasks.h"
 #include "vec.h"
 
-#define ROWS 8   /* chains of multiply-adds in flight: latency 4, two per cycle */
-#define TILE 128 /* positions; the buffers of ROWS rows then fit into a first-level cache */
-#define GROUP (WIDE * VL) /* positions whose exponentials are computed side by side; divides TILE */
-/* Rows of states have a vector in front, for the state before the tile, and one behind, for the position after it. */
-#define STRIDE (TILE + 2 * VL)
+#define GROUP (WIDE * VL) /* positions that are worked on side by side */
+#define TILE 512          /* positions, a multiple of GROUP: B and C of a tile serve ROWS channels from the cache */
+#define ROWS 8
 #define WORK_PER_THREAD (1 << 15) /* exponentials for which a second thread pays */
 
 typedef struct {
@@ -32,12 +32,6 @@ typedef struct {
     int rows;
 } scan_chunk;
 
-/* Values of one tile of a chunk. */
-typedef struct {
-    float step[ROWS * TILE], drive[ROWS * TILE], slope[ROWS * TILE], decay[ROWS * TILE];
-    float h[ROWS * STRIDE];
-} scan_tile;
-
 /* Position i of a row on; 0 from position `count` on. */
 INLINE vf load_at(const float *p, int64_t i, int64_t count) {
     return i + VL <= count ? vload(p + i) : i < count ? vload_part(p + i, (int)(count - i)) : vset(0.f);
@@ -56,63 +50,29 @@ static inline int64_t group_start(const scan_problem *q, const scan_chunk *b, in
     return ((b->image * q->groups + b->group) * q->states + state) * q->length;
 }
 
-/* Step sizes of a tile, step * u, and with `keep` the slope of the softplus. */
-INLINE void tile_steps(const scan_problem *q, const scan_chunk *b, int64_t start, int64_t count,
-                       scan_tile *tile, const int keep) {
-    for (int row = 0; row < b->rows; row++) {
-        const float *delta = q->delta + row_start(q, b, row) + start, *u = q->u + row_start(q, b, row) + start;
-        float bias = q->bias ? q->bias[b->channel + row] : 0.f;
-        for (int64_t i = 0; i < count; i += GROUP) {
-            vf raw[WIDE], t[WIDE], step[WIDE], slope[WIDE];
-            EACH(WIDE) {
-                /* The rows are too short in a tile for the processor to see where the reading goes on. */
-                __builtin_prefetch(delta + i + v * VL + TILE, 0, 2);
-                __builtin_prefetch(u + i + v * VL + TILE, 0, 2);
-                step[v] = raw[v] = load_at(delta, i + v * VL, count) + bias;
-            }
-            EACH(WIDE) slope[v] = vset(1.f);
-            if (q->softplus) {
-                vsoftplus(WIDE, raw, t, step);
-                if (keep)
-                    EACH(WIDE) slope[v] = vsigmoid(raw[v], t[v]);
-            }
-            EACH(WIDE) {
-                int64_t at = row * TILE + i + v * VL;
-                vstore(tile->step + at, step[v]);
-                vstore(tile->drive + at, step[v] * load_at(u, i + v * VL, count));
-                if (keep)
-                    vstore(tile->slope + at, slope[v]);
-            }
-        }
+/* One group of positions of a row: raw step sizes, step sizes, and steps * u; t as vsoftplus gives it. */
+INLINE void group_steps(const scan_problem *q, const float *delta, const float *u, float bias, int64_t i, int64_t count,
+                        vf *raw, vf *t, vf *step, vf *drive) {
+    EACH(WIDE) {
+        /* A row goes on in the next tile, where the processor does not see it coming. */
+        __builtin_prefetch(delta + i + v * VL + TILE, 0, 2);
+        __builtin_prefetch(u + i + v * VL + TILE, 0, 2);
+        step[v] = raw[v] = load_at(delta, i + v * VL, count) + bias;
     }
+    if (q->softplus)
+        vsoftplus(WIDE, raw, t, step);
+    EACH(WIDE) drive[v] = step[v] * load_at(u, i + v * VL, count);
 }
 
-/* The recurrence of one state over a tile: h from h_before of the rows, which is moved on. */
-static inline void tile_states(const scan_problem *q, const scan_chunk *b, int64_t start, int64_t count, int64_t state,
-                               scan_tile *tile, float *h_before) {
-    const float *B = q->B + group_start(q, b, state) + start;
-    for (int row = 0; row < b->rows; row++) {
-        float rate = q->A[(b->channel + row) * q->states + state] * LOG2E;
-        for (int64_t i = 0; i < count; i += GROUP) {
-            const float *step = tile->step + row * TILE + i, *drive = tile->drive + row * TILE + i;
-            float *h = tile->h + row * STRIDE + VL + i;
-            vf decay[WIDE];
-            EACH(WIDE) decay[v] = vload(step + v * VL) * rate;
-            vexp2(WIDE, decay, decay);
-            EACH(WIDE) vstore(tile->decay + row * TILE + i + v * VL, decay[v]);
-            EACH(WIDE) vstore(h + v * VL, vload(drive + v * VL) * load_at(B, i + v * VL, count));
-        }
-    }
-    float h[ROWS];
-    for (int row = 0; row < ROWS; row++)
-        tile->h[row * STRIDE + VL - 1] = h[row] = h_before[row];
-    for (int64_t i = 0; i < count; i++)
-        for (int row = 0; row < ROWS; row++) {
-            h[row] = tile->decay[row * TILE + i] * h[row] + tile->h[row * STRIDE + VL + i];
-            tile->h[row * STRIDE + VL + i] = h[row];
-        }
-    for (int row = 0; row < ROWS; row++)
-        h_before[row] = h[row];
+/* The states of a group of positions; `before` is the state before it, in all lanes, and is moved on. */
+INLINE void group_states(const float *B, float rate, int64_t i, int64_t count, const vf *step, const vf *drive,
+                         vf *decay, vf *h, vf *before) {
+    vf a[WIDE], b[WIDE];
+    EACH(WIDE) a[v] = step[v] * rate;
+    vexp2(WIDE, a, decay);
+    EACH(WIDE) a[v] = decay[v];
+    EACH(WIDE) b[v] = drive[v] * load_at(B, i + v * VL, count);
+    vscan_up(WIDE, a, b, h, before);
 }
 
 /* Splits the groups into as few tasks as keep all workers busy; gives the number of workers. */

@@ -8,107 +8,137 @@
  */
 #include "selective_scan.h"
 
+/* Scratch memory of a worker: values of one tile of one row, and states of ROWS rows. */
 typedef struct {
-    scan_tile tile;
-    float q[ROWS * STRIDE], grad_drive[ROWS * TILE], grad_step[ROWS * TILE];
-    float *starts;   /* states before each tile, [tiles][states][ROWS] */
-    float *incoming; /* q of the position after the tile, [states][ROWS] */
+    float step[TILE], drive[TILE], slope[TILE], decay[TILE], grad_drive[TILE], grad_step[TILE];
+    float h_memory[VL + TILE]; /* h[-1] is the state before the tile */
+    float *starts;             /* states before each tile, [tiles][ROWS][states] */
+    float *incoming;           /* q of the position after the tile, [ROWS][states] */
 } backward_memory;
 
-/* q over a tile, from its end; q of the position after the tile is `incoming`, which is moved on. */
-static void tile_back(const scan_problem *q, const scan_chunk *b, int64_t start, int64_t count, int64_t state,
-                      backward_memory *m, float *incoming) {
-    const float *C = q->C + group_start(q, b, state) + start;
-    for (int row = 0; row < b->rows; row++) {
-        const float *grad_y = q->grad_y + row_start(q, b, row) + start;
-        for (int64_t i = 0; i < count; i += VL)
-            vstore(m->q + row * STRIDE + i,
-                   load_at(grad_y, i, count) * load_at(C, i, count) * vload(m->tile.decay + row * TILE + i));
+/* The step sizes of a tile; with `keep` the slope of the softplus too. */
+INLINE void tile_steps(const scan_problem *q, const scan_chunk *b, int row, int64_t start, int64_t count,
+                       backward_memory *m, const int keep) {
+    int64_t offset = row_start(q, b, row) + start;
+    float bias = q->bias ? q->bias[b->channel + row] : 0.f;
+    for (int64_t i = 0; i < count; i += GROUP) {
+        vf raw[WIDE], t[WIDE], step[WIDE], drive[WIDE];
+        EACH(WIDE) t[v] = vset(0.f);
+        group_steps(q, q->delta + offset, q->u + offset, bias, i, count, raw, t, step, drive);
+        EACH(WIDE) vstore(m->step + i + v * VL, step[v]);
+        EACH(WIDE) vstore(m->drive + i + v * VL, drive[v]);
+        if (keep)
+            EACH(WIDE) vstore(m->slope + i + v * VL, q->softplus ? vsigmoid(raw[v], t[v]) : vset(1.f));
     }
-    float value[ROWS];
-    for (int row = 0; row < ROWS; row++)
-        m->q[row * STRIDE + count] = value[row] = incoming[row];
-    for (int64_t i = count - 1; i >= 0; i--)
-        for (int row = 0; row < ROWS; row++) {
-            value[row] = m->tile.decay[row * TILE + i] * value[row] + m->q[row * STRIDE + i];
-            m->q[row * STRIDE + i] = value[row];
-        }
-    for (int row = 0; row < ROWS; row++)
-        incoming[row] = value[row];
 }
 
-/* What one state of a tile gives to the gradients; sum_A is its entry in the sums of the worker. */
-static void add_state(const scan_problem *q, const scan_chunk *b, int64_t start, int64_t count, int64_t state,
-                      backward_memory *m, float *grad_B, float *grad_C, float *sum_A) {
-    int64_t shared = group_start(q, b, state) + start;
-    const float *B = q->B + shared, *C = q->C + shared;
-    for (int row = 0; row < b->rows; row++) {
-        const float *grad_y = q->grad_y + row_start(q, b, row) + start, *h = m->tile.h + row * STRIDE + VL;
-        float *grad_drive = m->grad_drive + row * TILE, *grad_step = m->grad_step + row * TILE;
-        float rate = q->A[(b->channel + row) * q->states + state];
-        vf sum = vset(0.f);
-        for (int64_t i = 0; i < count; i += VL) {
-            vf gy = load_at(grad_y, i, count);
-            /* Behind the end of the sequence gy and q are 0, so that nothing is added there. */
-            vf grad_h = gy * load_at(C, i, count) + load_at(m->q + row * STRIDE + 1, i, count);
-            vf grad_exponent = load_at(m->q + row * STRIDE, i, count) * vload(h + i - 1);
-            vstore(grad_drive + i, vload(grad_drive + i) + grad_h * load_at(B, i, count));
-            vstore(grad_step + i, vload(grad_step + i) + grad_exponent * rate);
-            store_at(grad_B + shared, i, count,
-                     load_at(grad_B + shared, i, count) + grad_h * vload(m->tile.drive + row * TILE + i));
-            store_at(grad_C + shared, i, count, load_at(grad_C + shared, i, count) + gy * vload(h + i));
-            sum += grad_exponent * vload(m->tile.step + row * TILE + i);
+/* The recurrence of one state over a tile; gives the state after it. With `keep` the states and decays are stored. */
+INLINE float tile_states(const scan_problem *q, const scan_chunk *b, int row, int64_t start, int64_t count,
+                         int64_t state, backward_memory *m, float first, const int keep) {
+    const float *B = q->B + group_start(q, b, state) + start;
+    float rate = q->A[(b->channel + row) * q->states + state] * LOG2E, *stored = m->h_memory + VL;
+    vf before = vset(first);
+    stored[-1] = first;
+    for (int64_t i = 0; i < count; i += GROUP) {
+        vf step[WIDE], drive[WIDE], decay[WIDE], h[WIDE];
+        EACH(WIDE) step[v] = vload(m->step + i + v * VL);
+        EACH(WIDE) drive[v] = vload(m->drive + i + v * VL);
+        group_states(B, rate, i, count, step, drive, decay, h, &before);
+        if (keep) {
+            EACH(WIDE) vstore(m->decay + i + v * VL, decay[v]);
+            EACH(WIDE) vstore(stored + i + v * VL, h[v]);
         }
-        sum_A[row * q->states + state] += vsum(sum);
     }
+    return before[0];
+}
+
+/* Adds what one state of a tile gives to the gradients, from the end of the tile to its start; gives the gradient of A.
+ * `incoming` is moved on. */
+static float tile_back(const scan_problem *q, const scan_chunk *b, int row, int64_t start, int64_t count, int64_t state,
+                       backward_memory *m, float *grad_B, float *grad_C, float *incoming) {
+    int64_t shared = group_start(q, b, state) + start;
+    const float *B = q->B + shared, *C = q->C + shared, *stored = m->h_memory + VL;
+    const float *grad_y = q->grad_y + row_start(q, b, row) + start;
+    float rate = q->A[(b->channel + row) * q->states + state];
+    vf after = vset(*incoming), sum = vset(0.f);
+    for (int64_t i = (count - 1) / GROUP * GROUP; i >= 0; i -= GROUP) {
+        vf gy[WIDE], gh[WIDE], a[WIDE], drive[WIDE], back[WIDE], next[WIDE];
+        /* Behind the end of the sequence gy is 0, and so is everything that comes from there. */
+        EACH(WIDE) gy[v] = load_at(grad_y, i + v * VL, count);
+        EACH(WIDE) gh[v] = gy[v] * load_at(C, i + v * VL, count);
+        EACH(WIDE) a[v] = vload(m->decay + i + v * VL);
+        EACH(WIDE) drive[v] = a[v] * gh[v];
+        vscan_down(WIDE, a, drive, back, next, &after);
+        EACH(WIDE) {
+            int64_t at = i + v * VL;
+            gh[v] += next[v];
+            vf grad_exponent = back[v] * vload(stored + at - 1);
+            vstore(m->grad_drive + at, vload(m->grad_drive + at) + gh[v] * load_at(B, at, count));
+            vstore(m->grad_step + at, vload(m->grad_step + at) + grad_exponent * rate);
+            sum += grad_exponent * vload(m->step + at);
+            if (at < count) {
+                float *out_B = grad_B + shared, *out_C = grad_C + shared;
+                store_at(out_B, at, count, load_at(out_B, at, count) + gh[v] * vload(m->drive + at));
+                store_at(out_C, at, count, load_at(out_C, at, count) + gy[v] * vload(stored + at));
+            }
+        }
+    }
+    *incoming = after[0];
+    return vsum(sum);
 }
 
 /* Gradients of u, delta, bias and D of a tile, once all states have been added. */
-static void finish_tile(const scan_problem *q, const scan_chunk *b, int64_t start, int64_t count,
+static void finish_tile(const scan_problem *q, const scan_chunk *b, int row, int64_t start, int64_t count,
                         const backward_memory *m, float *sum_bias, float *sum_D) {
-    for (int row = 0; row < b->rows; row++) {
-        int64_t offset = row_start(q, b, row) + start;
-        float direct = q->D ? q->D[b->channel + row] : 0.f;
-        vf raw_sum = vset(0.f), direct_sum = vset(0.f);
-        for (int64_t i = 0; i < count; i += VL) {
-            vf u = load_at(q->u + offset, i, count), gy = load_at(q->grad_y + offset, i, count);
-            vf grad_drive = vload(m->grad_drive + row * TILE + i);
-            vf grad_step = vload(m->grad_step + row * TILE + i) + grad_drive * u;
-            vf grad_raw = grad_step * vload(m->tile.slope + row * TILE + i);
-            store_at(q->grad_delta + offset, i, count, grad_raw);
-            store_at(q->grad_u + offset, i, count, grad_drive * vload(m->tile.step + row * TILE + i) + gy * direct);
-            raw_sum += grad_raw;
-            direct_sum += gy * u;
-        }
-        sum_bias[row] += vsum(raw_sum);
-        sum_D[row] += vsum(direct_sum);
+    int64_t offset = row_start(q, b, row) + start;
+    float direct = q->D ? q->D[b->channel + row] : 0.f;
+    vf raw_sum = vset(0.f), direct_sum = vset(0.f);
+    for (int64_t i = 0; i < count; i += VL) {
+        vf u = load_at(q->u + offset, i, count), gy = load_at(q->grad_y + offset, i, count);
+        vf grad_drive = vload(m->grad_drive + i), grad_step = vload(m->grad_step + i) + grad_drive * u;
+        vf grad_raw = grad_step * vload(m->slope + i);
+        store_at(q->grad_delta + offset, i, count, grad_raw);
+        store_at(q->grad_u + offset, i, count, grad_drive * vload(m->step + i) + gy * direct);
+        raw_sum += grad_raw;
+        direct_sum += gy * u;
     }
+    *sum_bias += vsum(raw_sum);
+    *sum_D += vsum(direct_sum);
+}
+
+/* States before every tile of the chunk. */
+static void find_starts(const scan_problem *q, const scan_chunk *b, backward_memory *m) {
+    int64_t per_tile = ROWS * q->states;
+    memset(m->starts, 0, sizeof(float) * (size_t)per_tile);
+    for (int64_t start = 0, i = 0; start + TILE < q->length; start += TILE, i++)
+        for (int row = 0; row < b->rows; row++) {
+            const float *before = m->starts + i * per_tile + row * q->states;
+            tile_steps(q, b, row, start, TILE, m, 0);
+            for (int64_t s = 0; s < q->states; s++)
+                m->starts[(i + 1) * per_tile + row * q->states + s] =
+                    tile_states(q, b, row, start, TILE, s, m, before[s], 0);
+        }
 }
 
 static void backward_chunk(const scan_problem *q, const scan_chunk *b, backward_memory *m, float *grad_B,
                            float *grad_C, float *sums) {
-    const int64_t tiles = (q->length + TILE - 1) / TILE, per_tile = q->states * ROWS;
-    float *sum_bias = sums, *sum_D = sums + q->dim, *sum_A = sums + 2 * q->dim;
-    memset(m->starts, 0, sizeof(float) * (size_t)per_tile);
+    int64_t per_tile = ROWS * q->states;
+    float *sum_bias = sums + b->channel, *sum_D = sum_bias + q->dim, *sum_A = sums + 2 * q->dim + b->channel * q->states;
+    find_starts(q, b, m);
     memset(m->incoming, 0, sizeof(float) * (size_t)per_tile);
-    for (int64_t i = 0; i + 1 < tiles; i++) {
-        float *next = m->starts + (i + 1) * per_tile;
-        memcpy(next, m->starts + i * per_tile, sizeof(float) * (size_t)per_tile);
-        tile_steps(q, b, i * TILE, TILE, &m->tile, 0);
-        for (int64_t s = 0; s < q->states; s++)
-            tile_states(q, b, i * TILE, TILE, s, &m->tile, next + s * ROWS);
-    }
-    for (int64_t i = tiles - 1; i >= 0; i--) {
+    for (int64_t i = (q->length + TILE - 1) / TILE - 1; i >= 0; i--) {
         int64_t start = i * TILE, count = q->length - start < TILE ? q->length - start : TILE;
-        tile_steps(q, b, start, count, &m->tile, 1);
-        memset(m->grad_drive, 0, sizeof m->grad_drive);
-        memset(m->grad_step, 0, sizeof m->grad_step);
-        for (int64_t s = 0; s < q->states; s++) {
-            tile_states(q, b, start, count, s, &m->tile, m->starts + i * per_tile + s * ROWS);
-            tile_back(q, b, start, count, s, m, m->incoming + s * ROWS);
-            add_state(q, b, start, count, s, m, grad_B, grad_C, sum_A + b->channel * q->states);
+        for (int row = 0; row < b->rows; row++) {
+            tile_steps(q, b, row, start, count, m, 1);
+            memset(m->grad_drive, 0, sizeof m->grad_drive);
+            memset(m->grad_step, 0, sizeof m->grad_step);
+            for (int64_t s = 0; s < q->states; s++) {
+                int64_t at = row * q->states + s;
+                tile_states(q, b, row, start, count, s, m, m->starts[i * per_tile + at], 1);
+                sum_A[at] += tile_back(q, b, row, start, count, s, m, grad_B, grad_C, m->incoming + at);
+            }
+            finish_tile(q, b, row, start, count, m, sum_bias + row, sum_D + row);
         }
-        finish_tile(q, b, start, count, m, sum_bias + b->channel, sum_D + b->channel);
     }
 }
 
@@ -121,10 +151,8 @@ static void backward_task(void *context, int task, int worker) {
     int split = task_channels(q, task, &b, &end);
     float *grad_B = split ? q->partial_BC + (split - 1) * 2 * size : q->grad_B;
     float *grad_C = split ? grad_B + size : q->grad_C;
-    /* Rows that a short chunk lacks run along on zeros. */
-    memset(m, 0, sizeof *m);
     m->starts = (float *)(m + 1);
-    m->incoming = m->starts + tiles * q->states * ROWS;
+    m->incoming = m->starts + tiles * ROWS * q->states;
     for (; b.channel < end; b.channel += ROWS) {
         b.rows = end - b.channel < ROWS ? (int)(end - b.channel) : ROWS;
         backward_chunk(q, &b, m, grad_B, grad_C, q->partial_sums + worker * q->sums_per_worker);
@@ -149,7 +177,7 @@ int selective_scan_backward(const float *grad_y, const float *u, const float *de
     int workers = plan_scan(&q, threads);
     int64_t size = batch * groups * states * length, tiles = (length + TILE - 1) / TILE, extra = q.splits - 1;
     q.sums_per_worker = dim * (2 + states);
-    q.scratch_bytes = (sizeof(backward_memory) + sizeof(float) * (size_t)((tiles + 1) * states * ROWS) + 63) / 64 * 64;
+    q.scratch_bytes = (sizeof(backward_memory) + sizeof(float) * (size_t)((tiles + 1) * ROWS * states) + 63) / 64 * 64;
     q.scratch = scratch_alloc(q.scratch_bytes * (size_t)workers);
     q.partial_sums = calloc((size_t)(workers * q.sums_per_worker), sizeof(float));
     q.partial_BC = extra ? calloc((size_t)(extra * 2 * size), sizeof(float)) : NULL;

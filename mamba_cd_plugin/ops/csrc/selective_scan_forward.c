@@ -1,28 +1,59 @@
 /* Forward pass of the selective scan of sequences, u and delta (N, K*C, L): one pass over the data, tile by tile. */
 #include "selective_scan.h"
 
+/* Scratch memory of a worker. */
 typedef struct {
-    scan_tile tile;
-    float y[ROWS * TILE];
-    float states[]; /* [states][ROWS] */
+    float step[TILE], drive[TILE], y[TILE];
+    float states[]; /* after the last tile, [ROWS][states] */
 } forward_memory;
 
-static void forward_tile(const scan_problem *q, const scan_chunk *b, int64_t start, int64_t count, forward_memory *m) {
-    tile_steps(q, b, start, count, &m->tile, 0);
-    for (int64_t s = 0; s < q->states; s++) {
-        const float *C = q->C + group_start(q, b, s) + start;
-        tile_states(q, b, start, count, s, &m->tile, m->states + s * ROWS);
-        for (int row = 0; row < b->rows; row++) {
-            /* The first state starts the sum, and the last one writes it out. */
-            const float *u = q->u + row_start(q, b, row) + start, *h = m->tile.h + row * STRIDE + VL;
-            float direct = q->D ? q->D[b->channel + row] : 0.f, *sum = m->y + row * TILE;
-            float *out = s + 1 < q->states ? sum : q->y + row_start(q, b, row) + start;
-            for (int64_t i = 0; i < count; i += VL) {
-                vf y = s ? vload(sum + i) : load_at(u, i, count) * direct;
-                store_at(out, i, count, y + vload(h + i) * load_at(C, i, count));
-            }
+/* One tile of one row with a single state, all in registers. */
+static void forward_single(const scan_problem *q, const scan_chunk *b, int row, int64_t start, int64_t count,
+                           float *state) {
+    int64_t offset = row_start(q, b, row) + start, shared = group_start(q, b, 0) + start, channel = b->channel + row;
+    float bias = q->bias ? q->bias[channel] : 0.f, direct = q->D ? q->D[channel] : 0.f, rate = q->A[channel] * LOG2E;
+    const float *u = q->u + offset, *B = q->B + shared, *C = q->C + shared;
+    vf before = vset(*state);
+    for (int64_t i = 0; i < count; i += GROUP) {
+        vf raw[WIDE], t[WIDE], step[WIDE], drive[WIDE], decay[WIDE], h[WIDE];
+        group_steps(q, q->delta + offset, u, bias, i, count, raw, t, step, drive);
+        group_states(B, rate, i, count, step, drive, decay, h, &before);
+        EACH(WIDE) {
+            int64_t at = i + v * VL;
+            store_at(q->y + offset, at, count, h[v] * load_at(C, at, count) + direct * load_at(u, at, count));
         }
     }
+    *state = before[0];
+}
+
+/* One tile of one row, state by state. */
+static void forward_many(const scan_problem *q, const scan_chunk *b, int row, int64_t start, int64_t count,
+                         forward_memory *m, float *states) {
+    int64_t offset = row_start(q, b, row) + start, channel = b->channel + row;
+    float bias = q->bias ? q->bias[channel] : 0.f, direct = q->D ? q->D[channel] : 0.f;
+    vf raw[WIDE], t[WIDE], step[WIDE], drive[WIDE], decay[WIDE], h[WIDE];
+    for (int64_t i = 0; i < count; i += GROUP) {
+        group_steps(q, q->delta + offset, q->u + offset, bias, i, count, raw, t, step, drive);
+        EACH(WIDE) vstore(m->step + i + v * VL, step[v]);
+        EACH(WIDE) vstore(m->drive + i + v * VL, drive[v]);
+        EACH(WIDE) vstore(m->y + i + v * VL, direct * load_at(q->u + offset, i + v * VL, count));
+    }
+    for (int64_t s = 0; s < q->states; s++) {
+        int64_t shared = group_start(q, b, s) + start;
+        float rate = q->A[channel * q->states + s] * LOG2E;
+        vf before = vset(states[s]);
+        for (int64_t i = 0; i < count; i += GROUP) {
+            EACH(WIDE) step[v] = vload(m->step + i + v * VL);
+            EACH(WIDE) drive[v] = vload(m->drive + i + v * VL);
+            group_states(q->B + shared, rate, i, count, step, drive, decay, h, &before);
+            EACH(WIDE) {
+                float *y = m->y + i + v * VL;
+                vstore(y, vload(y) + h[v] * load_at(q->C + shared, i + v * VL, count));
+            }
+        }
+        states[s] = before[0];
+    }
+    memcpy(q->y + offset, m->y, sizeof(float) * (size_t)count);
 }
 
 static void forward_task(void *context, int task, int worker) {
@@ -30,13 +61,17 @@ static void forward_task(void *context, int task, int worker) {
     forward_memory *m = (forward_memory *)(q->scratch + q->scratch_bytes * (size_t)worker);
     scan_chunk b;
     int64_t end;
-    /* Rows that a short chunk lacks run along on zeros. */
-    memset(&m->tile, 0, sizeof m->tile);
     for (task_channels(q, task, &b, &end); b.channel < end; b.channel += ROWS) {
         b.rows = end - b.channel < ROWS ? (int)(end - b.channel) : ROWS;
         memset(m->states, 0, sizeof(float) * (size_t)(q->states * ROWS));
-        for (int64_t start = 0; start < q->length; start += TILE)
-            forward_tile(q, &b, start, q->length - start < TILE ? q->length - start : TILE, m);
+        for (int64_t start = 0; start < q->length; start += TILE) {
+            int64_t count = q->length - start < TILE ? q->length - start : TILE;
+            for (int row = 0; row < b.rows; row++)
+                if (q->states == 1)
+                    forward_single(q, &b, row, start, count, m->states + row);
+                else
+                    forward_many(q, &b, row, start, count, m, m->states + row * q->states);
+        }
     }
 }
 

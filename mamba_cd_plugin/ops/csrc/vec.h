@@ -128,4 +128,56 @@ INLINE vf vsigmoid(vf z, vf t) {
     return numerator / (1.f + t);
 }
 
+/* Lanes moved d up (towards the end) or down; the free ones are taken from `fill`. */
+#if VL == 16
+#define LANES(f, d) f(0, d), f(1, d), f(2, d), f(3, d), f(4, d), f(5, d), f(6, d), f(7, d), f(8, d), f(9, d), \
+                    f(10, d), f(11, d), f(12, d), f(13, d), f(14, d), f(15, d)
+#elif VL == 8
+#define LANES(f, d) f(0, d), f(1, d), f(2, d), f(3, d), f(4, d), f(5, d), f(6, d), f(7, d)
+#else
+#define LANES(f, d) f(0, d), f(1, d), f(2, d), f(3, d)
+#endif
+#define LANE_UP(i, d) ((i) < (d) ? (i) : VL + (i) - (d))
+#define LANE_DOWN(i, d) ((i) + (d) < VL ? VL + (i) + (d) : (i))
+#define LANE_SAME(i, d) (d)
+#ifdef __clang__
+#define SHUFFLE(a, b, f, d) __builtin_shufflevector(a, b, LANES(f, d))
+#else
+#define SHUFFLE(a, b, f, d) __builtin_shuffle(a, b, (vi){LANES(f, d)})
+#endif
+
+/* One doubling of the distance over which lanes are combined. */
+#define SCAN_STEP(lane, d)                                                  \
+    if ((d) < VL) {                                                         \
+        EACH(n) b[v] = a[v] * SHUFFLE(vset(0.f), b[v], lane, d) + b[v];     \
+        EACH(n) a[v] = a[v] * SHUFFLE(vset(1.f), a[v], lane, d);            \
+    }
+
+/* The recurrence h[i] = a[i] * h[i-1] + b[i] over the lanes of n neighbouring vectors. `before` is h before the first
+ * lane, in all lanes, and becomes h of the last one. */
+INLINE void vscan_up(const int n, vf *a, vf *b, vf *h, vf *before) {
+    SCAN_STEP(LANE_UP, 1)
+    SCAN_STEP(LANE_UP, 2)
+    SCAN_STEP(LANE_UP, 4)
+    SCAN_STEP(LANE_UP, 8)
+    EACH(n) {
+        h[v] = a[v] * *before + b[v];
+        *before = SHUFFLE(h[v], h[v], LANE_SAME, VL - 1);
+    }
+}
+
+/* The same from the last lane of the last vector to the first: q[i] = a[i] * q[i+1] + b[i]; next[i] = q[i+1]. */
+INLINE void vscan_down(const int n, vf *a, vf *b, vf *q, vf *next, vf *after) {
+    SCAN_STEP(LANE_DOWN, 1)
+    SCAN_STEP(LANE_DOWN, 2)
+    SCAN_STEP(LANE_DOWN, 4)
+    SCAN_STEP(LANE_DOWN, 8)
+    EACH(n) {
+        const int w = n - 1 - v;
+        q[w] = a[w] * *after + b[w];
+        next[w] = SHUFFLE(*after, q[w], LANE_DOWN, 1);
+        *after = SHUFFLE(q[w], q[w], LANE_SAME, 0);
+    }
+}
+
 #endif

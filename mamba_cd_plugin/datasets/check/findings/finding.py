@@ -81,6 +81,6 @@ class SplitFacts:
 
     @property
     def changed(self) -> float:
-        """Share of changed pixels over all labels of one size, by their number of pixels."""
-        total = sum(width * height for pair in self.labelled for width, height in [pair.files['label'].size])
-        return sum(pair.changed_pixels for pair in self.labelled) / total if total else 0.
+        """Share of changed pixels over all labels; ignored pixels do not count."""
+        judged = sum(pair.judged_pixels for pair in self.pairs)
+        return sum(pair.changed_pixels for pair in self.pairs) / judged if judged else 0.
