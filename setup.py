@@ -19,8 +19,8 @@ setup(
     # 3.9 is the oldest Python on which torch 2.1 and the OpenMMLab stack both still install.
     python_requires='>=3.9',
     install_requires=[
-        # 2.1: the first torch whose register_buffer/checkpoint behaviour mmengine 0.10 was released against.
-        'torch>=2.1',
+        # 2.6: the first whose weights_only loader can be told by name which classes a checkpoint may hold.
+        'torch>=2.6',
         'numpy',
         # The curves and the bar charts; mmengine requires it too.
         'matplotlib',
@@ -31,8 +31,9 @@ setup(
     extras_require={
         # The maintained continuation, exactly the versions the tests run on.
         'onedl': ['onedl-mmengine==0.10.12', 'onedl-mmcv==2.3.6', 'onedl-mmsegmentation==1.4.2'],
-        # The originals; mmseg 1.2 itself refuses mmcv 2.2. mmcv-lite is enough: no compiled op is used.
-        'upstream': ['mmengine>=0.10.4,<0.11', 'mmcv-lite>=2.0.0,<2.2', 'mmsegmentation>=1.2,<1.3'],
+        # The originals. mmseg 1.2 refuses mmcv 2.2 and imports mmcv's compiled ops at its own import, so that
+        # mmcv-lite is not enough although nothing here calls one; it imports ftfy and regex without naming them.
+        'upstream': ['mmengine>=0.10.4,<0.11', 'mmcv>=2.0.0,<2.2', 'mmsegmentation>=1.2,<1.3', 'ftfy', 'regex'],
         # The CUDA kernel of the selective scan; needs nvcc at install time.
         'mamba': ['mamba-ssm>=2.2'],
         'geo': ['rasterio>=1.3', 'geopandas>=0.14'],

@@ -17,8 +17,8 @@ try:
 except ImportError as error:
     raise ImportError(
         f'mamba_cd_plugin needs mmengine, mmcv and mmsegmentation, and importing them failed: {error}. Install one of '
-        "the two distributions, never both over each other: pip install 'mamba_cd_plugin[onedl]' (maintained, tested) or "
-        "'mamba_cd_plugin[upstream]'") from error
+        "the two distributions, never both over each other: pip install 'mamba_cd_plugin[onedl]' (maintained, tested) "
+        "or 'mamba_cd_plugin[upstream]'") from error
 
 from . import datasets, engine, evaluation, models, visualization  # noqa: F401  each registers its components
 

@@ -7,7 +7,6 @@ from mmengine.runner import Runner
 import mamba_cd_plugin  # noqa: F401  registers everything, also for a config that forgot custom_imports
 from mamba_cd_plugin.apis.experiment import add_common_arguments, load_config
 
-
 # How ProtocolTestLoop names what was tested, in words.
 PROTOCOLS = {'whole': 'whole images', 'tiles256': '256 x 256 tiles'}
 

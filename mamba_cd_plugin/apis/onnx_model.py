@@ -14,8 +14,8 @@ PROPERTIES = 'mamba_cd_plugin'
 class OnnxTileModel(TileModel):
     """A model that ``tools/export.py`` wrote.
 
-    It takes one size, or multiples of 32; what is smaller or odd is padded with its border pixels. So its windows are all
-    of one size, wherever they then have to start.
+    It takes one size, or multiples of 32; what is smaller or odd is padded with its border pixels. So its windows are
+    all of one size, wherever they then have to start.
 
     Args:
         path: The .onnx file.

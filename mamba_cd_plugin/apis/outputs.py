@@ -106,7 +106,7 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
         os.replace(path, out_dir / path.name)
     for name in stale:
         (out_dir / Path(name).name).unlink(missing_ok=True)
-    summary.update(files=[path.name for path in files.values()], job=job)
+    summary.update(files=[path.name for path in files.values()], job=json.loads(json.dumps(job)))
     write_whole(summary_path(out_dir, source.name), json.dumps(summary, indent=1, ensure_ascii=False))
     spool.remove()
     return summary

@@ -101,8 +101,8 @@ class RasterPair(PairSource):
                 valid = image.read_masks(indexes, window=window, out_shape=(3, *shape)).any(axis=0)
         except RasterioError as error:
             stop = window.row_off + window.height
-            raise OSError(f'{self._paths[i]}: reading rows {window.row_off} to {stop} failed: {error.__cause__ or error}. '
-                          'The file is damaged: replace it') from error
+            raise OSError(f'{self._paths[i]}: reading rows {window.row_off} to {stop} failed: '
+                          f'{error.__cause__ or error}. The file is damaged: replace it') from error
         values = values.transpose(1, 2, 0)
         if values.dtype.kind == 'f':
             valid = valid & np.isfinite(values).all(axis=2)

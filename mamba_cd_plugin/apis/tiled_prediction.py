@@ -1,4 +1,5 @@
 """Predicting an image of any size, window by window."""
+import sys
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -51,8 +52,7 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
 
     ::
 
-        row of windows: read A and B -> fill nodata -> model, in batches -> weighted sum -> rows no other row touches
-        -> sink
+        row of windows: read A and B -> fill nodata -> model, in batches -> weighted sum -> finished rows -> sink
 
     Memory holds one row of windows of the probabilities and one batch of everything else.
 
@@ -64,39 +64,37 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
         progress: Whether to show a progress bar with the time that is left.
     """
     grid = make_grid(source, model, options)
-    stitcher = RowStitcher(grid, RowStitcher.empty_carry(grid) if sink.carry is None else sink.carry)
     if sink.batch_size is None:
         sink.batch_size = options.batch_size or model.batch_size(options.tile)
     rows = range(sink.next_row, len(grid.rows))
-    bar = ProgressBar(len(rows) * len(grid.columns)) if progress and rows else None
+    if not rows:
+        return
+    stitcher = RowStitcher(grid, sink.next_row, sink.carry)
+    bar = ProgressBar(len(rows) * len(grid.columns), file=sys.stdout) if progress else None
     for row in rows:
-        stitcher.start_row(row)
-        valid = np.zeros((grid.rows[row].stop - grid.rows[row].start, grid.width), bool)
         for columns in grid.batches(row, sink.batch_size):
-            _predict_batch(source, model, options.tta, grid, stitcher, valid, row, columns)
+            _predict_batch(source, model, options.tta, stitcher, columns)
             if bar is not None:
                 bar.update(len(columns))
-        sink.append(_strip(stitcher.finish_row(row), valid, options.threshold), stitcher.carry)
+        probability, valid, carry = stitcher.finish_row()
+        sink.append(_strip(probability, valid, options.threshold), carry)
     if bar is not None:
-        bar.file.write('\n')
+        sys.stdout.write('\n')
 
 
-def _predict_batch(source: PairSource, model: TileModel, tta: bool, grid: WindowGrid, stitcher: RowStitcher,
-                   valid: np.ndarray, row: int, columns: list[int]) -> None:
-    pairs, wanted = [], []
-    for column in columns:
-        tile = source.read(grid.window(row, column))
-        valid[:, slice(*grid.columns[column])] = tile.valid
-        if tile.valid.any():  # a window without data costs nothing
-            # One colour at both dates: no change, and no edge that only one of them has.
-            pairs.append(np.where(tile.valid[..., None], tile.pair, np.tile(model.fill, 2)))
-            wanted.append(column)
-    if pairs:
-        for column, values in zip(wanted, model.predict(np.stack(pairs), tta)):
-            stitcher.add(row, column, values)
+def _predict_batch(source: PairSource, model: TileModel, tta: bool, stitcher: RowStitcher, columns: list[int]) -> None:
+    tiles = [source.read(stitcher.grid.window(stitcher.row, column)) for column in columns]
+    # A window without data costs nothing.
+    with_data = [i for i, tile in enumerate(tiles) if tile.valid.any()]
+    predicted: dict = {}
+    if with_data:
+        # One colour at both dates: no change, and no edge that only one of them has.
+        pairs = [np.where(tiles[i].valid[..., None], tiles[i].pair, np.tile(model.fill, 2)) for i in with_data]
+        predicted = dict(zip(with_data, model.predict(np.stack(pairs), tta)))
+    for i, column in enumerate(columns):
+        stitcher.add(column, predicted.get(i), tiles[i].valid)
 
 
 def _strip(probability: np.ndarray, valid: np.ndarray, threshold: float) -> Strip:
-    valid = valid[:len(probability)]
     probability = np.where(valid, probability, np.float32(np.nan))
     return Strip(probability, np.where(valid, probability > threshold, NODATA).astype(np.uint8))

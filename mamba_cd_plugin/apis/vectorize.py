@@ -1,6 +1,6 @@
 """From a change mask to polygons with area and mean probability."""
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterator
 
 import geopandas
 import numpy as np
@@ -40,11 +40,13 @@ def vectorize(mask_path: Path, probability: np.ndarray, min_area: float) -> geop
         crs = None if file.crs is None else CRS.from_user_input(file.crs)
         band = rasterio.band(file, 1)
         # The band as its own mask leaves out the 0; nodata comes along and is dropped by its value.
-        shapes = [shapely.geometry.shape(shape) for shape, value in features.shapes(band, mask=band, connectivity=4)
-                  if value == 1]
-        to_ground = np.array(tuple(file.transform)[:6]).reshape(2, 3)
-    polygons = shapely.transform(shapes, lambda xy: xy @ to_ground[:, :2].T + to_ground[:, 2]) if shapes else []
-    areas, unit = _areas(polygons, crs)
+        polygons = [shapely.geometry.shape(shape) for shape, value in features.shapes(band, mask=band, connectivity=4)
+                    if value == 1]
+        matrix = np.array(tuple(file.transform)[:6]).reshape(2, 3)
+    # GDAL gives coordinates on the ground; in pixels they are whole numbers.
+    to_pixels = np.linalg.inv(matrix[:, :2])
+    shapes = shapely.transform(np.array(polygons), lambda xy: np.rint((xy - matrix[:, 2]) @ to_pixels.T))
+    areas, unit = (shapely.area(shapes), 'px') if crs is None else (_areas(polygons, crs), 'm2')
     means = _mean_probabilities(shapes, probability)
     order = [i for i in np.argsort(-areas, kind='stable') if areas[i] >= min_area]
     return geopandas.GeoDataFrame(
@@ -57,14 +59,13 @@ def vectorize(mask_path: Path, probability: np.ndarray, min_area: float) -> geop
         crs=crs)
 
 
-def _areas(polygons: list, crs: Optional[CRS]) -> tuple[np.ndarray, str]:
-    if crs is None:
-        return np.array([polygon.area for polygon in polygons]), 'px'
+def _areas(polygons: list, crs: CRS) -> np.ndarray:
+    """Areas in square metres on the ground."""
     try:
         transformer = Transformer.from_crs(crs, 'EPSG:4326', always_xy=True)
     except ProjError:  # the CRS of a building site, which is nowhere on Earth
-        return np.array([polygon.area for polygon in polygons]) * crs.axis_info[0].unit_conversion_factor**2, 'm2'
-    return np.array([_geodesic_area(polygon, transformer) for polygon in polygons]), 'm2'
+        return shapely.area(np.array(polygons)) * crs.axis_info[0].unit_conversion_factor**2
+    return np.array([_geodesic_area(polygon, transformer) for polygon in polygons])
 
 
 def _geodesic_area(polygon: shapely.Polygon, transformer: Transformer) -> float:
@@ -73,7 +74,7 @@ def _geodesic_area(polygon: shapely.Polygon, transformer: Transformer) -> float:
     return rings[0] - sum(rings[1:])
 
 
-def _mean_probabilities(shapes: list, probability: np.ndarray) -> np.ndarray:
+def _mean_probabilities(shapes: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """The mean over the pixels of each polygon (pixel coordinates), from one pass over the image in strips."""
     sums, counts = np.zeros(len(shapes) + 1), np.zeros(len(shapes) + 1)
     for top, inside in _strips(shapes, len(probability)):
@@ -88,7 +89,7 @@ def _mean_probabilities(shapes: list, probability: np.ndarray) -> np.ndarray:
     return sums[1:] / np.maximum(counts[1:], 1) / scale
 
 
-def _strips(shapes: list, height: int) -> Iterator[tuple[int, np.ndarray]]:
+def _strips(shapes: np.ndarray, height: int) -> Iterator[tuple[int, np.ndarray]]:
     """The top of every strip that holds polygons, and which."""
     bounds = shapely.bounds(shapes).reshape(-1, 4)
     for top in range(0, height, STRIP_ROWS):

@@ -1,5 +1,5 @@
 """Where the windows of a large image lie, and how much each counts at every pixel."""
-from typing import Iterator, NamedTuple
+from typing import Iterator, NamedTuple, Optional
 
 import numpy as np
 
@@ -107,10 +107,10 @@ class WindowGrid:
         """The window in a row and column."""
         return Window(self.rows[row], self.columns[column])
 
-    def finished(self, row: int) -> Span:
-        """The image rows that no later row of windows touches once this one is done, and that were not so before."""
-        is_last = row + 1 == len(self.rows)
-        return Span(self.rows[row].start, self.height if is_last else self.rows[row + 1].start)
+    def rows_done_by(self, row: int) -> int:
+        """How many image rows, from the top of a row of windows, no later row of windows touches."""
+        start, stop = self.rows[row]
+        return (self.rows[row + 1].start if row + 1 < len(self.rows) else stop) - start
 
 
 class RowStitcher:
@@ -118,32 +118,45 @@ class RowStitcher:
 
     Args:
         grid: Where the windows lie.
-        carry: What an earlier run left over for the next row, see :attr:`carry`.
+        row: The row of windows to begin with.
+        carry: What the row before left over for it (h, W), see :meth:`finish_row`; None for the first.
     """
 
-    def __init__(self, grid: WindowGrid, carry: np.ndarray) -> None:
+    def __init__(self, grid: WindowGrid, row: int = 0, carry: Optional[np.ndarray] = None) -> None:
         self.grid = grid
-        self.carry = carry
-        self._sums = np.zeros((0, grid.width), np.float32)
+        self._start(row, np.zeros((0, grid.width), np.float32) if carry is None else carry)
 
-    def start_row(self, row: int) -> None:
-        """Begin a row of windows with what the row above left over."""
-        span = self.grid.rows[row]
-        self._sums = np.zeros((span.stop - span.start, self.grid.width), np.float32)
-        self._sums[:len(self.carry)] = self.carry
+    def _start(self, row: int, carry: np.ndarray) -> None:
+        self.row = row
+        height = self.grid.rows[row].stop - self.grid.rows[row].start
+        self._valid = np.zeros((height, self.grid.width), bool)
+        self._sums = np.zeros((height, self.grid.width), np.float32)
+        self._sums[:len(carry)] = carry
 
-    def add(self, row: int, column: int, values: np.ndarray) -> None:
-        """Add the values (h, w) of one window."""
-        start, stop = self.grid.columns[column]
-        self._sums[:, start:stop] += values * self.grid.row_weights[row][:, None] * self.grid.column_weights[column]
+    def add(self, column: int, values: Optional[np.ndarray], valid: np.ndarray) -> None:
+        """Add one window of this row.
 
-    def finish_row(self, row: int) -> np.ndarray:
-        """The values of the image rows :meth:`WindowGrid.finished`, (h, W); the rest is carried to the next row."""
-        start, stop = self.grid.finished(row)
-        strip, self.carry = self._sums[:stop - start], self._sums[stop - start:]
-        return strip
+        Args:
+            column: Of the window.
+            values: (h, w); None where the window has no data.
+            valid: Where it has data (h, w).
+        """
+        place = slice(*self.grid.columns[column])
+        self._valid[:, place] = valid
+        if values is not None:
+            weights = self.grid.row_weights[self.row][:, None] * self.grid.column_weights[column]
+            self._sums[:, place] += values * weights
 
-    @staticmethod
-    def empty_carry(grid: WindowGrid) -> np.ndarray:
-        """The carry before the first row."""
-        return np.zeros((0, grid.width), np.float32)
+    def finish_row(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Close this row and begin the next.
+
+        Returns:
+            The values of the image rows that no later row of windows touches (h, W), where they have data (h, W), and
+            what is carried to the next row.
+        """
+        done = self.grid.rows_done_by(self.row)
+        values, carry = self._sums[:done], self._sums[done:]
+        valid = self._valid[:done]
+        if self.row + 1 < len(self.grid.rows):
+            self._start(self.row + 1, carry)
+        return values, valid, carry

@@ -25,12 +25,12 @@ class LevelFeatures(NamedTuple):
     Attributes:
         a: feature of the earlier image.
         b: feature of the later image.
-        d: their difference D_i, from the difference block.
+        d: their difference D_i, from the difference block; None where the neck has none (the trunk alone).
         ab: their fusion AB_i; None where the neck has no reduction (V8 fuses in the decoder instead).
     """
     a: Tensor
     b: Tensor
-    d: Tensor
+    d: Optional[Tensor] = None
     ab: Optional[Tensor] = None
 
 

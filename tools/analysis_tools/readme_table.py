@@ -11,7 +11,8 @@ import mamba_cd_plugin  # noqa: F401  registers everything
 
 ROOT = Path(__file__).parents[2]
 # The table stands between these two lines; a reader of the rendered page does not see them.
-BEGIN, END = '<!-- table of configs: begin, by tools/analysis_tools/readme_table.py -->', '<!-- table of configs: end -->'
+BEGIN = '<!-- table of configs: begin, by tools/analysis_tools/readme_table.py -->'
+END = '<!-- table of configs: end -->'
 
 
 def describe(path: Path) -> str:
@@ -45,7 +46,7 @@ def main() -> None:
     before, rest = text.split(BEGIN)
     new = f'{before}{BEGIN}\n{make_table()}\n{END}{rest.split(END)[1]}'
     if args.check and new != text:
-        raise SystemExit('the table of configs in README.md is outdated: run python tools/analysis_tools/readme_table.py')
+        raise SystemExit('the table in README.md is outdated: run python tools/analysis_tools/readme_table.py')
     readme.write_text(new, encoding='utf-8')
 
 

@@ -8,7 +8,7 @@ from .plan import Presence
 from .streets import STREET, street
 from .town import Style, Town
 
-_HOUSE = {'rect': 0.36, 'L': 0.4, 'T': 0.21, 'U': 0.03}
+_HOUSE = {'rect': 0.42, 'L': 0.4, 'T': 0.16, 'U': 0.02}
 LAWNS = {'lawn': 0.82, 'meadow': 0.1, 'soil': 0.08}
 
 
@@ -40,8 +40,8 @@ def add_house(town: Town, block: Block, plot: Rect, side: int, setback: float, s
     town.area('site', plot, grounds, ragged=1.2)
     block.clearings.append((plot, (grounds[0] is not None, grounds[1] is not None)))
     front = v0 if side > 0 else v1
-    length = min(max(u1 - u0 - rng.uniform(2.5, 5.5), 8), 17)
-    depth = min(rng.uniform(10, 16), v1 - v0 - setback - 3)
+    length = min(max(u1 - u0 - rng.uniform(2.5, 5.5), 8), 19)
+    depth = min(rng.uniform(11, 17), v1 - v0 - setback - 3)
     u = (u0 + u1) / 2 + rng.uniform(-0.5, 0.5)
     v = front + side * (setback + depth / 2)
     town.building((u, v), (length, depth), style, state, rng.normal(0, 0.015))
@@ -95,7 +95,7 @@ def residential(town: Town, block: Block) -> None:
     u0, v0, u1, v1 = block.rect
     count = max(1, round((v1 - v0) / rng.uniform(52, 64)))
     pitch = (v1 - v0) / count
-    style, width, setback, fenced = house_style(rng), rng.uniform(14, 20), rng.uniform(4.5, 7.5), rng.random() < 0.5
+    style, width, setback, fenced = house_style(rng), rng.uniform(15, 22), rng.uniform(4.5, 7.5), rng.random() < 0.5
     for i in range(count):
         centre = v0 + (i + 0.5) * pitch
         dead_end = rng.random() < 0.25

@@ -21,7 +21,7 @@ class BitemporalFusionNeck(BaseModule):
 
     Args:
         in_channels: C_i of the encoder's levels, stride 4 first.
-        difference: config of the difference block.
+        difference: config of the difference block; None where no part reads D_i (the trunk alone).
         norm_cfg: norm of all convolutions.
         act_cfg: activation of all convolutions.
         reduction: config of the channel reduction that gives AB_i; None leaves it out (V8 fuses in the decoder).
@@ -30,7 +30,7 @@ class BitemporalFusionNeck(BaseModule):
 
     def __init__(self,
                  in_channels: Sequence[int],
-                 difference: dict,
+                 difference: Optional[dict],
                  norm_cfg: dict,
                  act_cfg: dict,
                  reduction: Optional[dict] = None,
@@ -38,7 +38,8 @@ class BitemporalFusionNeck(BaseModule):
         super().__init__(init_cfg)
         style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.in_channels = tuple(in_channels)
-        self.differences = ModuleList([build_part(difference, channels=c, **style) for c in in_channels])
+        self.differences = None if difference is None else ModuleList(
+            [build_part(difference, channels=c, **style) for c in in_channels])
         self.reductions = None if reduction is None else ModuleList(
             [build_part(reduction, in_channels=2 * c, out_channels=c, **style) for c in in_channels])
 
@@ -56,5 +57,6 @@ class BitemporalFusionNeck(BaseModule):
         levels = []
         for i, (a, b) in enumerate(zip(features.a, features.b)):
             fused = None if self.reductions is None else self.reductions[i](torch.cat([a, b], dim=1))
-            levels.append(LevelFeatures(a, b, self.differences[i](a, b), fused))
+            difference = None if self.differences is None else self.differences[i](a, b)
+            levels.append(LevelFeatures(a, b, difference, fused))
         return FusedPyramid(tuple(levels), features.image_a, features.image_b)

@@ -32,16 +32,25 @@ typedef struct {
     int rows;
 } scan_chunk;
 
-/* Position i of a row on; 0 from position `count` on. */
-INLINE vf load_at(const float *p, int64_t i, int64_t count) {
-    return i + VL <= count ? vload(p + i) : i < count ? vload_part(p + i, (int)(count - i)) : vset(0.f);
+/* A vector of a row from position i on; what lies behind position `end` is 0, and is not written. */
+INLINE vf load_at(const float *p, int64_t i, int64_t end) {
+    return i + VL <= end ? vload(p + i) : i < end ? vload_part(p + i, (int)(end - i)) : vset(0.f);
 }
-INLINE void store_at(float *p, int64_t i, int64_t count, vf v) {
-    if (i + VL <= count)
+INLINE void store_at(float *p, int64_t i, int64_t end, vf v) {
+    if (i + VL <= end)
         vstore(p + i, v);
-    else
-        vstore_part(p + i, v, (int)(count - i));
+    else if (i < end)
+        vstore_part(p + i, v, (int)(end - i));
 }
+/* Calls body(i, end) for a group of positions: with an end that is seen to be far enough, its loads have no tests. */
+#define GROUP_AT(i, count, body)     \
+    do {                             \
+        if ((i) + GROUP <= (count)) { \
+            body((i), (i) + GROUP);  \
+        } else {                     \
+            body((i), (count));      \
+        }                            \
+    } while (0)
 
 static inline int64_t row_start(const scan_problem *q, const scan_chunk *b, int row) {
     return (b->image * q->dim + b->channel + row) * q->length;
@@ -51,27 +60,27 @@ static inline int64_t group_start(const scan_problem *q, const scan_chunk *b, in
 }
 
 /* One group of positions of a row: raw step sizes, step sizes, and steps * u; t as vsoftplus gives it. */
-INLINE void group_steps(const scan_problem *q, const float *delta, const float *u, float bias, int64_t i, int64_t count,
+INLINE void group_steps(const scan_problem *q, const float *delta, const float *u, float bias, int64_t i, int64_t end,
                         vf *raw, vf *t, vf *step, vf *drive) {
     EACH(WIDE) {
         /* A row goes on in the next tile, where the processor does not see it coming. */
         __builtin_prefetch(delta + i + v * VL + TILE, 0, 2);
         __builtin_prefetch(u + i + v * VL + TILE, 0, 2);
-        step[v] = raw[v] = load_at(delta, i + v * VL, count) + bias;
+        step[v] = raw[v] = load_at(delta, i + v * VL, end) + bias;
     }
     if (q->softplus)
         vsoftplus(WIDE, raw, t, step);
-    EACH(WIDE) drive[v] = step[v] * load_at(u, i + v * VL, count);
+    EACH(WIDE) drive[v] = step[v] * load_at(u, i + v * VL, end);
 }
 
 /* The states of a group of positions; `before` is the state before it, in all lanes, and is moved on. */
-INLINE void group_states(const float *B, float rate, int64_t i, int64_t count, const vf *step, const vf *drive,
+INLINE void group_states(const float *B, float rate, int64_t i, int64_t end, const vf *step, const vf *drive,
                          vf *decay, vf *h, vf *before) {
     vf a[WIDE], b[WIDE];
     EACH(WIDE) a[v] = step[v] * rate;
     vexp2(WIDE, a, decay);
     EACH(WIDE) a[v] = decay[v];
-    EACH(WIDE) b[v] = drive[v] * load_at(B, i + v * VL, count);
+    EACH(WIDE) b[v] = drive[v] * load_at(B, i + v * VL, end);
     vscan_up(WIDE, a, b, h, before);
 }
 

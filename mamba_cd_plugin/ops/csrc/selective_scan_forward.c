@@ -7,53 +7,85 @@ typedef struct {
     float states[]; /* after the last tile, [ROWS][states] */
 } forward_memory;
 
-/* One tile of one row with a single state, all in registers. */
+/* Values of one row of a tile. */
+typedef struct {
+    const float *delta, *u, *B, *C;
+    float bias, direct, rate, *y;
+} forward_row;
+
+static inline forward_row row_at(const scan_problem *q, const scan_chunk *b, int row, int64_t start) {
+    int64_t offset = row_start(q, b, row) + start, channel = b->channel + row;
+    return (forward_row){.delta = q->delta + offset, .u = q->u + offset, .y = q->y + offset,
+                         .bias = q->bias ? q->bias[channel] : 0.f, .direct = q->D ? q->D[channel] : 0.f};
+}
+
+static inline void choose_state(const scan_problem *q, const scan_chunk *b, int row, int64_t start, int64_t state,
+                                forward_row *r) {
+    int64_t shared = group_start(q, b, state) + start;
+    r->B = q->B + shared, r->C = q->C + shared;
+    r->rate = q->A[(b->channel + row) * q->states + state] * LOG2E;
+}
+
+/* A single state: all in registers. */
+INLINE void single_group(const scan_problem *q, const forward_row *r, int64_t i, int64_t end, vf *before) {
+    vf raw[WIDE], t[WIDE], step[WIDE], drive[WIDE], decay[WIDE], h[WIDE];
+    group_steps(q, r->delta, r->u, r->bias, i, end, raw, t, step, drive);
+    group_states(r->B, r->rate, i, end, step, drive, decay, h, before);
+    EACH(WIDE) {
+        int64_t at = i + v * VL;
+        store_at(r->y, at, end, h[v] * load_at(r->C, at, end) + r->direct * load_at(r->u, at, end));
+    }
+}
+
 static void forward_single(const scan_problem *q, const scan_chunk *b, int row, int64_t start, int64_t count,
                            float *state) {
-    int64_t offset = row_start(q, b, row) + start, shared = group_start(q, b, 0) + start, channel = b->channel + row;
-    float bias = q->bias ? q->bias[channel] : 0.f, direct = q->D ? q->D[channel] : 0.f, rate = q->A[channel] * LOG2E;
-    const float *u = q->u + offset, *B = q->B + shared, *C = q->C + shared;
+    forward_row r = row_at(q, b, row, start);
+    choose_state(q, b, row, start, 0, &r);
     vf before = vset(*state);
-    for (int64_t i = 0; i < count; i += GROUP) {
-        vf raw[WIDE], t[WIDE], step[WIDE], drive[WIDE], decay[WIDE], h[WIDE];
-        group_steps(q, q->delta + offset, u, bias, i, count, raw, t, step, drive);
-        group_states(B, rate, i, count, step, drive, decay, h, &before);
-        EACH(WIDE) {
-            int64_t at = i + v * VL;
-            store_at(q->y + offset, at, count, h[v] * load_at(C, at, count) + direct * load_at(u, at, count));
-        }
-    }
+#define BODY(i, end) single_group(q, &r, i, end, &before)
+    for (int64_t i = 0; i < count; i += GROUP)
+        GROUP_AT(i, count, BODY);
+#undef BODY
     *state = before[0];
 }
 
-/* One tile of one row, state by state. */
+/* Several states: one after the other over a tile, whose step sizes are stored. */
+INLINE void steps_group(const scan_problem *q, const forward_row *r, int64_t i, int64_t end, forward_memory *m) {
+    vf raw[WIDE], t[WIDE], step[WIDE], drive[WIDE];
+    group_steps(q, r->delta, r->u, r->bias, i, end, raw, t, step, drive);
+    EACH(WIDE) vstore(m->step + i + v * VL, step[v]);
+    EACH(WIDE) vstore(m->drive + i + v * VL, drive[v]);
+    EACH(WIDE) vstore(m->y + i + v * VL, r->direct * load_at(r->u, i + v * VL, end));
+}
+
+INLINE void state_group(const forward_row *r, int64_t i, int64_t end, forward_memory *m, vf *before) {
+    vf step[WIDE], drive[WIDE], decay[WIDE], h[WIDE];
+    EACH(WIDE) step[v] = vload(m->step + i + v * VL);
+    EACH(WIDE) drive[v] = vload(m->drive + i + v * VL);
+    group_states(r->B, r->rate, i, end, step, drive, decay, h, before);
+    EACH(WIDE) {
+        float *y = m->y + i + v * VL;
+        vstore(y, vload(y) + h[v] * load_at(r->C, i + v * VL, end));
+    }
+}
+
 static void forward_many(const scan_problem *q, const scan_chunk *b, int row, int64_t start, int64_t count,
                          forward_memory *m, float *states) {
-    int64_t offset = row_start(q, b, row) + start, channel = b->channel + row;
-    float bias = q->bias ? q->bias[channel] : 0.f, direct = q->D ? q->D[channel] : 0.f;
-    vf raw[WIDE], t[WIDE], step[WIDE], drive[WIDE], decay[WIDE], h[WIDE];
-    for (int64_t i = 0; i < count; i += GROUP) {
-        group_steps(q, q->delta + offset, q->u + offset, bias, i, count, raw, t, step, drive);
-        EACH(WIDE) vstore(m->step + i + v * VL, step[v]);
-        EACH(WIDE) vstore(m->drive + i + v * VL, drive[v]);
-        EACH(WIDE) vstore(m->y + i + v * VL, direct * load_at(q->u + offset, i + v * VL, count));
-    }
+    forward_row r = row_at(q, b, row, start);
+#define BODY(i, end) steps_group(q, &r, i, end, m)
+    for (int64_t i = 0; i < count; i += GROUP)
+        GROUP_AT(i, count, BODY);
+#undef BODY
     for (int64_t s = 0; s < q->states; s++) {
-        int64_t shared = group_start(q, b, s) + start;
-        float rate = q->A[channel * q->states + s] * LOG2E;
+        choose_state(q, b, row, start, s, &r);
         vf before = vset(states[s]);
-        for (int64_t i = 0; i < count; i += GROUP) {
-            EACH(WIDE) step[v] = vload(m->step + i + v * VL);
-            EACH(WIDE) drive[v] = vload(m->drive + i + v * VL);
-            group_states(q->B + shared, rate, i, count, step, drive, decay, h, &before);
-            EACH(WIDE) {
-                float *y = m->y + i + v * VL;
-                vstore(y, vload(y) + h[v] * load_at(q->C + shared, i + v * VL, count));
-            }
-        }
+#define BODY(i, end) state_group(&r, i, end, m, &before)
+        for (int64_t i = 0; i < count; i += GROUP)
+            GROUP_AT(i, count, BODY);
+#undef BODY
         states[s] = before[0];
     }
-    memcpy(q->y + offset, m->y, sizeof(float) * (size_t)count);
+    memcpy(r.y, m->y, sizeof(float) * (size_t)count);
 }
 
 static void forward_task(void *context, int task, int worker) {

@@ -1,0 +1,5 @@
+# The trunk alone with the skip strategy `none`: no skip below the deepest level, as the diary says of ConMamba.
+_base_ = './trunk.py'
+
+model = dict(decode_head=dict(skip=dict(_delete_=True, type='NoSkip')))
+find_unused_parameters = True  # for several GPUs: A and B of the other levels are not read at all

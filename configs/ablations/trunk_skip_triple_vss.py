@@ -1,0 +1,4 @@
+# The trunk alone with the skip strategy `triple_vss`: ChangeMamba's three orders of A and B.
+_base_ = './trunk.py'
+
+model = dict(decode_head=dict(skip=dict(_delete_=True, type='TripleVSS')))

@@ -1,0 +1,7 @@
+# The trunk alone with the skip strategy `trunk`: the trunk takes the level above alone, as in V3 to V7.
+_base_ = './trunk.py'
+
+model = dict(
+    neck=dict(reduction=_base_.bottleneck),
+    decode_head=dict(skip=dict(_delete_=True, type='TrunkSkip')))
+find_unused_parameters = True  # for several GPUs: AB is read at the deepest level only

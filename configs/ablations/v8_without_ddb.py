@@ -1,0 +1,4 @@
+# V8 without the learnt half of the difference block: D = |A - B| (diary: 拿掉DDB).
+_base_ = '../cdmamba_v8_levircd.py'
+
+model = dict(neck=dict(difference=dict(type='DifferenceBlock')))

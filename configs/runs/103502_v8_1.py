@@ -1,0 +1,6 @@
+# The diary's run 103502: AdamW; the diary gives no score.
+_base_ = '../cdmamba_v8_1_levircd.py'
+
+train_dataloader = dict(batch_size=128)
+train_cfg = dict(max_epochs=150)
+optim_wrapper = dict(optimizer=dict(lr=8e-4))
