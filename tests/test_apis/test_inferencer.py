@@ -25,9 +25,10 @@ def test_training_checkpoint_is_all_it_needs(inferencer, town, toy_checkpoint, t
     from mmseg.registry import MODELS
     model = MODELS.build(toy_config('cdmamba_v8_levircd.py').model).eval()
     model.load_state_dict(torch.load(toy_checkpoint, weights_only=False)['state_dict'])
+    shapes = dict(img_shape=(96, 80), ori_shape=(96, 80))
     inputs = torch.from_numpy(np.concatenate([a, b], axis=2)).permute(2, 0, 1)
     with torch.no_grad():
-        expected = model.test_step(dict(inputs=[inputs], data_samples=[SegDataSample(metainfo=dict(img_shape=(96, 80)))]))
+        expected = model.test_step(dict(inputs=[inputs], data_samples=[SegDataSample(metainfo=shapes)]))
     np.testing.assert_allclose(prediction['probability'], expected[0].seg_logits.data[0], atol=1e-6)
     assert (prediction['mask'] == expected[0].pred_sem_seg.data[0].numpy()).all()
 
@@ -47,8 +48,9 @@ def test_published_checkpoint_and_config_give_the_same(inferencer, toy_checkpoin
 def test_windows_of_a_model_that_looks_everywhere_meet_without_a_step(inferencer, town):
     pair = town(160, 160)
     stitched = inferencer(pair, tile=96, overlap=32)['predictions'][0]['probability']
-    steps = np.abs(np.diff(stitched, axis=1)).mean(axis=0)  # between neighbouring columns
-    assert steps[60:100].max() < 1.5 * steps.max()
+    # Between neighbouring columns; the two windows share the columns 64 to 96.
+    steps = np.abs(np.diff(stitched, axis=1)).mean(axis=0)
+    assert steps[63:96].max() < 1.2 * np.delete(steps, np.s_[63:96]).max()
     whole = inferencer(pair)['predictions'][0]['probability']
     assert np.abs(stitched - whole).mean() < 0.05
 

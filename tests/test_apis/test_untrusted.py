@@ -1,0 +1,111 @@
+"""Every entry refuses a checkpoint that would run a command, and nothing runs."""
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+
+
+class Command:
+    """Pickled, it is a call of os.system."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f'touch {self.marker}', )
+
+
+@pytest.fixture
+def marker(tmp_path):
+    path = tmp_path / 'it_ran'
+    yield path
+    assert not path.exists()
+
+
+def evil_pickle(checkpoint, path, marker):
+    torch.save(dict(torch.load(checkpoint, weights_only=False), extra=Command(str(marker))), path)
+
+
+def evil_config_text(checkpoint, path, marker):
+    content = torch.load(checkpoint, weights_only=False)
+    content['meta']['cfg'] += f'\n__import__("os").system("touch {marker}")\n'
+    torch.save(content, path)
+
+
+def evil_config_type(checkpoint, path, marker):
+    content = torch.load(checkpoint, weights_only=False)
+    content['meta']['cfg'] = content['meta']['cfg'].replace(
+        'decode_head=dict(', f"auxiliary_head=dict(type='os.system', command='touch {marker}'), decode_head=dict(")
+    assert 'os.system' in content['meta']['cfg']
+    torch.save(content, path)
+
+
+def evil_resume_text(checkpoint, path, marker):
+    content = torch.load(checkpoint, weights_only=False)
+    content['meta']['config'] = f'import os\nos.system("touch {marker}")\n'
+    torch.save(content, path)
+
+
+@pytest.fixture
+def run_tool(monkeypatch):
+    """Run a script of tools/ in this process."""
+
+    def run(script, *arguments):
+        monkeypatch.setattr(sys, 'argv', [script, *map(str, arguments)])
+        runpy.run_path(str(TOOLS / script), run_name='__main__')
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A data set of one pair per split."""
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for split in ('train', 'val', 'test'):
+        for folder in ('A', 'B', 'label'):
+            path = tmp_path / 'data' / split / folder / '1.png'
+            path.parent.mkdir(parents=True)
+            Image.fromarray((image[..., 0] > 99).astype(np.uint8) * 255 if folder == 'label' else image).save(path)
+    return tmp_path / 'data'
+
+
+@pytest.mark.parametrize('make', [evil_pickle, evil_config_text, evil_config_type])
+@pytest.mark.parametrize('tool', ['predict.py', 'export.py', 'misc/publish_model.py'])
+def test_predict_export_and_publish(tmp_path, marker, toy_checkpoint, run_tool, make, tool):
+    evil = tmp_path / 'evil.pth'
+    make(toy_checkpoint, evil, marker)
+    image = tmp_path / 'a.png'
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(image)
+    arguments = (image, image, '--checkpoint', evil, '--out', tmp_path / 'out') if tool == 'predict.py' else (
+        evil, tmp_path / 'out.onnx')
+    with pytest.raises(ValueError, match='evil.pth.* refused|evil.pth: the config text inside asks for'):
+        run_tool(tool, *arguments)
+    assert not list(tmp_path.glob('out*'))
+
+
+@pytest.mark.parametrize('make', [evil_pickle, evil_resume_text])
+@pytest.mark.parametrize('tool, options', [
+    ('train.py', ['--cfg-options', 'load_from={evil}']),
+    ('train.py', ['--resume', '{evil}']),
+    ('test.py', ['{evil}']),
+])
+def test_train_resume_and_test(tmp_path, marker, toy_checkpoint, toy_config, data, run_tool, make, tool, options):
+    evil, config = tmp_path / 'evil.pth', tmp_path / 'config.py'
+    make(toy_checkpoint, evil, marker)
+    cfg = toy_config('cdmamba_v8_levircd.py')
+    cfg.merge_from_dict({f'{split}_dataloader.{key}': value for split in ('train', 'val', 'test')
+                         for key, value in dict(num_workers=0, persistent_workers=False, batch_size=1).items()})
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = str(data)
+    cfg.dump(config)
+    options = [option.format(evil=evil) for option in options]
+    trailing = options if tool == 'test.py' else []
+    with pytest.raises(ValueError, match='evil.pth.* refused'):
+        run_tool(tool, config, *trailing, '--work-dir', tmp_path / 'work', *(options if not trailing else []))
