@@ -32,17 +32,22 @@ typedef struct {
     int direction, valid; /* valid: channels of the block that exist, in its last vector */
 } cross_block;
 
-/* Direction 0 goes by rows, 1 by columns, 2 and 3 go the same ways backwards. */
+/* Going by columns, the processor does not foresee the next pixel: it is in another page. On maps of more than FAR_MAP
+ * floats, which no second-level cache holds, the data are therefore fetched AHEAD pixels before they are needed. */
+#define AHEAD 8
+#define FAR_MAP (1 << 18)
+
+/* The pixels of `count` positions, and of the next AHEAD ones, as far as there are such.
+ * Direction 0 goes by rows, 1 by columns, 2 and 3 go the same ways backwards. */
 static inline void fill_pixels(const cross_problem *q, int direction, int64_t start, int64_t count, int32_t *pixels) {
-    int64_t position = direction < 2 ? start : q->pixels - 1 - start;
-    int64_t step = direction < 2 ? 1 : -1;
-    if (direction % 2 == 0) {
-        for (int64_t i = 0; i < count; i++)
-            pixels[i] = (int32_t)(position + i * step);
-        return;
-    }
+    int64_t position = direction < 2 ? start : q->pixels - 1 - start, step = direction < 2 ? 1 : -1;
+    int64_t left = q->pixels - start, filled = count + AHEAD < left ? count + AHEAD : left;
     int64_t row = position % q->height, column = position / q->height;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < filled; i++) {
+        if (direction % 2 == 0) {
+            pixels[i] = (int32_t)(position + i * step);
+            continue;
+        }
         pixels[i] = (int32_t)(row * q->width + column);
         row += step;
         if (row == q->height || row < 0) {
@@ -50,6 +55,19 @@ static inline void fill_pixels(const cross_problem *q, int direction, int64_t st
             row = row < 0 ? q->height - 1 : 0;
         }
     }
+    for (int64_t i = filled; i < count + AHEAD; i++)
+        pixels[i] = pixels[filled - 1];
+}
+
+static inline int is_far(const cross_problem *q, const cross_block *b) {
+    return b->direction % 2 && q->pixels * q->channels > FAR_MAP;
+}
+
+/* Fetches the channels of a block at a pixel. */
+INLINE void fetch_channels(const cross_problem *q, const cross_block *b, const float *map, int32_t pixel,
+                           const int NV) {
+    const float *at = map + (b->image * q->pixels + pixel) * q->channels + b->first_channel;
+    EACH(NV) __builtin_prefetch(at + v * VL);
 }
 
 INLINE vf load_channels(const float *p, int v, const int tail, int valid) {

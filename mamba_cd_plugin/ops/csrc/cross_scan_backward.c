@@ -6,52 +6,11 @@
  *     dC[l] = sum over channels of gy[l] * h[l]         dB[l] = sum over channels of g[l] * step[l] * x[l]
  *     dstep[l] = g[l] * B[l] * x[l] + q[l] * h[l-1] * A         dA = sum over l of q[l] * h[l-1] * step[l]
  */
-#include "cross_scan.h"
+#include "cross_scan_backward.h"
 
 /* Tiles are as long as a second-level cache allows. A map of one tile is run forwards once only instead of twice. */
 #define TILE_BYTES (1200 << 10)
 #define MAX_TILE 1024
-/* Pixels, or ranks, that a small matrix product takes at once: 32 vector registers hold 4 * WIDE sums. */
-#define PIXEL_ROWS 8
-#if VBYTES == 64 || defined(__ARM_NEON)
-#define RANK_ROWS 4
-#else
-#define RANK_ROWS 2
-#endif
-
-/* Scratch memory of a worker, for one block of channels in one direction. */
-typedef struct {
-    block_weights w;
-    vf *weights, *direct, *starts;            /* starts: states before each tile, [tiles][states][NV] */
-    vf *step, *slope, *decay, *h;             /* [tile][NV] twice, [tile][states][NV], [tile + 1][states][NV] */
-    vf *incoming, *sum_A, *sum_bias, *sum_D;  /* incoming: q of the later position; sums over pixels; [states][NV], [NV] */
-    vf *pixel_sums;                           /* [tile][2 * states], sums over channels still to be made over lanes */
-    float *low_rank_weight, *grad_low_rank;   /* [NV * VL][padded rank], [tile][padded rank] */
-} backward_memory;
-
-static inline int64_t padded_rank(const cross_problem *q) { return (q->rank + VL - 1) / VL * VL; }
-
-static size_t lay_out(const cross_problem *q, char *base, backward_memory *m) {
-    size_t at = 0, states = (size_t)q->states, tile = (size_t)q->tile;
-    size_t tiles = (size_t)((q->pixels + q->tile - 1) / q->tile);
-#define TAKE(field, type, count) (m->field = (type *)(base + at), at += (sizeof(type) * (count) + 63) / 64 * 64)
-    TAKE(weights, vf, block_weights_vectors(q));
-    TAKE(direct, vf, WIDE);
-    TAKE(starts, vf, tiles * states * WIDE);
-    TAKE(step, vf, tile * WIDE);
-    TAKE(slope, vf, tile * WIDE);
-    TAKE(decay, vf, tile * states * WIDE);
-    TAKE(h, vf, (tile + 1) * states * WIDE);
-    TAKE(incoming, vf, states * WIDE);
-    TAKE(sum_A, vf, states * WIDE);
-    TAKE(sum_bias, vf, WIDE);
-    TAKE(sum_D, vf, WIDE);
-    TAKE(pixel_sums, vf, tile * 2 * states);
-    TAKE(low_rank_weight, float, (size_t)(WIDE * VL * padded_rank(q)));
-    TAKE(grad_low_rank, float, tile * (size_t)padded_rank(q));
-#undef TAKE
-    return at;
-}
 
 /* Runs the recurrence over `count` pixels from h[0]. With `keep` every state, decay, step and slope is stored, without
  * it h[0] itself is moved on. */
@@ -60,11 +19,16 @@ INLINE void run_states(const cross_problem *q, const cross_block *b, const backw
     const block_weights w = m->w;
     const int64_t rank = q->rank, per_pixel = states * NV;
     vf *step_out = m->step, *slope_out = m->slope, *decay_out = m->decay, *h = m->h;
+    const int far = is_far(q, b);
     vf last[WIDE]; /* with one state h stays in registers */
     EACH(NV) last[v] = h[v];
     for (int64_t p = 0; p < count; p++) {
         const float *values = pixel_proj(q, b, pixels[p]), *B = values + rank;
         int64_t offset = (b->image * q->pixels + pixels[p]) * q->channels + b->first_channel;
+        if (far) {
+            __builtin_prefetch(pixel_proj(q, b, pixels[p + AHEAD]));
+            fetch_channels(q, b, q->x, pixels[p + AHEAD], NV);
+        }
         vf z[WIDE], t[WIDE], step[WIDE], drive[WIDE], decay[WIDE];
         raw_steps(values, &w, rank, NV, z);
         vsoftplus(NV, z, t, step);
@@ -109,7 +73,7 @@ INLINE void run_back(const cross_problem *q, const cross_block *b, const backwar
                      int64_t count, const int NV, const int tail, const int64_t states) {
     const vf *steps = m->step, *decay = m->decay, *h = m->h, *A = m->w.A, *direct = m->direct;
     const int64_t rank = q->rank, per_pixel = states * NV;
-    const int first = b->direction == 0;
+    const int first = b->direction == 0, far = is_far(q, b);
     vf *slope = m->slope, *pixel_sums = m->pixel_sums, *state_incoming = m->incoming, *state_sum_A = m->sum_A;
     vf sum_bias[WIDE], sum_D[WIDE], sum_A[WIDE], incoming[WIDE]; /* with one state all stay in registers */
     for (int v = 0; v < NV; v++) {
@@ -119,6 +83,13 @@ INLINE void run_back(const cross_problem *q, const cross_block *b, const backwar
     for (int64_t p = count - 1; p >= 0; p--) {
         const float *B = pixel_proj(q, b, pixels[p]) + rank, *C = B + states;
         int64_t offset = (b->image * q->pixels + pixels[p]) * q->channels + b->first_channel;
+        if (far) {
+            int32_t ahead = pixels[p < AHEAD ? 0 : p - AHEAD];
+            __builtin_prefetch(pixel_proj(q, b, ahead));
+            fetch_channels(q, b, q->x, ahead, NV);
+            fetch_channels(q, b, q->grad_y, ahead, NV);
+            fetch_channels(q, b, q->grad_x, ahead, NV);
+        }
         vf pixel_B = vset(0.f), pixel_C = vset(0.f), *sums = pixel_sums + p * 2 * states;
         if (states != 1)
             for (int64_t s = 0; s < 2 * states; s++)
@@ -163,70 +134,6 @@ INLINE void run_back(const cross_problem *q, const cross_block *b, const backwar
     }
 }
 
-/* Gradient of the low-rank values, grad_low_rank[p] = grad_raw[p] . weight, vectors over the rank. */
-INLINE void multiply_by_weight(const cross_problem *q, const backward_memory *m, int64_t count, const int NV) {
-    const float *grad_raw = (const float *)m->slope;
-    int64_t stride = padded_rank(q);
-    for (int64_t r = 0; r < stride; r += VL) {
-        int64_t p = 0;
-        for (; p + PIXEL_ROWS <= count; p += PIXEL_ROWS) {
-            vf sums[PIXEL_ROWS];
-            for (int i = 0; i < PIXEL_ROWS; i++)
-                sums[i] = vset(0.f);
-            for (int c = 0; c < NV * VL; c++) {
-                vf weight = vload(m->low_rank_weight + c * stride + r);
-                for (int i = 0; i < PIXEL_ROWS; i++)
-                    sums[i] += weight * grad_raw[(p + i) * NV * VL + c];
-            }
-            for (int i = 0; i < PIXEL_ROWS; i++)
-                vstore(m->grad_low_rank + (p + i) * stride + r, sums[i]);
-        }
-        for (; p < count; p++) {
-            vf sum = vset(0.f);
-            for (int c = 0; c < NV * VL; c++)
-                sum += vload(m->low_rank_weight + c * stride + r) * grad_raw[p * NV * VL + c];
-            vstore(m->grad_low_rank + p * stride + r, sum);
-        }
-    }
-}
-
-/* Gradient of the weight, grad_weight[r] += sum over the pixels of low_rank[p][r] * grad_raw[p], for ROWS ranks. */
-INLINE void add_weight_rows(const cross_problem *q, const cross_block *b, const backward_memory *m,
-                            const int32_t *pixels, int64_t count, float *grad_weight, int64_t r, const int NV,
-                            const int ROWS) {
-    vf sums[RANK_ROWS * WIDE];
-    for (int i = 0; i < ROWS; i++)
-        for (int v = 0; v < NV; v++)
-            sums[i * NV + v] = vload(grad_weight + (r + i) * q->padded_channels + v * VL);
-    for (int64_t p = 0; p < count; p++) {
-        const float *values = pixel_proj(q, b, pixels[p]) + r;
-        for (int i = 0; i < ROWS; i++)
-            EACH(NV) sums[i * NV + v] += values[i] * m->slope[p * NV + v];
-    }
-    for (int i = 0; i < ROWS; i++)
-        for (int v = 0; v < NV; v++)
-            vstore(grad_weight + (r + i) * q->padded_channels + v * VL, sums[i * NV + v]);
-}
-
-/* Adds what one tile gives to the gradients of proj and of the weight. */
-INLINE void add_tile(const cross_problem *q, const cross_block *b, const backward_memory *m, const int32_t *pixels,
-                     int64_t count, float *grad_proj, float *grad_weight, const int NV, const int64_t states) {
-    multiply_by_weight(q, m, count, NV);
-    int64_t r = 0;
-    for (; r + RANK_ROWS <= q->rank; r += RANK_ROWS)
-        add_weight_rows(q, b, m, pixels, count, grad_weight, r, NV, RANK_ROWS);
-    for (; r < q->rank; r++)
-        add_weight_rows(q, b, m, pixels, count, grad_weight, r, NV, 1);
-    for (int64_t p = 0; p < count; p++) {
-        int64_t row = (b->image * q->pixels + pixels[p]) * DIRECTIONS + b->direction;
-        float *out = grad_proj + row * q->columns;
-        for (r = 0; r < q->rank; r++)
-            out[r] += m->grad_low_rank[p * padded_rank(q) + r];
-        for (int64_t s = 0; s < 2 * states; s++)
-            out[q->rank + s] += vsum(m->pixel_sums[p * 2 * states + s]);
-    }
-}
-
 static void add_to(float *out, const vf *in, int nv) {
     for (int v = 0; v < nv; v++)
         vstore(out + v * VL, vload(out + v * VL) + in[v]);
@@ -242,7 +149,7 @@ INLINE void backward_block(const cross_problem *q, const cross_block *b, backwar
                            float *grad_proj, const int NV, const int tail, const int single_state) {
     const int64_t states = single_state ? 1 : q->states, per_pixel = states * NV;
     const int64_t tiles = (q->pixels + q->tile - 1) / q->tile;
-    int32_t pixels[MAX_TILE];
+    int32_t pixels[MAX_TILE + AHEAD];
     pack_weights(q, b, NV, m->weights, &m->w);
     sum_direct(q, b->first_channel, NV, m->direct);
     memset(m->low_rank_weight, 0, sizeof(float) * (size_t)(NV * VL * padded_rank(q)));

@@ -15,7 +15,8 @@ INLINE void forward_block(const cross_problem *q, const cross_block *b, vf *memo
     EACH(NV) h_single[v] = vset(0.f);
     memset(h, 0, sizeof(vf) * (size_t)(states * NV));
 
-    int32_t pixels[TILE];
+    const int far = is_far(q, b);
+    int32_t pixels[TILE + AHEAD];
     for (int64_t start = 0; start < q->pixels; start += TILE) {
         int64_t count = q->pixels - start < TILE ? q->pixels - start : TILE;
         fill_pixels(q, b->direction, start, count, pixels);
@@ -24,6 +25,11 @@ INLINE void forward_block(const cross_problem *q, const cross_block *b, vf *memo
             int64_t offset = (b->image * q->pixels + pixels[p]) * q->channels + b->first_channel;
             const float *x_in = q->x + offset;
             float *out = q->y + offset;
+            if (far) {
+                __builtin_prefetch(pixel_proj(q, b, pixels[p + AHEAD]));
+                fetch_channels(q, b, q->x, pixels[p + AHEAD], NV);
+                fetch_channels(q, b, q->y, pixels[p + AHEAD], NV);
+            }
             vf z[WIDE], t[WIDE], step[WIDE], drive[WIDE], decay[WIDE], y[WIDE];
             raw_steps(values, &w, rank, NV, z);
             vsoftplus(NV, z, t, step);

@@ -145,7 +145,8 @@ static void add_up(float *out, const float *in, int64_t count) {
 static void backward_chunk(const scan_problem *q, const scan_chunk *b, backward_memory *m, float *grad_B,
                            float *grad_C, float *sums) {
     int64_t per_tile = ROWS * q->states;
-    float *sum_bias = sums + b->channel, *sum_D = sum_bias + q->dim, *sum_A = sums + 2 * q->dim + b->channel * q->states;
+    float *sum_bias = sums + b->channel, *sum_D = sum_bias + q->dim;
+    float *sum_A = sums + 2 * q->dim + b->channel * q->states;
     find_starts(q, b, m);
     memset(m->incoming, 0, sizeof(float) * (size_t)per_tile);
     for (int64_t i = (q->length + TILE - 1) / TILE - 1; i >= 0; i--) {

@@ -1,8 +1,9 @@
 /* Threads: those of the OpenMP runtime that torch runs on, or else new ones for each call.
  *
  * Torch's threads are awake already, since they spin for a while after every op, and new threads would have to compete
- * with them. But OpenMP hangs in a process that was forked off after its use. There, and where the runtime is not found,
- * plain threads that live for one call do the work: they leave no state behind that a fork could break. */
+ * with them (measured: 0.5 ms against 1 ms for one op). But OpenMP hangs in a process that was forked off after its
+ * use. There, and where the runtime is not found, plain threads that live for one call do the work: they leave no state
+ * behind that a fork could break. */
 #include "tasks.h"
 
 #include <pthread.h>

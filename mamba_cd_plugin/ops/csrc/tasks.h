@@ -8,7 +8,8 @@
 
 typedef void (*task_fn)(void *context, int task, int worker);
 
-/* Worker w of `workers` takes tasks w, w + workers, ...: the same shares in every call, so that sums come out the same. */
+/* Worker w of `workers` takes tasks w, w + workers, ...: the same shares in every call, so that sums come out the
+ * same. */
 void run_tasks(task_fn fn, void *context, int tasks, int workers);
 
 /* Scratch memory, aligned for every vector width; NULL if there is none. */

@@ -1,0 +1,75 @@
+"""A generated town as two GeoTIFFs, to try prediction on: B in another CRS and on a grid of its own."""
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.transform import from_origin
+from rasterio.warp import calculate_default_transform, reproject
+
+from ..datasets.synthetic.scene import generate_pair
+
+PIXEL = 0.5  # metres, as in LEVIR-CD
+# Munich: in zone 32 of UTM, and near enough to zone 33 for a B that is delivered in that, turned by 4.5 degrees.
+CRS_A, CRS_B = 'EPSG:32632', 'EPSG:32633'
+WEST, NORTH = 690000., 5334000.
+# Ground around A that B shows as well, so that B covers A to its border.
+MARGIN = 64
+# B's pixels begin in the middle of A's, and not on whole metres.
+SHIFT = (0.17, -0.31)
+
+
+class SamplePair(NamedTuple):
+    """The written files.
+
+    Attributes:
+        a: The earlier image.
+        b: The later image.
+        truth: Which pixels of A changed, 0 and 255.
+    """
+    a: Path
+    b: Path
+    truth: Path
+
+
+def write_sample_pair(folder: Path, size: tuple[int, int], seed: int = 0) -> SamplePair:
+    """Write a generated pair with georeference, and its truth.
+
+    Args:
+        folder: Made if missing.
+        size: (H, W) of A.
+        seed: The same seed gives the same scene.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    height, width = size
+    scene = generate_pair(seed, (height + 2 * MARGIN, width + 2 * MARGIN))
+    inner = slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width)
+    pair = SamplePair(*(folder / f'town_{name}.tif' for name in ('2019', '2023', 'truth')))
+    transform = from_origin(WEST, NORTH, PIXEL, PIXEL)
+    _write(pair.a, scene.a[inner].transpose(2, 0, 1), CRS_A, transform)
+    _write(pair.truth, scene.label[inner][None], CRS_A, transform)
+    _write_warped(pair.b, scene.b.transpose(2, 0, 1))
+    return pair
+
+
+def _write_warped(path: Path, image: np.ndarray) -> None:
+    """Write B, which reaches MARGIN pixels beyond A, in its own CRS."""
+    count, height, width = image.shape
+    around = from_origin(WEST - MARGIN * PIXEL, NORTH + MARGIN * PIXEL, PIXEL, PIXEL)
+    bounds = rasterio.transform.array_bounds(height, width, around)
+    transform, columns, rows = calculate_default_transform(CRS_A, CRS_B, width, height, *bounds, resolution=PIXEL)
+    transform = from_origin(transform.c + SHIFT[0], transform.f + SHIFT[1], PIXEL, PIXEL)
+    warped = np.zeros((count, rows, columns), np.uint8)
+    # 0 means outside; within the image it does not occur in all bands at once.
+    reproject(np.maximum(image, 1), warped, src_transform=around, src_crs=CRS_A, dst_transform=transform, dst_crs=CRS_B,
+              src_nodata=0, dst_nodata=0, resampling=Resampling.cubic)
+    _write(path, warped, CRS_B, transform, nodata=0)
+
+
+def _write(path: Path, bands: np.ndarray, crs: str, transform: rasterio.Affine, **options: float) -> None:
+    count, height, width = bands.shape
+    with rasterio.open(path, 'w', driver='GTiff', count=count, height=height, width=width, dtype='uint8', crs=crs,
+                       transform=transform, tiled=True, blockxsize=256, blockysize=256, compress='deflate',
+                       **options) as file:
+        file.write(bands)

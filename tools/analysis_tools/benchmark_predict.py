@@ -1,0 +1,84 @@
+"""Speed and memory of predicting large GeoTIFFs: python tools/analysis_tools/benchmark_predict.py cdmamba.pth"""
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Union
+
+from mmengine.logging import print_log
+from prettytable import PrettyTable
+
+MIB = 2**20
+# Run in a process of its own, since the peak of a process never falls.
+CHILD = Path(__file__).resolve()
+
+
+def resident(field: str) -> int:
+    """Resident memory of this process in bytes: VmRSS now, VmHWM at most so far; 0 where there is no /proc."""
+    status = Path('/proc/self/status')
+    lines = status.read_text().splitlines() if status.is_file() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f'{field}:')), 0)
+
+
+def measure(checkpoint: str, a: str, b: str, out: str, tile: int) -> dict:
+    """Predict one pair in this process.
+
+    Returns:
+        ``seconds`` of the prediction alone, ``model`` = bytes resident once the model is loaded and has run one window,
+        ``peak`` = most bytes resident until the end, ``loaded`` = before that window.
+    """
+    import numpy as np
+
+    from mamba_cd_plugin.apis.inferencer import ChangeDetectionInferencer
+    inferencer = ChangeDetectionInferencer(checkpoint, device='cpu', show_progress=False)
+    loaded = resident('VmRSS')
+    inferencer.model.forward(np.zeros((1, tile, tile, 6), np.uint8))
+    model = resident('VmHWM')
+    start = time.perf_counter()
+    inferencer((a, b), out_dir=out, probability='uint8', tile=tile, fresh=True)
+    return dict(seconds=time.perf_counter() - start, loaded=loaded, model=model, peak=resident('VmHWM'))
+
+
+def run(*arguments: Union[str, int]) -> dict:
+    """Measure in a fresh process.
+
+    Raises:
+        RuntimeError: If it fails, with the last thing it said.
+    """
+    result = subprocess.run([sys.executable, str(CHILD), '--measure', *map(str, arguments)], capture_output=True,
+                            text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f'exit status {result.returncode}: {(result.stderr.splitlines() or ["nothing said"])[-1]}')
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measure every size and print a table."""
+    if sys.argv[1:2] == ['--measure']:
+        *paths, tile = sys.argv[2:]
+        sys.stdout.write('\n' + json.dumps(measure(*paths, int(tile))) + '\n')
+        return
+    parser = argparse.ArgumentParser(description='Measure speed and memory of predicting generated towns')
+    parser.add_argument('checkpoint')
+    parser.add_argument('--sizes', nargs='+', default=['2000x2000', '4000x4000', '8000x8000'], metavar='HEIGHTxWIDTH')
+    parser.add_argument('--out', default='work_dirs/benchmark_predict', help='folder for the towns and the results')
+    parser.add_argument('--tile', type=int, default=512)
+    args = parser.parse_args()
+    from mamba_cd_plugin.apis.sample_rasters import write_sample_pair
+    table = PrettyTable(['pixels', 'seconds', 'kpx/s', 'model MiB', 'peak MiB', 'above the model', 'above the weights'])
+    for size in args.sizes:
+        height, width = map(int, size.split('x'))
+        folder = Path(args.out) / size
+        pair = write_sample_pair(folder, (height, width))
+        result = run(args.checkpoint, pair.a, pair.b, folder / 'changes', args.tile)
+        mib = {key: result[key] / MIB for key in ('loaded', 'model', 'peak')}
+        table.add_row([size, f'{result["seconds"]:.0f}', f'{height * width / result["seconds"] / 1000:.1f}',
+                       f'{mib["model"]:.0f}', f'{mib["peak"]:.0f}', f'{mib["peak"] - mib["model"]:.0f}',
+                       f'{mib["peak"] - mib["loaded"]:.0f}'])
+        print_log(f'\n{table}', logger='current')
+
+
+if __name__ == '__main__':
+    main()
