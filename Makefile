@@ -14,7 +14,7 @@ install: $(STAMP)
 $(STAMP): setup.py Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet '$(TORCH)'
-	$(PY) -m pip install --quiet -e '.[onedl,tests]'
+	$(PY) -m pip install --quiet -e '.[onedl,tests,geo,export]'
 	touch $@
 
 # The main job, end to end, on generated data: scenes, training, test, pictures. Never somebody's own MAMBA_CD_DATA.

@@ -36,7 +36,10 @@ setup(
         'upstream': ['mmengine>=0.10.4,<0.11', 'mmcv>=2.0.0,<2.2', 'mmsegmentation>=1.2,<1.3', 'ftfy', 'regex'],
         # The CUDA kernel of the selective scan; needs nvcc at install time.
         'mamba': ['mamba-ssm>=2.2'],
-        'geo': ['rasterio>=1.3', 'geopandas>=0.14'],
+        # GeoTIFFs in, polygons out. rasterio 1.3 reads through WarpedVRT by windows; geopandas 1.0 writes by pyogrio.
+        'geo': ['rasterio>=1.3', 'geopandas>=1.0'],
+        # ONNX files, and running them; onnxscript is what torch's own exporter builds them with.
+        'export': ['onnx', 'onnxscript', 'onnxruntime'],
         'tests': ['pytest>=8', 'ruff', 'tensorboard'],
     },
 )

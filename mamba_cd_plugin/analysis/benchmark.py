@@ -104,7 +104,7 @@ def _network_groups(settings: Settings, backends: Sequence[str], kind: str) -> L
     for train in (False, True):
         cases = [Case(name, kind, name, train, shape, settings.config, threads=settings.threads) for name in names]
         if settings.other and kind == 'model' and (settings.other_train or not train):
-            cases.append(replace(cases[0], name=settings.other, other=settings.other))
+            cases.append(replace(cases[0], name=settings.other, scan='auto', other=settings.other))
         what = 'training step' if train else 'forward'
         groups.append(Group(f'{kind}, {what}, one pair of {settings.size} px', IDENTITY, cases))
     return groups

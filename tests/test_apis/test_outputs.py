@@ -118,6 +118,7 @@ def test_no_change_gives_an_empty_layer(tmp_path, inferencer, pair):
         assert (summary['polygons'], summary['changed_pixels']) == (0, 0)
 
 
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
 def test_without_a_crs_areas_are_pixels(tmp_path, inferencer, town, write_raster):
     paths = [write_raster(tmp_path / f'{name}.tif', image, crs=None) for name, image in zip('ab', town(100, 120))]
     summary = inferencer(paths, out_dir=str(tmp_path / 'out'), min_area=0, **SMALL)['predictions'][0]
