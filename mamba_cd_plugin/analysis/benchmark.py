@@ -9,7 +9,7 @@ from mamba_cd_plugin.ops import available_backends
 
 from .cases import EXPRESSIONS, IDENTITY, Case, import_factory, prepare, scan_inputs
 from .memory import peak_memory
-from .timing import Timing, alternate, summarise
+from .timing import CLOCKS, Timing, alternate, summarise
 
 SUITES = ('op', 'encoder', 'model', 'growth')
 OP_SHAPES = ((2, 4, 96, 4096, 1), (2, 4, 96, 4096, 16))
@@ -32,6 +32,7 @@ class Settings:
         growth: sides of the pairs of the growth suite.
         seconds: for each group of cases.
         min_rounds: samples of the slowest case.
+        clock: a name in ``timing.CLOCKS``.
         memory: whether peak memory is measured.
         threads: of torch.
     """
@@ -45,6 +46,7 @@ class Settings:
     growth: Sequence[int] = (128, 256, 512, 1024)
     seconds: float = 60.
     min_rounds: int = 3
+    clock: str = 'wall'
     memory: bool = True
     threads: int = 2
 
@@ -162,7 +164,7 @@ def streaming_bound(case: Case, seconds_of_sum: float) -> float:
 def measure(group: Group, settings: Settings) -> Group:
     """Time the cases of a group in turns, and their memory one after another in processes of their own."""
     functions = {case.name: prepare(case) for case in group.cases}
-    times = alternate(functions, settings.seconds, settings.min_rounds)
+    times = alternate(functions, settings.seconds, settings.min_rounds, clock=CLOCKS[settings.clock])
     functions.clear()  # the models' memory is free for the processes that follow
     group.timings = summarise(times, group.baseline)
     if group.cases[0].kind == 'op':

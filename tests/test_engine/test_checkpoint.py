@@ -209,7 +209,7 @@ def test_model_of_our_own_configs_is_accepted_without_its_pretrained_weights(toy
 
 
 @pytest.mark.parametrize('name, known', [
-    ('VSSBlock', True), ('mmseg.LN2d', True), ('EncoderDecoder', True), ('mmseg.BN', False), ('mmengine.BN', True), ('BN', True),
-    ('mmengine.os', False), ('torch.nn.Linear', False), ('', False), ('os', False)])
+    ('VSSBlock', True), ('mmseg.LN2d', True), ('EncoderDecoder', True), ('mmseg.BN', False), ('mmengine.BN', True),
+    ('BN', True), ('mmengine.os', False), ('torch.nn.Linear', False), ('', False), ('os', False)])
 def test_registered(name, known):
     assert is_registered(name) is known

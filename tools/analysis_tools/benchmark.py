@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from mamba_cd_plugin.analysis.benchmark import SUITES, Settings, run
 from mamba_cd_plugin.analysis.benchmark_report import write_report
+from mamba_cd_plugin.analysis.timing import CLOCKS
 
 CONFIG = Path(__file__).parents[2] / 'configs/cdmamba_v8_levircd.py'
 
@@ -27,6 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--growth', type=int, nargs='+', default=[128, 256, 512, 1024], metavar='PX')
     parser.add_argument('--seconds', type=float, default=60., help='for each group of cases')
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        '--clock', choices=CLOCKS, default='wall',
+        help='cpu: processor time of all threads, for a busy machine; set OMP_WAIT_POLICY=passive with it')
     parser.add_argument('--no-memory', action='store_true', help='leave out peak memory')
     parser.add_argument('--quick', action='store_true', help='tiny sizes, one sample, no memory: to see that it runs')
     parser.add_argument('--out', default='work_dirs/benchmark', help='folder for benchmark.md, .csv and .png')
@@ -40,8 +44,8 @@ def main() -> None:
         if args.quick else dict(size=args.size, growth=args.growth, seconds=args.seconds, memory=not args.no_memory)
     try:
         groups = run(
-            Settings(args.config, args.suites, args.backends, args.other, args.other_train, threads=args.threads,
-                     **sizes))
+            Settings(args.config, args.suites, args.backends, args.other, args.other_train, clock=args.clock,
+                     threads=args.threads, **sizes))
     except (ValueError, ImportError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from error
     paths = write_report(groups, args.out)
