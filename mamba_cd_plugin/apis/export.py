@@ -9,6 +9,7 @@ from typing import Callable, Optional
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.utils import digit_version
 from torch import Tensor, nn
 
 from ..version import __version__
@@ -23,6 +24,8 @@ TOLERANCE = 1e-4
 CHECKED_SIZES = ((64, 64), (160, 96), (256, 256))
 TRACED_SIZE = (96, 128)
 MAX_SIDE = 4096
+# The first whose exporters know the scan operator.
+OLDEST_TORCH = '2.9'
 # ONNX opset 18 is the oldest that torch's exporter targets by itself, and onnxruntime has known it since 1.14.
 OPSET = 18
 
@@ -54,6 +57,8 @@ def trace(model: nn.Module, size: Optional[int]) -> torch.export.ExportedProgram
         model: An mmseg EncoderDecoder on the CPU.
         size: Side of the only image size it will take; None for any height and width that are multiples of 32.
     """
+    if digit_version(torch.__version__) < digit_version(OLDEST_TORCH):
+        raise ImportError(f'exporting needs torch {OLDEST_TORCH} or newer, this is {torch.__version__}')
     shape = TRACED_SIZE if size is None else (size, size)
     sides = {2 + i: ALIGN * torch.export.Dim(name, min=1, max=MAX_SIDE // ALIGN) for i, name in enumerate(('h', 'w'))}
     with torch.no_grad(), warnings.catch_warnings():

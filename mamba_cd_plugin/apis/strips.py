@@ -70,7 +70,7 @@ class Spool(StripSink):
         state.json                  replaced last: whatever is beyond it does not count
 
     Args:
-        folder: Made if missing.
+        folder: Made if missing, in a folder that exists.
         shape: (H, W) of the result.
         dtype: Of the stored probability: 'uint8' (see PROBABILITY_STEPS) or 'float32'.
         job: What identifies the run; JSON-serialisable. A folder of another job is emptied.
@@ -82,10 +82,11 @@ class Spool(StripSink):
     def __init__(self, folder: Path, shape: tuple[int, int], dtype: str, job: Any) -> None:
         self.folder, self.shape, self.dtype, self.job = folder, shape, np.dtype(dtype), json.loads(json.dumps(job))
         self.rows_done = 0
-        if not self._load():
+        resumed = self._load()
+        self._check_space()
+        if not resumed:
             shutil.rmtree(folder, ignore_errors=True)
             make_folder(folder)
-        self._check_space()
 
     def _load(self) -> bool:
         try:
@@ -102,10 +103,10 @@ class Spool(StripSink):
         pixels = (self.shape[0] - self.rows_done) * self.shape[1]
         # Each raw file and its final copy; a mask takes little of that, an incompressible probability all of it.
         needed = pixels * (1 + 2 * self.dtype.itemsize) + RESERVE_BYTES
-        free = shutil.disk_usage(self.folder).free
+        free = shutil.disk_usage(self.folder.parent).free
         if free < needed:
-            raise OSError(f'{self.folder}: the disk has {free / 1e6:,.0f} MB free, and the prediction needs up to '
-                          f'{needed / 1e6:,.0f} MB while it runs. Free some, or choose another --out')
+            raise OSError(f'{self.folder.parent}: the disk has {free / 1e6:,.0f} MB free, and the prediction needs '
+                          f'up to {needed / 1e6:,.0f} MB while it runs. Free some, or choose another --out')
 
     @property
     def files(self) -> dict[str, Path]:
@@ -118,18 +119,24 @@ class Spool(StripSink):
         Raises:
             OSError: If the disk is full.
         """
+        try:
+            self._append(strip, carry)
+        except OSError as error:
+            raise OSError(f'{self.folder}: writing failed ({error.strerror}). Free some space and start the same '
+                          f'command again: it goes on at row {self.rows_done:,} of {self.shape[0]:,}') from error
+
+    def _append(self, strip: Strip, carry: np.ndarray) -> None:
         stored = dict(probability=quantize(strip) if self.dtype == np.uint8 else strip.probability, mask=strip.mask)
         for name, path in self.files.items():
             self._write(path, stored[name])
-        self.rows_done += len(strip.mask)
-        self.next_row += 1
-        self.carry = carry
-        with (self.folder / f'carry_{self.next_row}.npy').open('wb') as file:
+        rows_done = self.rows_done + len(strip.mask)
+        with (self.folder / f'carry_{self.next_row + 1}.npy').open('wb') as file:
             np.save(file, carry)
             _to_disk(file)
-        state = dict(job=self.job, next_row=self.next_row, rows_done=self.rows_done, batch_size=self.batch_size)
+        state = dict(job=self.job, next_row=self.next_row + 1, rows_done=rows_done, batch_size=self.batch_size)
         write_whole(self.folder / 'state.json', json.dumps(state, indent=1))
-        (self.folder / f'carry_{self.next_row - 1}.npy').unlink(missing_ok=True)
+        (self.folder / f'carry_{self.next_row}.npy').unlink(missing_ok=True)
+        self.next_row, self.rows_done, self.carry = self.next_row + 1, rows_done, carry
 
     def _write(self, path: Path, values: np.ndarray) -> None:
         with path.open('r+b' if path.exists() else 'wb') as file:

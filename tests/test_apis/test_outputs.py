@@ -247,4 +247,5 @@ def test_a_disk_that_is_full_in_the_middle(tmp_path):
     # A limit on the size of files stands for the full disk: writing fails in the same way, in the middle.
     run = subprocess.run([sys.executable, '-W', 'ignore', '-c', FULL_DISK, str(tmp_path)], capture_output=True,
                          text=True, env=dict(os.environ, PYTHONPATH=str(Path(outputs.__file__).parents[2])))
-    assert re.search('OSError .*File too large\nOSError .*p.tif: .*Is the disk full', run.stdout), run.stderr
+    assert re.search('OSError .*s: writing failed .File too large.*it goes on at row 0 of 600\n'
+                     'OSError .*p.tif: .*Is the disk full', run.stdout), run.stderr

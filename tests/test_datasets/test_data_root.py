@@ -59,7 +59,7 @@ def leaf(tmp_path_factory):
 
 
 def test_there_are_base_configs():
-    assert [path.stem for path in BASES] == ['levircd_256', 'levircd_crop256', 'synthetic']
+    assert {'levircd_256', 'levircd_crop256', 'synthetic'} <= {path.stem for path in BASES}
 
 
 @pytest.mark.parametrize('way', ['environment', 'option', 'leaf', 'all'])
@@ -100,7 +100,7 @@ def test_dumped_config_can_be_moved(levir, leaf, tmp_path):
 
 
 def test_without_any_the_error_says_what_to_do(leaf):
-    cfg = Config.fromfile(leaf(BASES[2]))
+    cfg = Config.fromfile(leaf(BASES[0].with_name('synthetic.py')))
     with pytest.raises(FileNotFoundError, match="data_root 'data/synthetic' is not a folder.*MAMBA_CD_DATA=PATH"):
         roots_of(cfg)
 

@@ -26,8 +26,8 @@ def measure(checkpoint: str, a: str, b: str, out: str, tile: int) -> dict:
     """Predict one pair in this process.
 
     Returns:
-        ``seconds`` of the prediction alone, ``model`` = bytes resident once the model is loaded and has run one window,
-        ``peak`` = most bytes resident until the end, ``loaded`` = before that window.
+        ``seconds`` of the prediction alone and ``cpu_seconds`` of all cores together, ``loaded`` = bytes resident once
+        the model is loaded, ``model`` = at most while it then ran one window, ``peak`` = at most until the end.
     """
     import numpy as np
 
@@ -36,9 +36,10 @@ def measure(checkpoint: str, a: str, b: str, out: str, tile: int) -> dict:
     loaded = resident('VmRSS')
     inferencer.model.forward(np.zeros((1, tile, tile, 6), np.uint8))
     model = resident('VmHWM')
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     inferencer((a, b), out_dir=out, probability='uint8', tile=tile, fresh=True)
-    return dict(seconds=time.perf_counter() - start, loaded=loaded, model=model, peak=resident('VmHWM'))
+    return dict(seconds=time.perf_counter() - start, cpu_seconds=time.process_time() - cpu_start, loaded=loaded,
+                model=model, peak=resident('VmHWM'))
 
 
 def run(*arguments: Union[str, int]) -> dict:
@@ -67,16 +68,17 @@ def main() -> None:
     parser.add_argument('--tile', type=int, default=512)
     args = parser.parse_args()
     from mamba_cd_plugin.apis.sample_rasters import write_sample_pair
-    table = PrettyTable(['pixels', 'seconds', 'kpx/s', 'model MiB', 'peak MiB', 'above the model', 'above the weights'])
+    table = PrettyTable(['pixels', 'seconds', 'kpx/s', 'kpx/CPU s', 'model MiB', 'peak MiB', 'above the model',
+                         'above the weights'])
     for size in args.sizes:
         height, width = map(int, size.split('x'))
         folder = Path(args.out) / size
         pair = write_sample_pair(folder, (height, width))
         result = run(args.checkpoint, pair.a, pair.b, folder / 'changes', args.tile)
         mib = {key: result[key] / MIB for key in ('loaded', 'model', 'peak')}
-        table.add_row([size, f'{result["seconds"]:.0f}', f'{height * width / result["seconds"] / 1000:.1f}',
-                       f'{mib["model"]:.0f}', f'{mib["peak"]:.0f}', f'{mib["peak"] - mib["model"]:.0f}',
-                       f'{mib["peak"] - mib["loaded"]:.0f}'])
+        rates = [height * width / result[key] / 1000 for key in ('seconds', 'cpu_seconds')]
+        table.add_row([size, f'{result["seconds"]:.0f}', *(f'{rate:.1f}' for rate in rates), f'{mib["model"]:.0f}',
+                       f'{mib["peak"]:.0f}', f'{mib["peak"] - mib["model"]:.0f}', f'{mib["peak"] - mib["loaded"]:.0f}'])
         print_log(f'\n{table}', logger='current')
 
 
