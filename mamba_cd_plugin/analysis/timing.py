@@ -11,6 +11,8 @@ CLOCKS: Dict[str, Clock] = dict(wall=time.perf_counter, cpu=time.process_time)
 
 # One sample lasts at least this long: shorter ones measure the clock and the interpreter.
 MIN_SAMPLE_S = 0.01
+# In a call of this length the cost of being the first one does not show.
+LONG_CALL_S = 10.
 
 
 class Timing(NamedTuple):
@@ -49,7 +51,7 @@ def alternate(functions: Mapping[str, Callable[[], object]],
     The order turns round every second round. A function that needs long takes part in the first rounds only.
 
     Args:
-        functions: what to time, by name. Each is called once beforehand, untimed.
+        functions: what to time, by name. Each is called once or twice beforehand, which does not count.
         seconds: for all functions together, about.
         min_rounds: samples that even the slowest one gets.
         max_rounds: samples that the fastest one gets at most.
@@ -61,8 +63,9 @@ def alternate(functions: Mapping[str, Callable[[], object]],
     share = seconds / max(1, len(functions))
     calls, rounds = {}, {}
     for name, function in functions.items():
-        function()  # compiles, allocates and fills caches
-        once = _sample(function, 1, clock)
+        once = _sample(function, 1, clock)  # compiles, allocates and fills caches
+        if once < LONG_CALL_S:
+            once = _sample(function, 1, clock)
         calls[name] = max(1, math.ceil(MIN_SAMPLE_S / max(once, 1e-9)))
         rounds[name] = min(max_rounds, max(min_rounds, int(share / (calls[name] * once))))
     times: Dict[str, List[float]] = {name: [] for name in functions}

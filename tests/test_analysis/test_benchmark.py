@@ -66,12 +66,16 @@ def test_functions_take_turns_in_an_order_that_turns_round() -> None:
 
     functions = dict(a=lambda: work('a', 1.), b=lambda: work('b', 2.), c=lambda: work('c', 0.004))
     times = timing.alternate(functions, seconds=0., min_rounds=3, clock=lambda: now[0])
-    # Twice each to begin with, of which the second is timed; a sample of c is three calls, to last 10 ms.
+    # Twice each to begin with, which does not count; a sample of c is three calls, to last 10 ms.
     assert ''.join(calls) == 'aabbcc' + 'abccc' + 'cccba' + 'abccc'
     assert times == dict(a=[1.] * 3, b=[2.] * 3, c=pytest.approx([0.004] * 3))
     # 30 s for three functions, 10 s each: ten rounds of a, five of b, and the most there may be of c.
     times = timing.alternate(functions, seconds=30., min_rounds=3, max_rounds=20, clock=lambda: now[0])
     assert [len(times[name]) for name in 'abc'] == [10, 5, 20]
+    # A long call is made once beforehand.
+    calls.clear()
+    timing.alternate(dict(d=lambda: work('d', 12.)), seconds=0., min_rounds=1, clock=lambda: now[0])
+    assert calls == ['d', 'd']
 
 
 def test_summary_worked_out_by_hand() -> None:
