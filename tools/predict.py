@@ -71,4 +71,7 @@ def describe(summary: dict, out_dir: str) -> str:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except (ValueError, OSError, ImportError) as error:
+        raise SystemExit(f'error: {error}') from error

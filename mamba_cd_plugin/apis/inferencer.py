@@ -66,17 +66,17 @@ class ChangeDetectionInferencer(BaseInferencer):
     postprocess_kwargs = set(OutputOptions._fields)
 
     def __init__(self,
-                 model: Union[str, dict, Config, None] = None,
-                 weights: Optional[str] = None,
+                 model: Union[str, Path, dict, Config, None] = None,
+                 weights: Union[str, Path, None] = None,
                  device: Optional[str] = None,
                  scope: str = 'mmseg',
                  show_progress: bool = True) -> None:
         if weights is None and isinstance(model, (str, Path)) and str(model).endswith(WEIGHT_SUFFIXES):
             model, weights = None, str(model)
-        if isinstance(model, str):
-            model = read_config(model)
+        if isinstance(model, (str, Path)):
+            model = read_config(str(model))
         init_default_scope(scope)
-        super().__init__(model, weights, device, scope, show_progress)
+        super().__init__(model, None if weights is None else str(weights), device, scope, show_progress)
 
     def _init_model(self, cfg: ConfigDict, weights: Optional[str], device: str = 'cpu') -> TileModel:
         """A model for windows in the place of mmengine's, which carries on with a warning where weights do not fit."""
@@ -101,9 +101,8 @@ class ChangeDetectionInferencer(BaseInferencer):
 
         Args:
             inputs: (A, B): two files, two folders, or two arrays (H, W, 3); or a list of such pairs.
-            out_dir: Folder of the results, see :class:`~.outputs.OutputOptions`. Without it they are returned as
-                arrays,
-                which must fit into memory. A run that was stopped goes on where it was; a finished one is not repeated.
+            out_dir: Folder of the results, see :class:`~.outputs.OutputOptions`. A run that was stopped goes on where
+                it was; a finished one is not repeated. Without it the results are returned as arrays.
             return_datasamples: Give mmseg's SegDataSample instead of arrays; only without ``out_dir``.
             batch_size: Windows per step; by default what the memory allows.
             **kwargs: Fields of ReadOptions, PredictOptions and OutputOptions; ``fresh=True`` to begin anew;
@@ -118,7 +117,7 @@ class ChangeDetectionInferencer(BaseInferencer):
         options = PredictOptions(batch_size=batch_size, **running).fitted_to(self.model)
         outputs = OutputOptions(**writing).check()
         pairs = self._inputs_to_list(inputs)
-        self._check_pairs(pairs, ReadOptions(**reading))
+        self._check_pairs(pairs, ReadOptions(**reading), out_dir is not None)
         results: dict = dict(predictions=[], visualization=[])
         for pair in pairs:
             with self.preprocess(pair, **reading) as source:
@@ -127,6 +126,7 @@ class ChangeDetectionInferencer(BaseInferencer):
                 if done is not None:
                     print_log(f'{source.name}: is complete already; --fresh predicts it again', logger='current')
                     results['predictions'].append(done)
+                    results['visualization'].append(None)
                     continue
                 prediction = self.forward(source, options, outputs, job, out_dir, fresh)
                 results['visualization'].append(self.visualize(pair, prediction, **drawing))
@@ -142,20 +142,25 @@ class ChangeDetectionInferencer(BaseInferencer):
             pairs += [(a, b)] if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else find_pairs(a, b)
         return pairs
 
-    def _check_pairs(self, pairs: list[Pair], options: ReadOptions) -> None:
+    def _check_pairs(self, pairs: list[Pair], options: ReadOptions, to_files: bool) -> None:
         """Open each of several pairs once, so that the last one's defect is known before the first is predicted."""
-        defects = []
+        defects, names = [], []
         for pair in pairs if len(pairs) > 1 else []:
             try:
-                self.pipeline(*pair, options).close()
+                with self.pipeline(*pair, options) as source:
+                    names.append(source.name)
             except (ValueError, OSError) as error:
                 defects.append(str(error))
+        if to_files:
+            defects += [f'{name}: the results of {names.count(name)} pairs would have this name; predict them into '
+                        'different folders' for name in dict.fromkeys(names) if names.count(name) > 1]
         if defects:
             raise ValueError(f'{len(defects)} of {len(pairs)} pairs cannot be predicted:\n' + '\n'.join(defects))
 
     def _job(self, source: PairSource, reading: dict, options: PredictOptions) -> dict:
         """What decides the result; a run with another job does not go on with this one's strips."""
-        return dict(model=self.model.identity, images=source.origin, reading=reading, running=options._asdict())
+        return dict(model=self.model.identity, images=source.origin, reading=ReadOptions(**reading)._asdict(),
+                    running=options._asdict())
 
     def preprocess(self, inputs: Pair, **kwargs: Any) -> PairSource:
         """Open a pair and say what was decided about it."""

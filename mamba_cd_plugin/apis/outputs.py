@@ -90,6 +90,7 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
     mask, probability = spool.open('mask'), spool.open('probability')
     counts = count_values(mask)
     if counts[NODATA] == mask.size:
+        spool.remove()
         raise ValueError(f'{source.name}: no pixel has data in both images; check their nodata values, their alpha '
                          'channels and whether they show the same place')
     write = _write_raster if source.is_raster else _write_picture
@@ -102,6 +103,7 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
         write_picture(files['overview'], draw_overview(source, mask))
     earlier = _read_summary(out_dir, source.name) or dict(files=[])
     stale = set(earlier['files']) - {path.name for path in files.values()}
+    summary_path(out_dir, source.name).unlink(missing_ok=True)  # it says that all is complete, and now it is not
     for path in files.values():
         os.replace(path, out_dir / path.name)
     for name in stale:

@@ -14,8 +14,9 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from .config_text import parse_config_text
 
-# Read by torch.load itself at every call; it wins over weights_only=False.
-FORCE_SAFE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+# Read by torch.load itself at every call. The first wins over weights_only=False; the second, a customary way round
+# mmengine's trouble with torch 2.6, must not be set at the same time.
+FORCE_SAFE, FORCE_UNSAFE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 
 _trusted = False
 
@@ -55,16 +56,14 @@ def _weights_only() -> Iterator[None]:
     if not hasattr(torch.serialization, 'safe_globals'):
         raise RuntimeError(f'torch {torch.__version__} cannot read a checkpoint without the danger of running code '
                            'from it (CVE-2025-32434); install torch 2.6 or newer, or say --trust-checkpoint')
-    before = os.environ.get(FORCE_SAFE)
+    before = {key: os.environ.pop(key) for key in (FORCE_SAFE, FORCE_UNSAFE) if key in os.environ}
     os.environ[FORCE_SAFE] = '1'
     try:
         with torch.serialization.safe_globals(_allowed_types()):
             yield
     finally:
-        if before is None:
-            del os.environ[FORCE_SAFE]
-        else:
-            os.environ[FORCE_SAFE] = before
+        del os.environ[FORCE_SAFE]
+        os.environ.update(before)
 
 
 def _safely(load: Callable[..., dict]) -> Callable[..., dict]:

@@ -209,6 +209,11 @@ def test_a_folder_with_a_bad_pair_is_refused_before_the_first_is_predicted(tmp_p
     assert [summary['name'] for summary in results] == ['1', '2']
 
 
+def test_results_of_one_name_are_refused(tmp_path, inferencer, pair):
+    with pytest.raises(ValueError, match='a: the results of 2 pairs would have this name'):
+        inferencer([pair, pair], out_dir=str(tmp_path / 'out'), **SMALL)
+
+
 def test_pictures_give_pictures(tmp_path, inferencer, town):
     from PIL import Image
     paths = [tmp_path / 'größe 1.png', tmp_path / 'b.png']

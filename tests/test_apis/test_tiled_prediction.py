@@ -3,7 +3,7 @@ import pytest
 
 from mamba_cd_plugin.apis.pair_source import open_pair
 from mamba_cd_plugin.apis.strips import NODATA, MemorySink
-from mamba_cd_plugin.apis.tile_model import TileModel, batch_that_fits
+from mamba_cd_plugin.apis.tile_model import TorchTileModel, batch_that_fits
 from mamba_cd_plugin.apis.tiled_prediction import PredictOptions, predict_tiled
 
 SMALL = PredictOptions(tile=128, overlap=32)
@@ -109,9 +109,7 @@ def test_progress_has_an_eta(town, local_model, capsys):
     assert '2/2' in capsys.readouterr().out
 
 
-def test_tile_model_batch_is_one_on_a_cpu(toy_v8):
-    from mamba_cd_plugin.apis.tile_model import TorchTileModel
+def test_a_cpu_gets_512_px_squared_at_once(toy_v8):
     model = TorchTileModel(toy_v8, {})
-    assert model.batch_size(512) == 1
-    assert isinstance(model, TileModel)
+    assert [model.batch_size(tile) for tile in (128, 256, 512, 1024)] == [16, 4, 1, 1]
     assert model.fill.tolist() == [124, 116, 104]

@@ -15,6 +15,10 @@ from torch import nn
 from mamba_cd_plugin.engine import checkpoint
 from mamba_cd_plugin.engine.config_text import is_registered, parse_config_text, untrusted_model_config
 
+pytestmark = pytest.mark.filterwarnings(
+    'ignore:.* has been created, the method', 'ignore:Detected pickle protocol',
+    "ignore:'torch.load' received a zip file")
+
 
 class Command:
     """Pickled, it is a call of os.system."""
@@ -69,6 +73,16 @@ def test_pickle_that_would_run_a_command_is_refused(tmp_path, marker, form, atta
             archive.writestr('evil/constants.pkl', b'')
     with pytest.raises(ValueError, match='checkpoint .*evil.pth was refused'):
         load(path)
+
+
+def test_the_customary_environment_variable_opens_no_door(tmp_path, marker, monkeypatch):
+    monkeypatch.setenv(checkpoint.FORCE_UNSAFE, '1')
+    torch.save(dict(meta=Command(str(marker))), tmp_path / 'evil.pth')
+    torch.save(dict(state_dict=dict(x=torch.ones(2))), tmp_path / 'good.pth')
+    with pytest.raises(ValueError, match='evil.pth was refused: Weights only load failed'):
+        load(tmp_path / 'evil.pth')
+    assert load(tmp_path / 'good.pth')['state_dict']['x'].sum() == 2
+    assert os.environ[checkpoint.FORCE_UNSAFE] == '1'
 
 
 @pytest.mark.parametrize('content', [b'', b'text', b'PK\x03\x04 half a zip'])
