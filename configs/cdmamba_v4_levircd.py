@@ -1,7 +1,7 @@
 # CDMamba V4: both images squeezed into one edge map at once, and an output with a loss at every level.
-_base_ = './cdmamba_v5_levircd.py'
+_base_ = [
+    './_base_/models/cdmamba_v8.py', './_base_/versions/v4.py', './_base_/datasets/levircd_256.py',
+    './_base_/schedules/adam_200e.py', './_base_/default_runtime.py'
+]
 
-model = dict(
-    decode_head=dict(
-        image_edge=dict(_delete_=True, type='StackedImageEdge', gaussian_bias=True),
-        level_output=dict(type='LevelOutput')))
+model = _base_.version

@@ -1,7 +1,7 @@
 # CDMamba V7: V6.1 with an output and a loss at every decoder level, five stacked SWBCE.
-_base_ = './cdmamba_v6_1_levircd.py'
+_base_ = [
+    './_base_/models/cdmamba_v8.py', './_base_/versions/v7.py', './_base_/datasets/levircd_256.py',
+    './_base_/schedules/adam_200e.py', './_base_/default_runtime.py'
+]
 
-model = dict(
-    decode_head=dict(
-        level_output=dict(type='LevelOutput'),
-        loss_decode=dict(_delete_=True, swbce=dict(type='SWBCELoss', min_weight=0.1, loss_weight=1.0))))
+model = _base_.version

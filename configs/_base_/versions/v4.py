@@ -1,0 +1,7 @@
+# V4: both images squeezed into one edge map at once, and an output with a loss at every level.
+_base_ = './v5.py'
+
+version = dict(
+    decode_head=dict(
+        image_edge=dict(_delete_=True, type='StackedImageEdge', gaussian_bias=True),
+        level_output=dict(type='LevelOutput')))
