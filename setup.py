@@ -15,7 +15,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mamba_cd_plugin', 'mamba_cd_plugin.*']),
-    package_data={'mamba_cd_plugin': ['py.typed', 'ops/csrc/*.c', 'ops/csrc/*.h']},
+    package_data={'mamba_cd_plugin': ['py.typed', 'ops/csrc/*.c', 'ops/csrc/*.h', 'report/templates/*']},
     # 3.9 is the oldest Python on which torch 2.1 and the OpenMMLab stack both still install.
     python_requires='>=3.9',
     install_requires=[
@@ -24,6 +24,8 @@ setup(
         'numpy',
         # The curves and the bar charts; mmengine requires it too.
         'matplotlib',
+        # The page of the report; torch requires it too.
+        'jinja2',
         # mmengine, mmcv and mmseg are needed too, but are NOT listed: two distributions provide each of them (the
         # upstream one and the maintained `onedl-` continuation) and both own the same folders, so that a hard
         # requirement on one would overwrite the other. `pip install mamba_cd_plugin[onedl]` or `[upstream]` chooses.

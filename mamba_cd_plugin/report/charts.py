@@ -1,0 +1,184 @@
+"""The charts of the report."""
+from itertools import cycle
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..engine.history import History
+from ..visualization.curves import COLORS
+from .inline_svg import GRID, INK
+from .levels import LEVELS, f1, precision, recall
+from .results import Results
+from .summary import Comparison, RunSummary
+
+# After the colours are used up the lines are broken, so that no two of ten runs look alike.
+STROKES = ('-', '--', ':')
+Curve = Tuple[np.ndarray, np.ndarray]
+
+
+def style(index: int) -> dict:
+    """Colour and stroke of the run with this index."""
+    return dict(color=COLORS[index % len(COLORS)], linestyle=STROKES[index // len(COLORS) % len(STROKES)])
+
+
+def new_figure(width: float, height: float, columns: int = 1) -> Tuple[Figure, List[Axes]]:
+    """An empty figure in the report's style, in inches."""
+    figure = Figure(figsize=(width, height), dpi=150, layout='constrained')
+    FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0)
+    all_axes = list(np.atleast_1d(figure.subplots(1, columns)))
+    for axes in all_axes:
+        axes.patch.set_alpha(0)
+        axes.spines[['top', 'right']].set_visible(False)
+        axes.spines[['left', 'bottom']].set_color(GRID)
+        axes.grid(color=GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors=INK, labelsize=8, length=0)
+    return figure, all_axes
+
+
+def label_axes(axes: Axes, x: str, y: str) -> None:
+    """Name both axes."""
+    axes.set_xlabel(x, fontsize=8.5, color=INK)
+    axes.set_ylabel(y, fontsize=8.5, color=INK)
+
+
+def add_legend(axes: Axes, **kwargs) -> None:
+    """A legend without a frame, if there is anything to tell apart."""
+    if len(axes.get_legend_handles_labels()[1]) > 1:
+        axes.legend(fontsize=8, frameon=False, labelcolor=INK, **kwargs)
+
+
+def draw_training(histories: Mapping[str, History], monitor: str = 'changed_F1') -> Optional[Figure]:
+    """Training loss and validation F1 over the epochs, the best validation of each run marked; None without either."""
+    if not any(history.train or history.val for history in histories.values()):
+        return None
+    figure, (left, right) = new_figure(9, 3.2, 2)
+    units = set()
+    for index, (name, history) in enumerate(histories.items()):
+        per_epoch, unit = iterations_per_epoch(history)
+        units.add(unit)
+        left.plot([line['iter'] / per_epoch for line in history.train], [line['loss'] for line in history.train],
+                  label=name, linewidth=1.2, **style(index))
+        known = [line for line in history.val if monitor in line]
+        steps, values = [line['step'] for line in known], [100 * line[monitor] for line in known]
+        right.plot(steps, values, label=name, marker='.', linewidth=1.2, **style(index))
+        if values:
+            best = int(np.argmax(values))
+            right.plot(steps[best], values[best], marker='*', markersize=13, color=style(index)['color'],
+                       markeredgecolor=INK, markeredgewidth=0.6, linestyle='none')
+            right.annotate(f'{values[best]:.1f}', (steps[best], values[best]), xytext=(0, 8), fontsize=8, color=INK,
+                           textcoords='offset points', ha='center')
+    left.set_ylim(bottom=0)
+    right.set_ylim(0, 100)
+    for axes, what in ((left, 'training loss'), (right, 'validation F1, %')):
+        label_axes(axes, ' or '.join(sorted(units)), what)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    add_legend(left)
+    return figure
+
+
+def iterations_per_epoch(history: History) -> Tuple[float, str]:
+    """How many iterations make an epoch, and the unit of the validations' steps.
+
+    A line of iteration i in epoch e says that an epoch has at least i / e, and one at the end of an epoch just that.
+    """
+    ratios = [line['iter'] / line['epoch'] for line in history.train if line.get('epoch')]
+    return (max(ratios), 'epoch') if ratios else (1, 'iteration')
+
+
+def draw_thresholds(results: Sequence[Results], summaries: Sequence[RunSummary], protocol: str) -> Figure:
+    """Precision over recall and F1 over the threshold; a dot at the threshold in use, a star at the best one."""
+    figure, (left, right) = new_figure(9, 3.8, 2)
+    thresholds = np.arange(1, LEVELS) / LEVELS
+    for index, (run, summary) in enumerate(zip(results, summaries)):
+        if protocol not in run.histograms:
+            continue
+        sweep, scores = run.sweep(protocol), summary.protocols[protocol]
+        p, r, f = (100 * score(sweep) for score in (precision, recall, f1))
+        drawn = sweep.tp + sweep.fp > 0  # where nothing is predicted there is no precision
+        left.plot(r[drawn], p[drawn], linewidth=1.4, label=run.run.name, **style(index))
+        right.plot(thresholds, f[1:], linewidth=1.4, label=run.run.name, **style(index))
+        for level, marker, size in ((run.level, 'o', 5), (round(scores.best_threshold * LEVELS), '*', 12)):
+            mark = dict(marker=marker, markersize=size, color=style(index)['color'], linestyle='none', zorder=4,
+                        markeredgecolor=INK, markeredgewidth=0.6)
+            left.plot(r[level], p[level], **mark)
+            right.plot(level / LEVELS, f[level], **mark)
+    left.set_xlim(0, 100)
+    left.set_ylim(0, 100)
+    right.set_xlim(0, 1)
+    right.set_ylim(0, 100)
+    _draw_f1_lines(left)
+    label_axes(left, 'recall, %', 'precision, %')
+    label_axes(right, 'threshold', 'F1, %')
+    add_legend(right, loc='lower center')
+    return figure
+
+
+def _draw_f1_lines(axes: Axes) -> None:
+    """Lines of equal F1 behind the curves: F = 2pr / (p + r), hence p = Fr / (2r - F)."""
+    for value in (20, 40, 60, 80, 90):
+        r = np.linspace(value / 2 + 0.1, 100, 200)
+        p = value * r / (2 * r - value)
+        axes.plot(r[p <= 100], p[p <= 100], color=GRID, linewidth=0.8, zorder=1)
+        axes.annotate(f'F1 {value}', (99, value * 99 / (198 - value)), fontsize=6.5, color=INK, alpha=0.6,
+                      ha='right', va='bottom')
+
+
+def draw_tile_histogram(summaries: Sequence[RunSummary]) -> Figure:
+    """How many tiles with some change have which F1."""
+    figure, (axes, ) = new_figure(9, 2.6)
+    edges = np.linspace(0, 100, 21)
+    width = (edges[1] - edges[0]) * 0.9 / len(summaries)
+    for index, summary in enumerate(summaries):
+        numbers, _ = np.histogram(100 * np.asarray(summary.tiles.f1), bins=edges)
+        left = edges[:-1] + 0.05 * (edges[1] - edges[0]) + index * width
+        axes.bar(left, numbers, width=width, align='edge', label=summary.name, color=style(index)['color'])
+    axes.set_xlim(0, 100)
+    axes.set_xticks(edges[::2])
+    axes.grid(axis='x', visible=False)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    label_axes(axes, 'F1 of the tile, %', 'tiles with change')
+    add_legend(axes)
+    return figure
+
+
+def draw_sizes(summaries: Sequence[RunSummary]) -> Figure:
+    """Share of the objects that is found, and of the predicted regions that is right, by size."""
+    figure, both = new_figure(9, 2.8, 2)
+    width = 0.8 / len(summaries)
+    for axes, key, what in zip(both, ('object_recall', 'object_precision'), ('found, %', 'right, %')):
+        for index, summary in enumerate(summaries):
+            places = np.arange(len(summary.objects)) - 0.4 + (index + 0.5) * width
+            values = [100 * getattr(size, key) for size in summary.objects]
+            axes.bar(places, values, width=0.9 * width, label=summary.name, color=style(index)['color'])
+        axes.set_xticks(range(len(summaries[0].objects)), [size.label for size in summaries[0].objects])
+        axes.set_ylim(0, 100)
+        axes.grid(axis='x', visible=False)
+        label_axes(axes, 'area, pixels', what)
+    both[0].set_title('changed objects', fontsize=9, color=INK)
+    both[1].set_title('predicted regions', fontsize=9, color=INK)
+    add_legend(both[0], loc='upper left')
+    return figure
+
+
+def draw_comparison(comparisons: Sequence[Comparison]) -> Figure:
+    """The difference of each run to the first one with its interval."""
+    figure, (axes, ) = new_figure(9, 0.9 + 0.32 * len(comparisons))
+    places: Dict[str, int] = {}
+    markers = dict(zip(dict.fromkeys(one.protocol for one in comparisons), cycle('os^D')))
+    for index, one in enumerate(comparisons):
+        label = f'{one.run}, {one.protocol}'
+        places[label] = index
+        low, high = (100 * limit for limit in one.interval)
+        axes.plot([low, high], [index, index], color=INK, linewidth=1.4)
+        axes.plot(100 * one.difference, index, marker=markers[one.protocol], color=COLORS[0], markersize=6)
+    axes.axvline(0, color=INK, linewidth=0.8, linestyle=':')
+    axes.set_yticks(list(places.values()), list(places))
+    axes.set_ylim(len(comparisons) - 0.5, -0.5)
+    label_axes(axes, f'F1 less that of {comparisons[0].baseline}, points', '')
+    return figure

@@ -1,0 +1,109 @@
+"""From work dirs to a report."""
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from mmengine.logging import print_log
+from torch import nn
+
+from .costs import RunCosts, measure_costs
+from .evaluate import evaluate, load_run_model
+from .latex import latex_table
+from .levels import nearest_level
+from .page import Charts, render
+from .results import Results, collect
+from .run import Run
+from .sections import Findings, all_sections
+from .summary import Sampling, compare, summarise
+
+# Of mmseg's decode heads with two classes, which take the larger one.
+TWO_CLASS_THRESHOLD = 0.5
+DEFAULT_TILE = 256
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What the report shows, and how it is made.
+
+    Attributes:
+        split: 'test' or 'val'.
+        device: Where the models run.
+        threshold: Probability above which a pixel is changed; by default that of each run's head.
+        panels: Worst, best and most different tiles that are shown of each run.
+        maps: Tiles whose gates and edge maps are shown; 0 for none.
+        timed: Whether the models are timed.
+        fresh: Forget what earlier reports have evaluated.
+        sampling: Of the intervals and tests.
+    """
+    split: str = 'test'
+    device: str = 'cpu'
+    threshold: Optional[float] = None
+    panels: int = 6
+    maps: int = 3
+    timed: bool = True
+    fresh: bool = False
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path:
+    """Evaluate what is not evaluated yet, and write the report.
+
+    ::
+
+        runs -> evaluate (maps per image, kept in each work dir) -> collect -> summarise, compare -> sections -> page
+
+    Args:
+        runs: The first one is what the others are compared with.
+        out: Folder for ``report.html``, ``report.json``, ``scores.tex``, ``figures/`` and ``tiles/``.
+        options: See :class:`ReportOptions`.
+
+    Returns:
+        The page.
+    """
+    results = [_results(run, options) for run in runs]
+    models: Dict[str, nn.Module] = {}
+    if options.maps or options.timed:
+        models = {run.name: load_run_model(run, options.device) for run in runs}
+    costs = measure_costs(runs, models, _tile(runs[0]) or DEFAULT_TILE, options.device, options.timed)
+    summaries = [summarise(result, options.sampling) for result in results]
+    comparisons = compare(results, options.sampling)
+    latex = latex_table(summaries, costs)
+    findings = Findings(results, summaries, comparisons, costs, models, latex, options.sampling)
+
+    out.mkdir(parents=True, exist_ok=True)
+    sections = all_sections(findings, Charts(out / 'figures'), out / 'tiles', options.panels, options.maps)
+    names = ', '.join(run.name for run in runs)
+    data = str(results[0].run.cfg.get('data_root') or '')
+    subtitle = ' · '.join(filter(None, [f'{options.split} split', f'{summaries[0].images:,} images', data]))
+    page = out / 'report.html'
+    page.write_text(render(names, subtitle, sections), encoding='utf-8')
+    (out / 'scores.tex').write_text(latex, encoding='utf-8')
+    (out / 'report.json').write_text(json.dumps(_as_json(findings, options), indent=1), encoding='utf-8')
+    return page
+
+
+def _results(run: Run, options: ReportOptions) -> Results:
+    tile = _tile(run)
+    threshold = options.threshold or run.cfg.model.get('decode_head', {}).get('threshold') or TWO_CLASS_THRESHOLD
+    level = nearest_level(threshold)
+    store = evaluate(run, options.split, options.device, tile, options.fresh)
+    print_log(f'{run.name}: counting', logger='current')
+    return collect(run, store, level, tile)
+
+
+def _tile(run: Run) -> Optional[int]:
+    """The side of the tiles of the run's own test loop."""
+    return run.cfg.get('test_cfg', {}).get('tile', DEFAULT_TILE)
+
+
+def _as_json(findings: 'Findings', options: ReportOptions) -> dict:
+    """Everything that the page says in numbers."""
+    runs: List[dict] = []
+    for result, summary in zip(findings.results, findings.summaries):
+        cost: RunCosts = findings.costs[summary.name]
+        timing = None if cost.timing is None else cost.timing._asdict()
+        runs.append({**asdict(summary), 'objects': [size._asdict() for size in summary.objects],
+                     'checkpoint': str(result.run.checkpoint), 'costs': {**asdict(cost), 'timing': timing}})
+    return {'split': options.split, 'sampling': asdict(options.sampling), 'runs': runs,
+            'comparisons': [asdict(comparison) for comparison in findings.comparisons]}

@@ -1,0 +1,170 @@
+"""The tables of the page: numbers as text, ready to be set."""
+from dataclasses import dataclass, field
+from typing import Callable, Dict, List, Optional, Sequence
+
+from .costs import RunCosts
+from .results import Results
+from .run import describe
+from .summary import Comparison, RunSummary
+
+SCORE_NAMES = {'changed_F1': 'F1', 'changed_IoU': 'IoU', 'changed_precision': 'Precision', 'changed_recall': 'Recall',
+               'OA': 'OA', 'Kappa': 'Kappa'}
+
+
+@dataclass
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: Its value.
+        note: In small letters below it.
+        strong: Whether it is the best of its column.
+        number: Whether it is set to the right, in figures of one width.
+        run: Index of the run whose colour stands before it.
+    """
+    text: str
+    note: str = ''
+    strong: bool = False
+    number: bool = True
+    run: Optional[int] = None
+
+
+@dataclass
+class Table:
+    """Rows of cells below a head; the first column is text."""
+    head: List[str]
+    rows: List[List[Cell]] = field(default_factory=list)
+
+
+def percent(value: float, digits: int = 2) -> str:
+    """A fraction in percent."""
+    return f'{100 * value:.{digits}f}'
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A difference of fractions in points, with its sign."""
+    return f'{100 * value:+.{digits}f}'.replace('-', '−')
+
+
+def p_text(p: float) -> str:
+    """A p value; below one in a thousand only that."""
+    return '< 0.001' if p < 0.001 else f'{p:.3f}'
+
+
+def mark_best(table: Table, column: int, key: Callable[[str], float] = float, lowest: bool = False) -> None:
+    """Make the best values of a column strong, where there are several rows to choose from."""
+    cells = [row[column] for row in table.rows if row[column].text not in ('', '–')]
+    if len(cells) > 1:
+        best = (min if lowest else max)(key(cell.text) for cell in cells)
+        for cell in cells:
+            cell.strong = key(cell.text) == best
+
+
+def _name(index: int, name: str) -> Cell:
+    return Cell(name, number=False, run=index)
+
+
+def runs_table(results: Sequence[Results], summaries: Sequence[RunSummary]) -> Table:
+    """What was tested, on what."""
+    table = Table(['Run', 'Checkpoint', 'Images', 'Size', 'Changed', 'Threshold'])
+    for index, (result, summary) in enumerate(zip(results, summaries)):
+        sizes = [f'{width} × {height}' for height, width in summary.sizes]
+        size = sizes[0] if len(sizes) == 1 else f'{len(sizes)} sizes, {sizes[0]} to {sizes[-1]}'
+        table.rows.append([
+            Cell(summary.name, describe(result.run), number=False, run=index),
+            Cell(result.run.checkpoint.name, number=False), Cell(f'{summary.images:,}'), Cell(size),
+            Cell(f'{percent(summary.changed)} %'), Cell(f'{summary.threshold:.3g}')])
+    return table
+
+
+def scores_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
+    """The scores by one protocol, with the intervals below."""
+    table = Table(['Run', *SCORE_NAMES.values()])
+    for index, summary in enumerate(summaries):
+        if protocol not in summary.protocols:
+            continue
+        scores = summary.protocols[protocol]
+        notes = {key: f'{percent(low, 1)} to {percent(high, 1)}' for key, (low, high) in scores.intervals.items()}
+        table.rows.append([_name(index, summary.name),
+                           *[Cell(percent(scores.scores[key]), notes.get(key, '')) for key in SCORE_NAMES]])
+    for column in range(1, len(table.head)):
+        mark_best(table, column)
+    return table
+
+
+def threshold_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
+    """The threshold in use beside the best one."""
+    table = Table(['Run', 'Threshold', 'F1', 'Best threshold', 'F1 there', 'Precision there', 'Recall there'])
+    for index, summary in enumerate(summaries):
+        if protocol not in summary.protocols:
+            continue
+        scores = summary.protocols[protocol]
+        best = scores.best_scores
+        table.rows.append([
+            _name(index, summary.name), Cell(f'{summary.threshold:.3g}'), Cell(percent(scores.scores['changed_F1'])),
+            Cell(f'{scores.best_threshold:.2f}'),
+            *[Cell(percent(best[key])) for key in ('changed_F1', 'changed_precision', 'changed_recall')]])
+    return table
+
+
+def comparison_table(comparisons: Sequence[Comparison], names: Sequence[str]) -> Table:
+    """The paired tests."""
+    table = Table(['Run', 'Protocol', 'Difference of F1', 'p', 'p, corrected', 'Units better', 'Units worse'])
+    for one in comparisons:
+        low, high = one.interval
+        table.rows.append([
+            _name(names.index(one.run), one.run), Cell(one.protocol, number=False),
+            Cell(signed(one.difference), f'{signed(low, 1)} to {signed(high, 1)}'), Cell(p_text(one.p)),
+            Cell(p_text(one.p_holm)), Cell(f'{one.better:,}'), Cell(f'{one.worse:,}')])
+    return table
+
+
+def tiles_table(summaries: Sequence[RunSummary]) -> Table:
+    """The tiles in numbers."""
+    table = Table(['Run', 'Tiles with change', 'Median F1', 'F1 below 50 %', 'Tiles without change',
+                   'of them with a false alarm'])
+    for index, summary in enumerate(summaries):
+        tiles, values = summary.tiles, sorted(summary.tiles.f1)
+        median = percent((values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2, 1) if values else '–'
+        poor = percent(sum(value < 0.5 for value in values) / len(values), 1) + ' %' if values else '–'
+        table.rows.append([
+            _name(index, summary.name), Cell(f'{len(values):,}'), Cell(median), Cell(poor),
+            Cell(f'{tiles.unchanged:,}'), Cell(f'{tiles.false_alarms:,}')])
+    return table
+
+
+def sizes_table(summaries: Sequence[RunSummary]) -> Table:
+    """The objects by size: a row for each size and run."""
+    table = Table(['Area, pixels', 'Run', 'Objects', 'Found', 'Pixels found', 'Predicted regions', 'Right'])
+    for size_index, size in enumerate(summaries[0].objects):
+        for index, summary in enumerate(summaries):
+            scores = summary.objects[size_index]
+            table.rows.append([
+                Cell(size.label if index == 0 else '', number=False), _name(index, summary.name),
+                Cell(f'{scores.objects:,}'), Cell(_share(scores.object_recall, scores.objects)),
+                Cell(_share(scores.pixel_recall, scores.objects)), Cell(f'{scores.predicted:,}'),
+                Cell(_share(scores.object_precision, scores.predicted))])
+    return table
+
+
+def _share(value: float, of: int) -> str:
+    return f'{percent(value, 1)} %' if of else '–'
+
+
+def costs_table(summaries: Sequence[RunSummary], costs: Dict[str, RunCosts]) -> Table:
+    """Parameters, FLOPs and time."""
+    side = next(iter(costs.values())).side
+    table = Table(['Run', 'Parameters, M', 'FLOPs, G', f'Seconds per pair of {side}', 'Pairs per second'])
+    for index, summary in enumerate(summaries):
+        cost = costs[summary.name]
+        row = [_name(index, summary.name), Cell(f'{cost.parameters / 1e6:.2f}'), Cell(f'{cost.flops / 1e9:.2f}')]
+        if cost.timing is None:
+            row += [Cell('–'), Cell('–')]
+        else:
+            row += [Cell(f'{cost.timing.median:.3f}', f'{cost.timing.low:.3f} to {cost.timing.high:.3f}'),
+                    Cell(f'{1 / cost.timing.median:.1f}')]
+        table.rows.append(row)
+    for column in (1, 2, 3):
+        mark_best(table, column, lowest=True)
+    mark_best(table, 4)
+    return table
