@@ -4,8 +4,9 @@ from .collapse_guard_hook import CollapsedPredictionError, CollapseGuardHook
 from .curves_hook import CurvesHook
 from .nonfinite_loss_guard_hook import NonFiniteLossError, NonFiniteLossGuardHook
 from .plateau_stopping_hook import PlateauStoppingHook
+from .time_budget_hook import TimeBudgetHook
 
 __all__ = [
     'BestCheckpointHook', 'ChangeVisualizationHook', 'CollapseGuardHook', 'CollapsedPredictionError', 'CurvesHook',
-    'NonFiniteLossError', 'NonFiniteLossGuardHook', 'PlateauStoppingHook'
+    'NonFiniteLossError', 'NonFiniteLossGuardHook', 'PlateauStoppingHook', 'TimeBudgetHook'
 ]

@@ -1,0 +1,97 @@
+"""Hook that fits a training and its schedule into so many minutes."""
+import time
+from typing import Optional
+
+import torch
+from mmengine.dist import broadcast
+from mmengine.hooks import ParamSchedulerHook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmseg.registry import HOOKS
+
+# Key in mmengine's message hub, which travels with the checkpoints.
+STATE_INFO = 'time_budget'
+
+
+@HOOKS.register_module()
+class TimeBudgetHook(ParamSchedulerHook):
+    """Run the whole schedule of the config in a given time instead of a given number of epochs.
+
+    It takes the place of mmengine's ParamSchedulerHook and moves the schedulers by the clock: when a third of the time
+    is over, the rate is where the config has it after a third of ``max_epochs``, however many steps that took. So a
+    cosine ends in time on a fast machine and on a slow or busy one, and models of different speed can be compared at
+    equal cost. Nothing has to be measured beforehand. ::
+
+        default_hooks = dict(param_scheduler=dict(type='TimeBudgetHook', minutes=30))
+
+    Only whole epochs are trained. After each, ``max_epochs`` is set to the number that comes nearest to the budget,
+    validations included, so that the last epoch is validated and saved as always. A resumed run goes on with the time
+    that was left. Such a run cannot be repeated to the bit: its number of steps depends on the machine.
+
+    Args:
+        minutes: Wall-clock time of the training, from its first step; building the model is not counted.
+
+    Raises:
+        ValueError: If ``minutes`` is not positive.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        if not minutes > 0:
+            raise ValueError(f'TimeBudgetHook needs minutes > 0, but got minutes={minutes}.')
+        self.seconds = 60. * minutes
+        self._start = 0.
+        # Length of the config's schedule, and how far the schedulers have been moved.
+        self._epochs = self._iters = 0
+        self._epochs_moved = self._iters_moved = 0
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the clock, or set it to where the resumed run had it.
+
+        Raises:
+            TypeError: If the training is not counted in epochs.
+        """
+        loop = runner.train_loop
+        if not isinstance(loop, EpochBasedTrainLoop):
+            raise TypeError(f'TimeBudgetHook fits epochs into the time, but train_cfg.type is {type(loop).__name__}; '
+                            'use CDTrainLoop or mmengine\'s EpochBasedTrainLoop.')
+        self._epochs, self._iters = loop.max_epochs, loop.max_iters
+        state = runner.message_hub.get_info(STATE_INFO) or dict(elapsed=0., epochs=0, iters=0, fitting=loop.max_epochs)
+        self._start = time.monotonic() - state['elapsed']
+        self._epochs_moved, self._iters_moved = state['epochs'], state['iters']
+        self._fit(runner, state['fitting'])
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Move the schedulers that count iterations to where the clock is."""
+        while self._iters_moved < int(self._progress() * self._iters):
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
+            self._iters_moved += 1
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Move the schedulers that count epochs, and decide how many epochs there will be."""
+        while self._epochs_moved < int(self._progress() * self._epochs):
+            super().after_train_epoch(runner)
+            self._epochs_moved += 1
+        done, elapsed = runner.epoch + 1, self._elapsed()  # the loop counts the epoch only after its hooks
+        self._fit(runner, max(done, round(self.seconds * done / elapsed)))
+        runner.message_hub.update_info(STATE_INFO, dict(
+            elapsed=elapsed, epochs=self._epochs_moved, iters=self._iters_moved, fitting=runner.max_epochs))
+        if done == 1 and elapsed > 1.5 * self.seconds:
+            runner.logger.warning(
+                f'One epoch took {elapsed / 60:.1f} minutes, more than the whole budget of {self.seconds / 60:g}: the '
+                'run ends with it. Make epochs shorter, by train_dataloader.dataset.indices=N for the first N pairs.')
+
+    def _fit(self, runner: Runner, epochs: int) -> None:
+        loop = runner.train_loop
+        if epochs != loop.max_epochs:
+            runner.logger.info(f'{epochs} epochs fit into {self.seconds / 60:g} minutes')
+        # mmengine has no public way to set them; its own hooks read them, for the time left and the last checkpoint.
+        loop._max_epochs, loop._max_iters = epochs, epochs * len(loop.dataloader)
+
+    def _elapsed(self) -> float:
+        """Seconds since the start, the same in every process, or their rates and epochs would differ."""
+        elapsed = torch.tensor(time.monotonic() - self._start, dtype=torch.float64)
+        broadcast(elapsed)
+        return float(elapsed)
+
+    def _progress(self) -> float:
+        return min(1., self._elapsed() / self.seconds)
