@@ -1,0 +1,230 @@
+"""Plan, execution and report of an ablation, with stand-ins for tools/train.py and tools/test.py that take a moment."""
+import csv
+import math
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Callable, List
+
+import matplotlib.image
+import pytest
+
+from mamba_cd_plugin.analysis.ablation.cost import ModelCost
+from mamba_cd_plugin.analysis.ablation.execute import run_all
+from mamba_cd_plugin.analysis.ablation.outcome import Outcome, read_outcome
+from mamba_cd_plugin.analysis.ablation.plan import Run, make_plan
+from mamba_cd_plugin.analysis.ablation.report import markdown, write_report
+from mamba_cd_plugin.analysis.ablation.subprocesses import STOPPED, Subprocesses, last_words
+from mamba_cd_plugin.analysis.ablation.summary import Row, spread, summarise_runs
+
+CONFIG = """
+model = dict(type='Toy')
+train_cfg = dict(max_epochs=3, by_epoch=True)
+default_hooks = dict(param_scheduler=dict(type='ParamSchedulerHook'))
+data_root = '{{$MAMBA_CD_DATA:data/toy}}'
+"""
+TRAIN = """
+import os, pathlib, sys
+config, folder = sys.argv[1], pathlib.Path(sys.argv[3])
+with open(folder / 'calls.txt', 'a') as file:
+    print('train', *sys.argv[4:], os.environ.get('OMP_NUM_THREADS'), file=file)
+if 'broken' in config and not os.path.exists('mended'):
+    (folder / 'epoch_1.pth').touch()
+    (folder / 'last_checkpoint').write_text('/elsewhere/epoch_1.pth')
+    raise KeyError('no part of that name')
+(folder / 'epoch_3.pth').touch()
+(folder / 'last_checkpoint').write_text('/elsewhere/epoch_3.pth')
+(folder / 'best_changed_F1_epoch_2.pth').touch()
+(folder / 'best_changed_F1.pth').touch()
+"""
+# F1 is 0.6 for seed 0 and 0.8 for seed 1, on whole images; a tenth less on tiles.
+TEST = """
+import json, pathlib, sys
+config, checkpoint, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[4])
+with open(folder.parent / 'calls.txt', 'a') as file:
+    print('test', pathlib.Path(checkpoint).name, *sys.argv[5:], file=file)
+f1 = 0.8 if 'seed=1' in open(config).read() else 0.6
+(folder / 'now').mkdir(parents=True)
+scores = dict(F1=f1, IoU=0.5, precision=0.4, recall=0.3)
+metrics = {f'{where}/changed_{name}': value - less for where, less in (('whole', 0), ('tiles256', 0.1))
+           for name, value in scores.items()}
+(folder / 'now/now.json').write_text(json.dumps(dict(metrics, time=0.1, data_time=0.1)))
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with three configs and the two tools."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv('MAMBA_CD_DATA', raising=False)
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    for name in ('first', 'broken', 'second'):
+        Path(f'{name}.py').write_text(CONFIG)
+    Path('tools').mkdir()
+    Path('tools/train.py').write_text(TRAIN)
+    Path('tools/test.py').write_text(TEST)
+    return tmp_path
+
+
+@pytest.fixture
+def plan(here: Path) -> Callable[..., List[Run]]:
+    """The plan for some of the configs."""
+
+    def make(*names: str, seeds: tuple = (0, 1), **kwargs: object) -> List[Run]:
+        return make_plan([f'{name}.py' for name in names], seeds, Path('out'), **kwargs)
+
+    return make
+
+
+def calls(run: Run) -> List[str]:
+    """What was run for it, a line each."""
+    return (run.folder / 'calls.txt').read_text().splitlines()
+
+
+def test_plan(plan: Callable[..., List[Run]]) -> None:
+    runs = plan('first', 'second', options={'train_cfg.max_epochs': 7}, minutes=2.5)
+    assert [run.title for run in runs] == ['first, seed 0', 'second, seed 0', 'first, seed 1', 'second, seed 1']
+    assert [str(run.folder) for run in runs[:2]] == ['out/first_seed0', 'out/second_seed0']
+    assert runs[3].cfg.randomness.seed == 1 and runs[3].cfg.train_cfg.max_epochs == 7
+    assert runs[3].cfg.default_hooks.param_scheduler == dict(type='TimeBudgetHook', minutes=2.5)
+    assert plan('first')[0].cfg.default_hooks.param_scheduler == dict(type='ParamSchedulerHook')
+
+
+def test_plan_refuses_what_cannot_work(plan: Callable[..., List[Run]], here: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'config third\.py does not exist'):
+        plan('first', 'third')
+    with pytest.raises(KeyError, match='train_config'):
+        plan('first', options={'train_config.max_epochs': 1})
+    with pytest.raises(ValueError, match='seeds 4 occur more than once'):
+        plan('first', seeds=(4, 4))
+    Path('a').mkdir()
+    Path('a/first.py').write_text(CONFIG)
+    with pytest.raises(ValueError, match='configs named first occur more than once'):
+        plan('first', 'a/first')
+
+
+def test_one_fails_and_the_others_go_on(plan: Callable[..., List[Run]], here: Path) -> None:
+    runs = plan('first', 'broken', 'second', seeds=(0, ))
+    first, broken, second = run_all(runs, here / 'tools', pictures=True)
+    assert (first.status, broken.status, second.status) == ('done', 'failed', 'done')
+    assert broken.error == "KeyError: 'no part of that name'"
+    assert first.scores['whole'] == pytest.approx(
+        dict(changed_F1=0.6, changed_IoU=0.5, changed_precision=0.4, changed_recall=0.3))
+    assert first.scores['tiles256']['changed_F1'] == pytest.approx(0.5)
+    assert first.epochs == 3 and first.seconds > 0 and 1 < first.peak_mib < 10_000
+    assert calls(runs[0]) == ['train None', f'test best_changed_F1.pth --show-dir {runs[0].folder / "pictures"}']
+    assert 'no part of that name' in (runs[1].folder / 'train.log').read_text()
+
+
+def test_a_second_call_does_only_what_is_missing(plan: Callable[..., List[Run]], here: Path) -> None:
+    runs = plan('first', 'broken', seeds=(0, ))
+    run_all(runs, here / 'tools')
+    Path('mended').touch()
+    outcomes = run_all(plan('first', 'broken', seeds=(0, )), here / 'tools')
+    assert [outcome.status for outcome in outcomes] == ['done', 'done']
+    assert outcomes[1].error == '' and outcomes[1] == read_outcome(runs[1])
+    assert calls(runs[0]) == ['train None', 'test best_changed_F1.pth']
+    assert calls(runs[1]) == ['train None', 'train --resume None', 'test best_changed_F1.pth']
+
+
+def test_what_was_trained_is_only_tested(plan: Callable[..., List[Run]], here: Path) -> None:
+    tester = (here / 'tools/test.py').read_text()
+    (here / 'tools/test.py').write_text('raise OSError("disk full")')
+    runs = plan('first', seeds=(0, ))
+    run_all(runs, here / 'tools')
+    assert read_outcome(runs[0]).error == 'OSError: disk full'
+    (here / 'tools/test.py').write_text(tester)
+    run_all(runs, here / 'tools')
+    assert calls(runs[0]) == ['train None', 'test best_changed_F1.pth']
+
+
+def test_jobs_share_the_cores(plan: Callable[..., List[Run]], here: Path) -> None:
+    runs = plan('first', 'second', seeds=(0, ))
+    run_all(runs, here / 'tools', jobs=1000)
+    assert [calls(run)[0] for run in runs] == ['train 1', 'train 1']
+
+
+def test_a_folder_of_other_settings_is_refused(plan: Callable[..., List[Run]], here: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    run_all(plan('first'), here / 'tools')
+    assert len(plan('first')) == 2
+    with pytest.raises(ValueError, match=r'out/first_seed0 holds a run with other settings: '
+                       r'train_cfg.max_epochs was 3 and is now 4\. Choose another --work-dir'):
+        plan('first', options={'train_cfg.max_epochs': 4})
+    monkeypatch.setenv('MAMBA_CD_DATA', 'other')
+    with pytest.raises(ValueError, match='data_root was data/toy and is now other'):
+        plan('first')
+
+
+def test_a_stop_ends_what_runs(tmp_path: Path) -> None:
+    subprocesses = Subprocesses()
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(
+        subprocesses.run([sys.executable, '-c', 'print("up", flush=True); import time; time.sleep(600)'],
+                         tmp_path / 'log')))
+    thread.start()
+    deadline = time.monotonic() + 60
+    while not ((tmp_path / 'log').is_file() and (tmp_path / 'log').read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    subprocesses.stop()
+    thread.join(60)
+    assert [end.error for end in ended] == [STOPPED]
+    assert subprocesses.run([sys.executable, '-c', '1/0'], tmp_path / 'log').error == STOPPED
+
+
+@pytest.mark.parametrize(('lines', 'status', 'expected'), [
+    (['Traceback:', '  File "x"', 'some.errors.FooError: bad', 'look here', ''], 1, 'some.errors.FooError: bad'),
+    (['ValueError: first', 'During handling', 'RuntimeError: second'], 1, 'RuntimeError: second'),
+    (['usage: train.py', 'train.py: error: unknown option'], 2, 'train.py: error: unknown option'),
+    ([], 3, 'exit status 3 without a word'),
+    (['loss 0.3'], -9, 'killed by signal 9; out of memory?'),
+])
+def test_last_words(lines: List[str], status: int, expected: str) -> None:
+    assert last_words(lines, status) == expected
+
+
+def test_spread() -> None:
+    assert spread([0.6, 0.8]) == pytest.approx(0.1 * math.sqrt(2))  # each 0.1 from the mean, divided by n - 1 = 1
+    assert spread([0.6]) is None
+
+
+@pytest.fixture
+def rows(plan: Callable[..., List[Run]], here: Path) -> List[Row]:
+    """Of an ablation in which one config failed."""
+    runs = plan('first', 'broken')
+    outcomes = run_all(runs, here / 'tools')
+    for outcome in outcomes:
+        outcome.seconds, outcome.peak_mib = 90., 512.
+    return summarise_runs(runs, outcomes, {'first': ModelCost(2_500_000, 3_000_000_000, 0.25)})
+
+
+def test_table(rows: List[Row]) -> None:
+    lines = markdown(rows, ['Said so.']).splitlines()
+    assert lines[2] == 'Said so.'
+    assert [line for line in lines if line[:3] == '## '] == ['## Tested on whole', '## Tested on tiles256', '## Failed']
+    assert '| first | 2 | 70.00 ± 14.14 | 50.00 | 40.00 | 30.00 | 2.50 | 3.00 | 0.250 | 512 | 3 | 1.5 |' in lines
+    assert '| first | 2 | 60.00 ± 14.14 | 40.00 | 30.00 | 20.00 | 2.50 | 3.00 | 0.250 | 512 | 3 | 1.5 |' in lines
+    assert '| broken | 0 | **failed** |  |  |  |  |  |  | 512 |  |  |' in lines
+    assert "- broken, seed 1: KeyError: 'no part of that name'" in lines
+
+
+def test_files(rows: List[Row], tmp_path: Path) -> None:
+    _, table, picture = write_report(rows, [], tmp_path)
+    with table.open(newline='') as file:
+        records = list(csv.DictReader(file))
+    assert [(record['config'], record['protocol']) for record in records] == [
+        ('first', 'whole'), ('broken', 'whole'), ('first', 'tiles256'), ('broken', 'tiles256')]
+    assert float(records[0]['F1']) == pytest.approx(0.7) and records[0]['F1_of_seeds'] == '0:0.6000 1:0.8000'
+    assert records[0]['parameters'] == '2500000' and records[1]['parameters'] == ''
+    assert records[1]['errors'].startswith("seed 0: KeyError: 'no part of that name'; seed 1: ")
+    pixels = matplotlib.image.imread(picture)
+    bar = (abs(pixels[..., :3] - [0x56 / 255, 0xB4 / 255, 0xE9 / 255]) < 0.01).all(-1)
+    # The bar reaches 70 % of the axis from 0 to 100, of which 110 are drawn.
+    assert bar.any() and 0.3 < bar.any(0).mean() < 0.7
+
+
+def test_nothing_finished_is_a_table_too(plan: Callable[..., List[Run]], tmp_path: Path) -> None:
+    rows = summarise_runs(plan('first', seeds=(0, )), [Outcome(status='failed', error='OSError: no')], {})
+    text = write_report(rows, [], tmp_path)[0].read_text()
+    assert '| first | 0 | **failed** |' in text and '- first, seed 0: OSError: no' in text

@@ -1,0 +1,72 @@
+"""tools/analysis_tools/ablation.py with real trainings at toy size, one of which cannot be built."""
+import csv
+import runpy
+import sys
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from mamba_cd_plugin.datasets.synthetic import write_dataset
+
+ROOT = Path(__file__).parents[2]
+# Two pairs a step and one epoch of three steps, without data workers.
+TOY = """
+_base_ = '{root}/configs/{name}.py'
+channels = [16, 32, 64, 128]
+model = dict(
+    backbone=dict(arch='toy'), neck=dict(in_channels=channels),
+    decode_head=dict(in_channels=channels, skip=dict(type='{skip}')))
+data_root = 'scenes'
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+val_dataloader = dict(num_workers=0, persistent_workers=False)
+test_dataloader = dict(num_workers=0, persistent_workers=False)
+train_cfg = dict(max_epochs=1, val_interval=1)
+"""
+
+
+@pytest.fixture
+def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """Call the tool in a folder with scenes and two configs; gives its exit status."""
+    monkeypatch.chdir(tmp_path)
+    write_dataset('scenes', 6, 6, 6, size=64, seed=3)
+    Path('good.py').write_text(TOY.format(root=ROOT, name='small/cdmamba_v5_small_synthetic', skip='TrunkSkip'))
+    Path('bad.py').write_text(TOY.format(root=ROOT, name='cdmamba_v8_small_synthetic', skip='NoSuchSkip'))
+
+    def call(*arguments: str) -> object:
+        monkeypatch.setattr(sys, 'argv', ['ablation.py', *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / 'tools/analysis_tools/ablation.py'), run_name='__main__')
+        return ended.value.code
+
+    return call
+
+
+def test_plan_training_table(ablation: Callable[..., object], capsys: pytest.CaptureFixture) -> None:
+    arguments = ('bad.py', 'good.py', '--jobs', '2', '--size', '64', '--cfg-options', 'log_level=WARNING')
+    assert ablation(*arguments, '--dry-run') == 0
+    assert not Path('work_dirs').exists()
+    plan = capsys.readouterr().out
+    assert '| bad    | 0    | training | work_dirs/ablation/bad_seed0' in plan
+    assert '2 runs; every config trains its own epochs' in plan
+
+    assert ablation(*arguments) == 1  # one failed
+    said = capsys.readouterr().out
+    assert 'bad, seed 0: failed: KeyError: ' in said and 'NoSuchSkip' in said
+    with open('work_dirs/ablation/ablation.csv', newline='') as file:
+        bad, good = csv.DictReader(file)
+    assert (bad['F1'], bad['parameters'], bad['seeds']) == ('', '', '0') and 'NoSuchSkip' in bad['errors']
+    assert 0 <= float(good['F1']) <= 1 and good['protocol'] == 'whole' and good['epochs'] == '1.0'
+    assert int(good['parameters']) > 100_000 and float(good['flops']) > 1e6 and float(good['seconds_per_pair']) > 0
+    assert float(good['peak_mib']) > 100
+    assert '| good | 1 |' in said and '**failed**' in said
+    assert Path('work_dirs/ablation/ablation.png').stat().st_size > 5000
+
+    assert ablation(*arguments, '--dry-run') == 0
+    plan = capsys.readouterr().out
+    assert 'finished' in plan and 'training; failed before: KeyError' in plan
+
+
+def test_what_is_wrong_is_said_in_a_line(ablation: Callable[..., object]) -> None:
+    assert 'config missing.py does not exist' in str(ablation('missing.py'))
+    assert str(ablation('good.py', '--jobs', '0')).startswith('error: --jobs must be 1 or more')
