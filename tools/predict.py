@@ -5,7 +5,7 @@ import logging
 from mmengine.logging import print_log
 
 import mamba_cd_plugin  # noqa: F401  registers everything
-from mamba_cd_plugin.apis.inferencer import ChangeDetectionInferencer
+from mamba_cd_plugin.apis import ChangeDetectionInferencer
 from mamba_cd_plugin.apis.outputs import OutputOptions
 from mamba_cd_plugin.apis.tiled_prediction import PredictOptions
 from mamba_cd_plugin.engine.checkpoint import trust_checkpoints

@@ -1,12 +1,12 @@
 """A pair of arrays or of plain pictures."""
 from hashlib import sha256
 from pathlib import Path
-from typing import Union
+from typing import Optional, Sequence
 
 import numpy as np
 
-from ..datasets.image_io import read_rgb
 from .pair_source import Image, PairSource, PairTile, ReadOptions, file_origin
+from .picture_file import Picture, read_picture
 from .radiometry import check_value_range, find_stretch
 from .windows import Window
 
@@ -15,7 +15,8 @@ class ArrayPair(PairSource):
     """Two images in memory: arrays, or PNG and JPEG files. They must show the same ground pixel by pixel.
 
     Args:
-        a: The earlier image: a file, or an array (H, W) or (H, W, bands) of any real type; NaN marks missing data.
+        a: The earlier image: a file, or an array (H, W) or (H, W, bands) of any real type. NaN, or transparency in a
+            file, marks missing data.
         b: The later image, of the same height and width.
         options: See :class:`~.pair_source.ReadOptions`; ``bands`` has no meaning for a picture.
 
@@ -26,13 +27,14 @@ class ArrayPair(PairSource):
     def __init__(self, a: Image, b: Image, options: ReadOptions) -> None:
         check_value_range(options.value_range)
         bands = options.bands, options.bands_b or options.bands
-        images = [_load(image, wanted, label) for image, wanted, label in zip((a, b), bands, 'AB')]
+        loaded = [_load(image, wanted, label) for image, wanted, label in zip((a, b), bands, 'AB')]
+        images = [picture.values for picture in loaded]
         self.height, self.width = images[0].shape[:2]
         if images[0].shape != images[1].shape:
             raise ValueError(f'A is {self.width} x {self.height} pixels, but B is {images[1].shape[1]} x '
                              f'{images[1].shape[0]}; without georeference two images must show the same ground pixel '
                              'by pixel. Cut or resample one to the other')
-        self._valid = np.logical_and(*(np.isfinite(image).all(axis=2) for image in images))
+        self._valid = loaded[0].valid & loaded[1].valid
         self.notes = []
         self._pair = np.concatenate(
             [self._to_8_bits(image, label, options) for image, label in zip(images, 'AB')], axis=2)
@@ -58,10 +60,10 @@ class ArrayPair(PairSource):
         return PairTile(self._pair[::factor, ::factor], self._valid[::factor, ::factor])
 
 
-def _load(image: Union[Image, np.ndarray], bands: object, label: str) -> np.ndarray:
-    """An image as (H, W, 3)."""
+def _load(image: Image, bands: Optional[Sequence[int]], label: str) -> Picture:
+    """An image with three channels."""
     if not isinstance(image, np.ndarray):
-        return read_rgb(str(image))
+        return read_picture(str(image))
     if image.ndim not in (2, 3) or 0 in image.shape or image.dtype.kind not in 'uif':
         raise ValueError(f'{label}: expected an image (H, W) or (H, W, bands) of real numbers, at least one pixel, got '
                          f'{image.dtype} {image.shape}')
@@ -70,4 +72,5 @@ def _load(image: Union[Image, np.ndarray], bands: object, label: str) -> np.ndar
     if len(chosen) not in (1, 3) or not all(1 <= band <= image.shape[2] for band in chosen):
         raise ValueError(f'{label} has {image.shape[2]} bands; expected one or three band numbers from 1 to that, got '
                          f'{chosen}')
-    return image[..., [band - 1 for band in (chosen * 3 if len(chosen) == 1 else chosen)]]
+    values = image[..., [band - 1 for band in (chosen * 3 if len(chosen) == 1 else chosen)]]
+    return Picture(values, np.isfinite(values).all(axis=2))

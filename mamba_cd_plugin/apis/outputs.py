@@ -5,8 +5,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-import mmcv
 import numpy as np
+from PIL import Image
 
 from ..version import __version__
 from .overview import count_values, draw_overview
@@ -135,24 +135,33 @@ def _write_raster(folder: Path, source: PairSource, mask: np.ndarray, probabilit
 
 def _write_picture(folder: Path, source: PairSource, mask: np.ndarray, probability: np.ndarray,
                    options: OutputOptions) -> dict:
-    """Of pictures, mask and probability are pictures too, for the eye: 0..255."""
+    """Of pictures, mask and probability are pictures too, for the eye: 0..255, and transparent where no data are."""
     files = dict(mask=folder / f'{source.name}_mask.png')
-    write_picture(files['mask'], (mask == 1).astype(np.uint8) * 255)
+    valid = mask != NODATA
+    write_picture(files['mask'], _grey((mask == 1).astype(np.uint8) * 255, valid))
     if options.probability != 'none':
         scale = 255 / (PROBABILITY_STEPS if probability.dtype == np.uint8 else 1)
         files['probability'] = folder / f'{source.name}_probability.png'
-        write_picture(files['probability'], (np.nan_to_num(np.array(probability)) * scale + 0.5).astype(np.uint8))
+        values = np.where(valid, probability, 0) * scale + 0.5
+        write_picture(files['probability'], _grey(values.astype(np.uint8), valid))
     return files
 
 
+def _grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """A grey picture, with an alpha channel if it is needed."""
+    return values if valid.all() else np.dstack([values, valid.astype(np.uint8) * 255])
+
+
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a PNG, RGB or grey.
+    """Write a PNG: grey (H, W), grey with alpha (H, W, 2), or RGB (H, W, 3).
 
     Raises:
         OSError: If it cannot be written.
     """
-    if not mmcv.imwrite(mmcv.rgb2bgr(picture) if picture.ndim == 3 else picture, str(path)):
-        raise OSError(f'{path}: could not be written. Is the disk full?')
+    try:
+        Image.fromarray(picture).save(path)
+    except OSError as error:
+        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
 
 
 def _date(source: PairSource) -> str:

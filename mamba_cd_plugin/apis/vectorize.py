@@ -7,6 +7,7 @@ import numpy as np
 import pyogrio
 import rasterio
 import shapely
+from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import ProjError
 from rasterio import features
@@ -105,6 +106,9 @@ def write_polygons(polygons: geopandas.GeoDataFrame, path: Path, date: str) -> N
         polygons: From :func:`vectorize`.
         path: Of the file; its ending decides.
         date: ISO time that a GeoPackage gives as its last change. The current time would make two runs differ.
+
+    Raises:
+        OSError: If it cannot be written completely.
     """
     pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': date})
     try:
@@ -113,5 +117,11 @@ def write_polygons(polygons: geopandas.GeoDataFrame, path: Path, date: str) -> N
         else:
             located = polygons if polygons.crs is None else polygons.to_crs('EPSG:4326')
             located.to_file(path, driver='GeoJSON', engine='pyogrio', RFC7946='YES' if polygons.crs else 'NO')
+        # As for rasters, GDAL need not report a full disk, so the file itself is asked.
+        written = pyogrio.read_info(path, force_feature_count=True)['features']
+    except (DataSourceError, DataLayerError) as error:
+        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
     finally:
         pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': None})
+    if written != len(polygons):
+        raise OSError(f'{path}: was not written completely. Is the disk full?')

@@ -29,7 +29,11 @@ def read_rgb(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
         OSError: The file cannot be decoded to its end.
         ValueError: The pixels have more than 8 bits.
     """
-    image = _decode(path, backend_args)
+    return to_rgb(decode(path, backend_args), path)
+
+
+def to_rgb(image: Image.Image, path: str) -> np.ndarray:
+    """A decoded image as RGB, (H, W, 3) uint8; ``path`` is for the error, see :func:`read_rgb`."""
     if image.mode[0] in 'IF':  # Pillow's modes for 16 and 32 bits: I, I;16, I;16B, F
         raise ValueError(f'{path}: pixels of Pillow mode {image.mode!r}, expected 8 bits per channel. '
                          'Rescale both images of the pair to 8 bits in the same way.')
@@ -50,7 +54,7 @@ def read_label(path: str, ignore_value: Optional[int] = None, backend_args: Opti
         OSError: The file cannot be decoded to its end.
         ValueError: The channels differ, or values other than {0, 1} or {0, 255} occur.
     """
-    image = _decode(path, backend_args)
+    image = decode(path, backend_args)
     label = np.asarray(image)
     if label.ndim == 3:
         colours = label[..., :-1] if image.mode.endswith('A') else label
@@ -98,7 +102,12 @@ def _values(label: np.ndarray) -> list:
     return np.unique(label.astype(np.uint8) if label.dtype == bool else label).tolist()
 
 
-def _decode(path: str, backend_args: Optional[dict]) -> Image.Image:
+def decode(path: str, backend_args: Optional[dict] = None) -> Image.Image:
+    """An image file, decoded to its end.
+
+    Raises:
+        OSError: It cannot be.
+    """
     content = fileio.get(path, backend_args=backend_args)
     try:
         image = Image.open(io.BytesIO(content))

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from mamba_cd_plugin.apis import ChangeDetectionInferencer
 from mamba_cd_plugin.apis.tile_model import TileModel
 
 UTM = 'EPSG:32632'
@@ -98,6 +99,24 @@ def write_raster() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def inferencer(local_model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> ChangeDetectionInferencer:
+    """The inferencer around a local model."""
+    monkeypatch.setattr('mamba_cd_plugin.apis.inferencer.load_model', lambda *args: local_model)
+    return ChangeDetectionInferencer(weights='local.pth', show_progress=False)
+
+
+@pytest.fixture
+def pair(tmp_path: Path, write_raster: Callable[..., Path]) -> tuple[Path, Path]:
+    """300 x 260 pixels; B is in another zone of UTM."""
+    from rasterio.warp import transform
+    a, b = town(300, 260)
+    west, north = (value[0] for value in transform('EPSG:32632', 'EPSG:32633', [499960], [5300025]))
+    wide = np.pad(b, ((150, 150), (150, 150), (0, 0)), mode='wrap')
+    return (write_raster(tmp_path / 'a.tif', a, nodata=0),
+            write_raster(tmp_path / 'b.tif', wide, crs='EPSG:32633', origin=(west, north)))
 
 
 @pytest.fixture(scope='session')

@@ -1,10 +1,5 @@
 """The files of a prediction, opened with what users open them with."""
 import json
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,34 +7,10 @@ import pytest
 rasterio = pytest.importorskip('rasterio')
 geopandas = pytest.importorskip('geopandas')
 
-from mamba_cd_plugin.apis import outputs  # noqa: E402  after the skips
-from mamba_cd_plugin.apis.inferencer import ChangeDetectionInferencer  # noqa: E402
-from mamba_cd_plugin.apis.strips import NODATA  # noqa: E402
+from mamba_cd_plugin.apis.strips import NODATA  # noqa: E402  after the skips
 
 pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
 SMALL = dict(tile=128, overlap=32)
-
-
-@pytest.fixture
-def inferencer(local_model, monkeypatch):
-    """The inferencer around a local model."""
-    monkeypatch.setattr('mamba_cd_plugin.apis.inferencer.load_model', lambda *args: local_model)
-    return ChangeDetectionInferencer(weights='local.pth', show_progress=False)
-
-
-@pytest.fixture
-def pair(tmp_path, town, write_raster):
-    """300 x 260 pixels; B is in another zone of UTM."""
-    from rasterio.warp import transform
-    a, b = town(300, 260)
-    west, north = (value[0] for value in transform('EPSG:32632', 'EPSG:32633', [499960], [5300025]))
-    wide = np.pad(b, ((150, 150), (150, 150), (0, 0)), mode='wrap')
-    return (write_raster(tmp_path / 'a.tif', a, nodata=0),
-            write_raster(tmp_path / 'b.tif', wide, crs='EPSG:32633', origin=(west, north)))
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_everything_lies_on_the_grid_of_a(tmp_path, inferencer, pair, local_model):
@@ -125,46 +96,6 @@ def test_without_a_crs_areas_are_pixels(tmp_path, inferencer, town, write_raster
     assert summary['changed_area_px'] == summary['changed_pixels'] > 0
 
 
-@pytest.mark.parametrize('kind', ['gpkg', 'geojson'])
-def test_stopped_and_started_again_it_ends_with_the_same_bytes(tmp_path, inferencer, local_model, pair, kind,
-                                                               monkeypatch):
-    options = dict(probability='uint8', polygons=kind, min_area=1, **SMALL)
-    inferencer(pair, out_dir=str(tmp_path / 'once'), **options)
-    forward, calls = local_model.forward, []
-
-    def stop_in_the_third_row(pairs):
-        calls.append(1)
-        if len(calls) == 8:  # three windows a row
-            raise KeyboardInterrupt
-        return forward(pairs)
-
-    monkeypatch.setattr(local_model, 'forward', stop_in_the_third_row)
-    out = tmp_path / 'twice'
-    with pytest.raises(KeyboardInterrupt):
-        inferencer(pair, out_dir=str(out), **options)
-    assert [path.name for path in out.iterdir()] == ['.a.partial']  # nothing that could be taken for a result
-    inferencer(pair, out_dir=str(out), **options)
-    assert len(calls) == 8 + 3  # the third row again, and no more
-    assert contents(out) == contents(tmp_path / 'once')
-
-    inferencer(pair, out_dir=str(out), **options)
-    assert len(calls) == 11  # complete: nothing is done
-    inferencer(pair, out_dir=str(out), fresh=True, **options)
-    assert len(calls) == 20
-    assert contents(out) == contents(tmp_path / 'once')
-
-
-def test_killed_while_finishing(tmp_path, inferencer, pair, monkeypatch):
-    inferencer(pair, out_dir=str(tmp_path / 'once'), **SMALL)
-    monkeypatch.setattr(outputs, 'draw_overview', lambda *args: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        inferencer(pair, out_dir=str(tmp_path / 'twice'), **SMALL)
-    monkeypatch.undo()
-    monkeypatch.setattr(type(inferencer.model), 'forward', lambda *args: 1 / 0)  # not needed: all strips are there
-    inferencer(pair, out_dir=str(tmp_path / 'twice'), **SMALL)
-    assert contents(tmp_path / 'twice') == contents(tmp_path / 'once')
-
-
 def test_other_settings_leave_no_file_of_the_old_ones(tmp_path, inferencer, pair):
     out = tmp_path / 'out'
     inferencer(pair, out_dir=str(out), probability='uint8', **SMALL)
@@ -226,31 +157,27 @@ def test_pictures_give_pictures(tmp_path, inferencer, town):
     assert summary['files'] == ['größe 1_mask.png', 'größe 1_probability.png', 'größe 1_overview.png']
 
 
-FULL_DISK = '''
-import resource, signal, sys
-from pathlib import Path
-import numpy as np
-from mamba_cd_plugin.apis.geotiff import write_probability
-from mamba_cd_plugin.apis.pair_source import open_pair
-from mamba_cd_plugin.apis.strips import Spool, Strip
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-out = Path(sys.argv[1])
-noise = np.random.default_rng(0).random((600, 600), np.float32)
-for write in (lambda: Spool(out / 's', noise.shape, 'float32', {}).append(Strip(noise, noise > 0.5), noise[:0]),
-              lambda: write_probability(out / 'p.tif', noise, open_pair(noise, noise))):
-    try:
-        write()
-        print('wrote')
-    except OSError as error:
-        print('OSError', error)
-'''
+def test_what_is_transparent_in_a_picture_is_transparent_in_its_mask(tmp_path, inferencer, town):
+    from PIL import Image
+    paths = [tmp_path / 'a.png', tmp_path / 'b.png']
+    alpha = np.full((100, 120, 1), 255, np.uint8)
+    alpha[:40] = 0
+    for path, image in zip(paths, town(100, 120)):
+        Image.fromarray(np.dstack([image, alpha])).save(path)
+    summary = inferencer(paths, out_dir=str(tmp_path / 'out'), probability='float32', **SMALL)['predictions'][0]
+    for name in ('mask', 'probability'):
+        picture = Image.open(tmp_path / 'out' / f'a_{name}.png')
+        assert picture.mode == 'LA'
+        assert (np.asarray(picture)[..., 1] == alpha[..., 0]).all()
+        assert (np.asarray(picture)[:40, :, 0] == 0).all()
+    assert summary['nodata_pixels'] == 40 * 120
 
 
-@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='limits the size of files as Linux does')
-def test_a_disk_that_is_full_in_the_middle(tmp_path):
-    # A limit on the size of files stands for the full disk: writing fails in the same way, in the middle.
-    run = subprocess.run([sys.executable, '-W', 'ignore', '-c', FULL_DISK, str(tmp_path)], capture_output=True,
-                         text=True, env=dict(os.environ, PYTHONPATH=str(Path(outputs.__file__).parents[2])))
-    assert re.search('OSError .*s: writing failed .File too large.*it goes on at row 0 of 600\n'
-                     'OSError .*p.tif: .*Is the disk full', run.stdout), run.stderr
+def test_paths_with_spaces_and_other_letters(tmp_path, inferencer, town, write_raster):
+    folder = tmp_path / 'Größe 北京'
+    folder.mkdir()
+    paths = [write_raster(folder / f'{name} – é.tif', image) for name, image in zip('ab', town(100, 120))]
+    summary = inferencer(paths, out_dir=str(folder / 'Änderungen 2'), min_area=0, **SMALL)['predictions'][0]
+    assert summary['files'] == [f'a – é_{kind}' for kind in ('mask.tif', 'polygons.gpkg', 'overview.png')]
+    polygons = geopandas.read_file(folder / 'Änderungen 2' / 'a – é_polygons.gpkg')
+    assert len(polygons) == summary['polygons'] > 0

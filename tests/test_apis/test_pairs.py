@@ -87,6 +87,56 @@ def test_pictures(tmp_path, town):
     assert (whole(source).pair[..., 3:] == b).all()
 
 
+def save_16_bits(path, array):
+    import cv2
+    cv2.imwrite(str(path), array if array.ndim == 2 else array[..., [2, 1, 0, 3][:array.shape[2]]])
+    return path
+
+
+@pytest.mark.parametrize('bands', [None, 3, 4])
+def test_16_bit_pictures_keep_their_bits(tmp_path, bands):
+    # Of 1000..1099, eight bits would leave the same value everywhere.
+    deep = (1000 + np.arange(100, dtype=np.uint16)).reshape(10, 10)
+    if bands is not None:
+        deep = np.dstack([deep, deep[::-1], deep.T, np.full_like(deep, 65535)][:bands])
+    path = save_16_bits(tmp_path / 'deep ü.png', deep)
+    source = open_pair(path, path, ReadOptions(value_range=(1000, 1255)))
+    expected = np.arange(100).reshape(10, 10)
+    tile = whole(source)
+    assert (tile.pair[..., 0] == expected).all()
+    assert (tile.pair[..., 5] == (expected if bands is None else expected.T)).all()
+    assert tile.valid.all()
+    assert open_pair(path, path).notes[0].startswith('A: uint16 values are stretched to 8 bits: 1001.98..1097.02')
+
+
+@pytest.mark.parametrize('mode', ['RGBA', 'LA', '16 bits', 'palette'])
+def test_transparent_pixels_of_a_picture_have_no_data(tmp_path, mode):
+    image = np.full((8, 8, 4), 200, np.uint8)
+    image[:3, :, 3] = 0
+    path = tmp_path / 'b.png'
+    if mode == '16 bits':
+        save_16_bits(path, image.astype(np.uint16) * 100)
+    elif mode == 'palette':
+        Image.fromarray(np.where(image[..., 3] > 0, 1, 0).astype(np.uint8), 'P').save(path, transparency=0)
+    else:
+        Image.fromarray(image).convert(mode).save(path)
+    plain = save(tmp_path / 'a.png', image[..., :3])
+    for pair in ((path, plain), (plain, path)):
+        valid = whole(open_pair(*pair)).valid
+        assert not valid[:3].any()
+        assert valid[3:].all()
+
+
+@pytest.mark.parametrize('suffix', ['png', 'jpg'])
+@pytest.mark.parametrize('damage', [lambda content: b'', lambda content: b'hello', lambda content: content[:-200]])
+def test_damaged_pictures(tmp_path, town, suffix, damage):
+    good = save(tmp_path / f'a.{suffix}', town(64, 64)[0])
+    bad = tmp_path / f'b.{suffix}'
+    bad.write_bytes(damage(good.read_bytes()))
+    with pytest.raises(OSError, match=rf'b.{suffix}: cannot be read as an image \(\d+ bytes\).*replace or convert'):
+        open_pair(good, bad)
+
+
 def test_two_folders(tmp_path, town):
     for name in ('x 1', 'ü'):
         for folder, image in zip('AB', town(8, 8)):

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,25 @@ def test_flips_average_the_views(local_models):
 
     pairs = np.zeros((1, 4, 4, 6), np.uint8)
     assert LeftEdge().predict(pairs, flips=True)[0, 0].tolist() == pytest.approx([2 / 3, 0, 0, 1 / 3])
+
+
+def test_the_next_windows_are_read_while_the_model_works(town, local_models):
+    pair = open_pair(*town(128, 500))
+    second_read, read = threading.Event(), pair.read
+
+    def reading(window):
+        if window.columns.start > 0:
+            second_read.set()
+        return read(window)
+
+    class Waiting(local_models):
+
+        def forward(self, pairs):
+            assert second_read.wait(10), 'nothing was read while the model had its first window'
+            return super().forward(pairs)
+
+    pair.read = reading
+    predict_tiled(pair, Waiting(), SMALL.fitted_to(Waiting()), MemorySink(), progress=False)
 
 
 def test_threshold_is_the_users_or_the_models(town, local_model):

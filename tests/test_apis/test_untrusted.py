@@ -92,6 +92,14 @@ def test_predict_export_and_publish(tmp_path, marker, toy_checkpoint, run_tool, 
     assert not list(tmp_path.glob('out*'))
 
 
+def test_convert(tmp_path, marker, toy_checkpoint, run_tool):
+    evil = tmp_path / 'evil.pth'
+    evil_pickle(toy_checkpoint, evil, marker)
+    with pytest.raises(SystemExit, match='error: .*evil.pth.* refused'):
+        run_tool('model_converters/vmamba.py', evil, tmp_path / 'out.pth')
+    assert not (tmp_path / 'out.pth').exists()
+
+
 @pytest.mark.parametrize('make', [evil_pickle, evil_resume_text])
 @pytest.mark.parametrize('tool, options', [
     ('train.py', ['--cfg-options', 'load_from={evil}']),
