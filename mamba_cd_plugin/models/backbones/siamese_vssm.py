@@ -75,7 +75,7 @@ class SiameseVSSM(BaseModule):
         self.stem = nn.Sequential(
             nn.Conv2d(3, dims // 2, 3, stride=2, padding=1), LN2d(dims // 2), nn.GELU(),
             nn.Conv2d(dims // 2, dims, 3, stride=2, padding=1), LN2d(dims))
-        drop_paths = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        drop_paths = torch.linspace(0, drop_path_rate, sum(depths), device='cpu').tolist()  # on a meta device too
         self.stages, self.downsamples, self.out_norms = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for i, (channels, depth) in enumerate(zip(self.out_channels, depths)):
             self.stages.append(

@@ -99,13 +99,19 @@ class EdgeGuidedHead(BaseDecodeHead):
         """The neck's pyramid to one logit per pixel; the outputs of the levels are not computed."""
         return self.classify(self.decode(inputs)[0], inputs)
 
+    def all_logits(self, inputs: FusedPyramid) -> List[Tensor]:
+        """The final logits and, under deep supervision, each level's (N, 1, H, W) after them, level 1 first."""
+        outs = self.decode(inputs)
+        size = inputs.image_a.shape[2:]
+        return [self.classify(outs[0], inputs),
+                *(output(out, size) for output, out in zip(self.level_outputs or [], outs))]
+
     def loss(self, inputs: FusedPyramid, batch_data_samples: SampleList, train_cfg: ConfigType) -> Dict[str, Tensor]:
         """Losses of the final output and, under deep supervision, of every level's."""
-        outs = self.decode(inputs)
-        losses = self.loss_by_feat(self.classify(outs[0], inputs), batch_data_samples)
-        for i, output in enumerate(self.level_outputs or []):
-            logits = output(outs[i], inputs.image_a.shape[2:])
-            losses.update(add_prefix(self.loss_by_feat(logits, batch_data_samples), f'level{i + 1}'))
+        final, *levels = self.all_logits(inputs)
+        losses = self.loss_by_feat(final, batch_data_samples)
+        for i, logits in enumerate(levels, 1):
+            losses.update(add_prefix(self.loss_by_feat(logits, batch_data_samples), f'level{i}'))
         return losses
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> Dict[str, Tensor]:
