@@ -35,6 +35,18 @@ def test_aff_at_zero_attention_is_the_plain_mixture() -> None:
         torch.testing.assert_close(aff(trunk, branch), expected)
 
 
+def test_aff_weighs_by_its_attention() -> None:
+    trunk, branch = torch.randn(2, 8, 4, 4), torch.randn(2, 8, 4, 4)
+    # z = 1 everywhere, from the bias of the last norm: the weights of test_gate_weights_by_hand.
+    for gate, w_trunk, w_branch in (('tanh', 1.761594, 0.238406), ('sigmoid', 0.731059, 0.268941),
+                                    ('gelu', 0.841345, 0.158655)):
+        aff = AttentionalFeatureFusion(8, gate, BN)
+        for p in aff.parameters():
+            nn.init.zeros_(p)
+        nn.init.ones_(aff.attention.local_attention[1].norm.bias)
+        torch.testing.assert_close(aff(trunk, branch), w_trunk * trunk + w_branch * branch, atol=1e-5, rtol=1e-5)
+
+
 def test_aff_names_an_unknown_gate() -> None:
     with pytest.raises(ValueError, match="gate 'relu' is unknown; there are sigmoid, tanh, gelu"):
         AttentionalFeatureFusion(8, 'relu', BN)
@@ -49,6 +61,10 @@ def test_gaussian_and_dog_kernels_are_analytic() -> None:
     # One axis: 1, e^-1/2 on both sides, normalised: e^-1/2 = 0.606531, sum 2.213061.
     assert g[1, 1].item() == pytest.approx((1 / 2.2130613)**2, rel=1e-6)
     assert g[0, 1].item() == pytest.approx(0.6065307 / 2.2130613**2, rel=1e-6)
+    # Sigma 1 less sigma 2, whose axis is e^-1/8, 1, e^-1/8 = 0.882497, sum 2.764994.
+    dog = dog_kernel(3, 1.0, ratio=2.0)
+    assert dog[1, 1].item() == pytest.approx(1 / 2.2130613**2 - 1 / 2.7649938**2, rel=1e-5)
+    assert dog[0, 0].item() == pytest.approx((0.6065307 / 2.2130613)**2 - (0.8824969 / 2.7649938)**2, rel=1e-5)
     dog = dog_kernel(7, 0.8)
     assert dog.sum().item() == pytest.approx(0, abs=1e-12)
     assert dog[3, 3] > 0 > dog[3, 0] and torch.equal(dog, dog.T) and torch.equal(dog, dog.flip(0))

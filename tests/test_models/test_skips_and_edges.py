@@ -8,7 +8,12 @@ from torch import nn
 
 from mamba_cd_plugin.models.decode_heads.aff import ThreeWayAFF, three_way_weights
 from mamba_cd_plugin.models.decode_heads.edges import LaplacianMap, SiameseImageEdge, StackedImageEdge
-from mamba_cd_plugin.models.decode_heads.skips.triple_vss import deinterleave_columns, interleave_columns, side_by_side
+from mamba_cd_plugin.models.decode_heads.skips.triple_vss import (
+    TripleScanFusion,
+    deinterleave_columns,
+    interleave_columns,
+    side_by_side,
+)
 from mamba_cd_plugin.models.structures import LevelFeatures
 from mamba_cd_plugin.ops.edge_kernels import laplacian_kernel
 
@@ -78,6 +83,20 @@ def test_orders_of_triple_vss() -> None:
     assert torch.equal(back_a, a) and torch.equal(back_b, b)
 
 
+def test_triple_vss_puts_both_dates_back_in_place() -> None:
+    fusion = TripleScanFusion(C, **STYLE).eval()
+    seen = {}
+    for name in ('stacked', 'interleaved', 'parallel'):
+        setattr(fusion, name, nn.Identity())
+        getattr(fusion, name).register_forward_hook(lambda _, args, out, name=name: seen.update({name: args[0]}))
+    fusion.join = nn.Identity()
+    a, b = torch.randn(2, 1, C, 3, 5)
+    joined = fusion(a, b)
+    assert torch.equal(seen['interleaved'], interleave_columns(a, b))
+    assert torch.equal(seen['parallel'], side_by_side(a, b))
+    assert torch.equal(joined, torch.cat([seen['stacked'], a, b, a, b], dim=1))
+
+
 def test_three_way_weights_by_hand() -> None:
     z = torch.tensor([math.log(2), 0., 0.]).view(3, 1)
     # e^z = 2, 1, 1; e^2z = 4, 1, 1; gelu(ln 2) = ln 2 * Phi(ln 2) = 0.693147 * 0.755891 = 0.523944
@@ -94,6 +113,18 @@ def test_three_way_aff_at_zero_attention() -> None:
         for p in aff.parameters():
             nn.init.zeros_(p)
         torch.testing.assert_close(aff(*features), expected)
+
+
+def test_three_way_aff_weighs_by_its_attentions() -> None:
+    a, b, above = features = torch.randn(3, 2, 8, 4, 4)
+    # z = ln 2 for A from the bias of its last norm, 0 for the others: the weights of test_three_way_weights_by_hand.
+    for gate, weights in (('sigmoid', (0.5, 0.25, 0.25)), ('tanh', (2., 0.5, 0.5)), ('gelu', (0.523944, 0., 0.476056))):
+        aff = ThreeWayAFF(8, gate, dict(type='BN'))
+        for p in aff.parameters():
+            nn.init.zeros_(p)
+        nn.init.constant_(aff.attentions[0].local_attention[1].norm.bias, math.log(2))
+        expected = weights[0] * a + weights[1] * b + weights[2] * above
+        torch.testing.assert_close(aff(*features), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_laplacian_kernel_is_flat_free() -> None:
