@@ -2,6 +2,8 @@
 from pathlib import Path
 from typing import Callable
 
+import mmcv
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -18,6 +20,14 @@ TOY = {
     'model.neck.in_channels': TOY_CHANNELS,
     'model.decode_head.in_channels': TOY_CHANNELS,
 }
+NARROW = 8  # channels of the first level
+TINY = (32, 32)  # pixels
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--renew-identity v8``, where a version was changed on purpose."""
+    parser.addoption('--renew-identity', action='append', default=[], metavar='VERSION',
+                     help='write what this version is now into tests/data/identity.json; may be given several times')
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +44,46 @@ def toy_config() -> Callable[[str], Config]:
     def read(name: str) -> Config:
         cfg = Config.fromfile(CONFIGS / name)
         cfg.merge_from_dict(TOY)
+        for key in ('embed_dims', 'init_cfg'):  # widths and weights of the full model
+            cfg.model.backbone.pop(key, None)
+        return cfg
+
+    return read
+
+
+@pytest.fixture(scope='session')
+def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of LEVIR layout with a bright square as change: four pairs to train on, two for each of the others."""
+    root, random = tmp_path_factory.mktemp('pairs'), np.random.default_rng(0)
+    for split, number in (('train', 4), ('val', 2), ('test', 2)):
+        for i in range(number):
+            a, b = random.integers(0, 150, (2, *TINY, 3), dtype=np.uint8)
+            label = np.zeros(TINY, np.uint8)
+            label[8:20, 4 * i:4 * i + 12] = 255
+            b[label == 255] = 250
+            for folder, image in (('A', a), ('B', b), ('label', label)):
+                mmcv.imwrite(image, str(root / split / folder / f'{i}.png'))
+    return root
+
+
+@pytest.fixture
+def narrow_config(toy_config: Callable[[str], Config], tiny_pairs: Path, tmp_path: Path,
+                  monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Config]:
+    """A config as it is, but narrow, in batches of two of the tiny pairs, for one epoch of two iterations."""
+    monkeypatch.setenv('MAMBA_CD_DATA', str(tiny_pairs))
+
+    def read(name: str) -> Config:
+        cfg = toy_config(name)
+        cfg.model.backbone.arch = dict(embed_dims=NARROW, depths=(1, 1, 1, 1), ssm_ratio=1.0)
+        cfg.model.neck.in_channels = cfg.model.decode_head.in_channels = [NARROW * 2**i for i in range(4)]
+        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+            loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        for step in cfg.train_dataloader.dataset.pipeline:
+            step.update({key: TINY for key in ('crop_size', 'size') if key in step})
+        cfg.train_cfg.update(max_epochs=1, val_interval=1)
+        cfg.work_dir, cfg.log_level = str(tmp_path), 'WARNING'
+        # mmengine keeps one visualizer and one logger of a name per process.
+        cfg.experiment_name = cfg.visualizer.name = tmp_path.name
         return cfg
 
     return read
