@@ -29,8 +29,11 @@ def to_inline_svg(figure: Figure, name: str, label: str, colors: Mapping[str, st
     svg = file.getvalue()
     svg = svg[svg.index('<svg'):]
     svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
+    # This style would apply to the whole page; report.css says the same of charts.
+    svg = re.sub(r'<style.*?</style>', '', svg, flags=re.DOTALL)
     svg = re.sub(r'\sxmlns(:xlink)?="[^"]*"', '', svg).replace('xlink:href', 'href')
-    svg = re.sub(r"font:\s*([^;\"]*?)'[^;\"]*", r'font: \1var(--font)', svg)
+    # matplotlib writes `font: 8px 'DejaVu Sans', ...` or, with other versions, the family alone.
+    svg = re.sub(r"(font:[^;\"']*|font-family: *)'[^;\"]*", r'\1var(--font)', svg)
     for color, value in {**PAGE_COLORS, **colors}.items():
         svg = re.sub(re.escape(color), value, svg, flags=re.IGNORECASE)
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))

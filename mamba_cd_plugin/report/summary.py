@@ -148,8 +148,8 @@ def _protocol_scores(results: Results, protocol: str, sampling: Sampling) -> Pro
 
 
 def best_level(sweep: Counts) -> int:
-    """The level with the highest F1, the lowest of several."""
-    return int(np.argmax(f1(sweep)))
+    """The level with the highest F1, the lowest of several; not 0, which calls everything changed."""
+    return 1 + int(np.argmax(f1(sweep)[1:]))
 
 
 def _confusion(counts: Counts) -> List[List[int]]:
