@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
+from ..models.layers.pointwise import pointwise
 from ..models.layers.ss2d import NUM_DIRECTIONS, SS2D
 from ..ops import cross_merge, cross_scan
 from ..ops.cross_scan import scan_pixels
@@ -58,18 +59,18 @@ class ExportableSS2D(nn.Module):
         self.ss2d = ss2d
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, H, W, C) to (N, H, W, C)."""
+        """(N, C, H, W) to (N, C, H, W)."""
         s = self.ss2d
-        height, width = x.shape[1:3]
-        u = F.silu(s.conv2d(s.in_proj(x).permute(0, 3, 1, 2)))
-        proj = F.linear(u.permute(0, 2, 3, 1), s.x_proj_weight.flatten(0, 1)).unflatten(-1, (NUM_DIRECTIONS, -1))
+        height, width = x.shape[2:]
+        u = F.silu(s.conv2d(s.in_proj(x)))
+        proj = pointwise(u, s.x_proj_weight.flatten(0, 1)).permute(0, 2, 3, 1).unflatten(-1, (NUM_DIRECTIONS, -1))
         low_rank, b, c = scan_pixels(proj).split([s.dt_rank, s.d_state, s.d_state], 2)
         u = cross_scan(u)
         delta = F.softplus(s.dt_projs_weight @ low_rank + s.dt_projs_bias.unsqueeze(-1))
         rates = -s.A_logs.exp().unflatten(0, (NUM_DIRECTIONS, -1)).unsqueeze(-1)
         states = linear_scan(delta.unsqueeze(3) * rates, (delta * u).unsqueeze(3) * b.unsqueeze(2))  # (N, 4, C, S, L)
         y = (states * c.unsqueeze(2)).sum(3) + u * s.Ds.unflatten(0, (NUM_DIRECTIONS, -1)).unsqueeze(-1)
-        return s.out_proj(s.out_norm(cross_merge(y, height, width).permute(0, 2, 3, 1)))
+        return s.out_proj(s.out_norm(cross_merge(y, height, width)))
 
 
 def make_exportable(model: nn.Module) -> nn.Module:

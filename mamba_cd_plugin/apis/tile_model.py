@@ -1,7 +1,8 @@
 """A model as the prediction of large images sees it: windows of a pair go in, change probabilities come out."""
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from hashlib import sha256
-from typing import Optional
+from typing import Iterator, Optional
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ FLIPS = ((), (2, ), (1, ))
 # Of the free memory of a GPU; the rest is for fragments and for what else runs there.
 MEMORY_SHARE = 0.7
 MAX_BATCH = 32  # a GPU is filled long before
-# So many pixels keep a CPU busy: windows of 256 px run twice as fast in fours, those of 512 px gain nothing.
+# A step of a CPU: more pixels at once fall out of its caches, and windows of 256 px gain a seventh in fours.
 CPU_PIXELS = 512**2
+MAX_WORKERS = 4  # at CPU_PIXELS each, they take about 1 GB
 
 
 class TileModel(ABC):
@@ -44,6 +46,11 @@ class TileModel(ABC):
     def batch_size(self, tile: int) -> int:
         """How many windows of this side one step takes, as the memory allows."""
         return 1
+
+    @contextmanager
+    def workers(self, tile: int) -> Iterator[int]:
+        """How many threads may call :meth:`predict` at once with windows of this side, inside this context."""
+        yield 1
 
     def predict(self, pairs: np.ndarray, flips: bool) -> np.ndarray:
         """Change probabilities of a batch, with ``flips`` the mean over the views.
@@ -76,17 +83,46 @@ class TorchTileModel(TileModel):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         self.identity = digest.hexdigest()
 
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
     @torch.inference_mode()
     def forward(self, pairs: np.ndarray) -> np.ndarray:
-        """uint8 RGB pairs (N, H, W, 6) to change probabilities (N, H, W)."""
+        """uint8 RGB pairs (N, H, W, 6) to change probabilities (N, H, W).
+
+        Raises:
+            ValueError: If they do not fit into the memory of the GPU.
+        """
         tensors = [torch.from_numpy(pair).permute(2, 0, 1) for pair in pairs]
-        inputs = self.model.data_preprocessor(dict(inputs=tensors), False)['inputs']
-        logits = self.model.encode_decode(inputs, [dict(img_shape=pairs.shape[1:3])] * len(pairs))
+        count, *shape = pairs.shape[:3]
+        try:
+            inputs = self.model.data_preprocessor(dict(inputs=tensors), False)['inputs']
+            logits = self.model.encode_decode(inputs, [dict(img_shape=tuple(shape))] * count)
+        except torch.cuda.OutOfMemoryError as error:
+            raise ValueError(f'{count} windows of {shape[0]} x {shape[1]} px at once do not fit into the memory of '
+                             f'{self._device}; choose a smaller --batch-size or --tile, or --device cpu') from error
         return logits.sigmoid()[:, 0].float().cpu().numpy()
+
+    @contextmanager
+    def workers(self, tile: int) -> Iterator[int]:
+        """On a CPU the cores are shared out among the windows.
+
+        Threads that work on one window together wait for each other after every operator, and for long where other
+        programs run: on two cores, each half taken, that made a window ten times slower.
+        """
+        cores = torch.get_num_threads()
+        fitting = max(1, min(MAX_WORKERS, MAX_WORKERS * CPU_PIXELS // tile**2))
+        count = min(cores, fitting) if self._device.type == 'cpu' else 1
+        torch.set_num_threads(cores // count)
+        try:
+            yield count
+        finally:
+            torch.set_num_threads(cores)
 
     def batch_size(self, tile: int) -> int:
         """On a GPU what its free memory holds; on a CPU, where more is not faster, one large window or a few small."""
-        device = next(self.model.parameters()).device
+        device = self._device
         if device.type != 'cuda':
             return max(1, CPU_PIXELS // tile**2)
         torch.cuda.reset_peak_memory_stats(device)

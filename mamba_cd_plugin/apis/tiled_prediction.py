@@ -1,17 +1,16 @@
 """Predicting an image of any size, window by window."""
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from typing import Iterable, Iterator, NamedTuple, Optional
+from contextlib import closing
+from typing import NamedTuple, Optional
 
 import numpy as np
 from mmengine.utils import ProgressBar
 
-from .pair_source import PairSource, PairTile
+from .pair_source import PairSource
 from .strips import NODATA, Strip, StripSink
 from .tile_model import TileModel
+from .window_pipeline import predict_windows
 from .windows import RowStitcher, WindowGrid
-
-Batch = tuple[int, list[int]]  # a row of windows, and some columns of it
 
 
 class PredictOptions(NamedTuple):
@@ -55,9 +54,9 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
 
     ::
 
-        row of windows: read A and B -> fill nodata -> model, in batches -> weighted sum -> finished rows -> sink
+        row of windows: predict_windows, in batches -> weighted sum -> finished rows -> sink
 
-    Memory holds one row of windows of the probabilities, one batch of everything else, and the next one's images.
+    Memory holds one row of windows of the probabilities, and of everything else the batches that are under way.
 
     Args:
         source: The pair.
@@ -74,11 +73,13 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
         return
     stitcher = RowStitcher(grid, sink.next_row, sink.carry)
     bar = ProgressBar(len(rows) * len(grid.columns), file=sys.stdout) if progress else None
-    batches = ((row, columns) for row in rows for columns in grid.batches(row, sink.batch_size))
-    with ThreadPoolExecutor(1) as reader:
-        for (_, columns), tiles in _read_ahead(reader, source, grid, batches):
-            for column, tile, values in zip(columns, tiles, _predict_batch(model, tiles, options.tta)):
-                stitcher.add(column, values, tile.valid)
+    batches = [(row, columns) for row in rows for columns in grid.batches(row, sink.batch_size)]
+    windows = ([grid.window(row, column) for column in columns] for row, columns in batches)
+    with model.workers(options.tile) as workers, \
+            closing(predict_windows(source, model, options.tta, windows, workers)) as predicted:
+        for (_, columns), batch in zip(batches, predicted):
+            for column, window in zip(columns, batch):
+                stitcher.add(column, window.values, window.valid)
             if bar is not None:
                 bar.update(len(columns))
             if columns[-1] == len(grid.columns) - 1:
@@ -86,31 +87,6 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
                 sink.append(_strip(probability, valid, options.threshold), carry)
     if bar is not None:
         sys.stdout.write('\n')
-
-
-def _read_ahead(reader: ThreadPoolExecutor, source: PairSource, grid: WindowGrid,
-                batches: Iterable[Batch]) -> Iterator[tuple[Batch, list[PairTile]]]:
-    """Every batch with its windows; the reader reads and warps the next one's while the model works on this one's."""
-
-    def read(row: int, columns: list[int]) -> list[PairTile]:
-        return [source.read(grid.window(row, column)) for column in columns]
-
-    ahead: list = []
-    for batch in batches:
-        ahead.append((batch, reader.submit(read, *batch)))
-        if len(ahead) == 2:
-            due, tiles = ahead.pop(0)
-            yield due, tiles.result()
-    for due, tiles in ahead:
-        yield due, tiles.result()
-
-
-def _predict_batch(model: TileModel, tiles: list[PairTile], tta: bool) -> list[Optional[np.ndarray]]:
-    """The probabilities of every window; None for one without data, which costs nothing."""
-    # One colour at both dates: no change, and no edge that only one of them has.
-    pairs = [np.where(tile.valid[..., None], tile.pair, np.tile(model.fill, 2)) for tile in tiles if tile.valid.any()]
-    predicted = iter(model.predict(np.stack(pairs), tta) if pairs else ())
-    return [next(predicted) if tile.valid.any() else None for tile in tiles]
 
 
 def _strip(probability: np.ndarray, valid: np.ndarray, threshold: float) -> Strip:

@@ -1,7 +1,9 @@
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+import torch
 
 from mamba_cd_plugin.apis.pair_source import open_pair
 from mamba_cd_plugin.apis.strips import NODATA, MemorySink
@@ -120,6 +122,16 @@ def test_model_of_fixed_size(town, local_models):
     assert {shape[1:3] for shape in model.seen} == {(64, 64)}
 
 
+def test_a_gpu_that_is_too_small_is_named(toy_v8, monkeypatch):
+
+    def fail(*args):
+        raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+
+    monkeypatch.setattr(toy_v8, 'encode_decode', fail)
+    with pytest.raises(ValueError, match='3 windows of 64 x 96 px at once do not fit into the memory of cpu; .*--tile'):
+        TorchTileModel(toy_v8, {}).forward(np.zeros((3, 64, 96, 6), np.uint8))
+
+
 @pytest.mark.parametrize('free, needed, batch', [(10e9, 1e9, 7), (1e9, 2e9, 1), (80e9, 1e6, 32), (0, 0, 1)])
 def test_batch_by_memory(free, needed, batch):
     assert batch_that_fits(int(free), int(needed)) == batch
@@ -130,7 +142,42 @@ def test_progress_has_an_eta(town, local_model, capsys):
     assert '2/2' in capsys.readouterr().out
 
 
-def test_a_cpu_gets_512_px_squared_at_once(toy_v8):
+def test_a_cpu_gets_512_px_squared_per_worker(toy_v8):
     model = TorchTileModel(toy_v8, {})
     assert [model.batch_size(tile) for tile in (128, 256, 512, 1024)] == [16, 4, 1, 1]
     assert model.fill.tolist() == [124, 116, 104]
+
+
+@pytest.mark.parametrize('cores, tile, workers, threads', [
+    (1, 512, 1, 1), (2, 512, 2, 1), (2, 256, 2, 1), (16, 512, 4, 4), (3, 512, 3, 1), (2, 1024, 1, 2), (8, 2048, 1, 8)])
+def test_cores_are_shared_out_among_the_windows(toy_v8, monkeypatch, cores, tile, workers, threads):
+    model, told = TorchTileModel(toy_v8, {}), []
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: cores)
+    monkeypatch.setattr(torch, 'set_num_threads', told.append)
+    with model.workers(tile) as count:
+        assert (count, told) == (workers, [threads])
+    assert told == [threads, cores]
+
+
+def test_workers_change_no_bit(toy_v8, town, monkeypatch):
+    pair = town(160, 300)
+    expected = predict(pair, TorchTileModel(toy_v8, {}))
+    monkeypatch.setattr(TorchTileModel, 'workers', lambda self, tile: nullcontext(3))
+    result = predict(pair, TorchTileModel(toy_v8, {}))
+    np.testing.assert_array_equal(result.probability, expected.probability)
+
+
+def test_workers_run_at_the_same_time(town, local_models):
+    both = threading.Barrier(2, timeout=10)
+
+    class Meeting(local_models):
+
+        def workers(self, tile):
+            return nullcontext(2)
+
+        def forward(self, pairs):
+            both.wait()
+            return super().forward(pairs)
+
+    pair = town(128, 400)  # four windows
+    np.testing.assert_array_equal(predict(pair, Meeting()).probability, predict(pair, local_models()).probability)
