@@ -3,23 +3,23 @@
 Importing the package registers every component in mmseg's registries; a config does it by
 ``custom_imports = dict(imports=['mamba_cd_plugin'])``.
 """
-import warnings
+import sys
 
 from .version import __version__
 
-try:
-    import mmengine.registry  # noqa: F401  imports torch, which would undo the filter below
-    with warnings.catch_warnings():
-        # mmcv without compiled ops says so at import; nothing here uses them.
-        warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-        import mmcv.cnn  # noqa: F401
-        import mmseg  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        f'mamba_cd_plugin needs mmengine, mmcv and mmsegmentation, and importing them failed: {error}. Install one of '
-        "the two distributions, never both over each other: pip install 'mamba_cd_plugin[onedl]' (maintained, tested) "
-        "or 'mamba_cd_plugin[upstream]'") from error
-
-from . import datasets, engine, evaluation, models, visualization  # noqa: F401  each registers its components
-
 __all__ = ['__version__']
+
+
+def _doctor_is_starting() -> bool:
+    """Whether this import is the first step of ``python -m mamba_cd_plugin.doctor`` (or of its probe).
+
+    While Python looks for the module that ``-m`` names, argv[0] is '-m'. Python 3.9 does not keep the rest of the
+    command; there the doctor can start only where the stack can be imported.
+    """
+    command = getattr(sys, 'orig_argv', [])
+    return sys.argv[:1] == ['-m'] and any(f'{__name__}.doctor' in argument for argument in command)
+
+
+# The doctor has to run just where torch, mmengine, mmcv or mmseg cannot be imported.
+if not _doctor_is_starting():
+    from . import registration  # noqa: F401

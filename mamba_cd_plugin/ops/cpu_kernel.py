@@ -61,7 +61,7 @@ def _build_key(compiler: list[str], sources: list[Path]) -> str:
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:20]
 
 
-def _cache_dirs() -> list[Path]:
+def cache_dirs() -> list[Path]:
     """Folders to keep the library in, the preferred one first."""
     if os.environ.get('MAMBA_CD_CACHE'):
         preferred = Path(os.environ['MAMBA_CD_CACHE'])
@@ -79,15 +79,20 @@ def _is_private(folder: Path) -> bool:
     return owner and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
+def why_unusable(folder: Path) -> str:
+    """Why the library cannot be kept in a folder; '' if it can."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return str(error)
+    return '' if _is_private(folder) else 'others may write there, and could plant a library'
+
+
 def _writable_dir() -> Path:
-    for folder in _cache_dirs():
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError:
-            continue
-        if _is_private(folder):
+    for folder in cache_dirs():
+        if not why_unusable(folder):
             return folder
     return Path(tempfile.mkdtemp(prefix='mamba_cd_plugin-'))
 
@@ -142,7 +147,7 @@ def build_library() -> ctypes.CDLL:
     compiler = find_compiler()
     sources = sorted(SOURCE_DIR.glob('*.[ch]'))
     name = f'scan-{_build_key(compiler, sources)}.so'
-    for folder in _cache_dirs():
+    for folder in cache_dirs():
         path = folder / name
         try:
             if path.is_file() and _is_private(folder):

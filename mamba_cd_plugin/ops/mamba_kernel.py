@@ -8,8 +8,9 @@ from torch import Tensor
 
 from .selective_scan_ref import check_scan_shapes
 
+INSTALL_COMMAND = 'MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation --no-binary mamba-ssm mamba-ssm'
 INSTALL_HINT = ('install a build of mamba-ssm that holds its CUDA kernel: with nvcc on the PATH run '
-                '`MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation --no-binary mamba-ssm mamba-ssm`')
+                f'`{INSTALL_COMMAND}`')
 
 
 @cache

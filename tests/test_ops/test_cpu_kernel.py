@@ -34,10 +34,10 @@ def test_builds_once_and_leaves_one_file(fast_build):
 def test_folder_from_xdg_or_home(monkeypatch, tmp_path):
     monkeypatch.delenv('MAMBA_CD_CACHE', raising=False)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    assert cpu_kernel._cache_dirs()[0] == tmp_path / 'mamba_cd_plugin'
+    assert cpu_kernel.cache_dirs()[0] == tmp_path / 'mamba_cd_plugin'
     monkeypatch.delenv('XDG_CACHE_HOME')
     monkeypatch.setenv('HOME', str(tmp_path))
-    assert cpu_kernel._cache_dirs()[0] == tmp_path / '.cache' / 'mamba_cd_plugin'
+    assert cpu_kernel.cache_dirs()[0] == tmp_path / '.cache' / 'mamba_cd_plugin'
 
 
 def test_other_flags_or_machine_give_another_name(monkeypatch):

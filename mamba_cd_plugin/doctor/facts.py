@@ -1,0 +1,128 @@
+"""What the doctor knows about an installation, gathered without importing any of it."""
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+from .tried import OWNERS, TABLE
+
+# The self-test takes some ten seconds; a cold file system and a busy machine, minutes.
+TIME_LIMIT = 300.
+# What -march=native decides the kernel's speed by.
+VECTOR_FLAGS = ('avx512f', 'avx2', 'avx', 'fma', 'sse4_2', 'asimd', 'sve')
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """An installation.
+
+    Attributes:
+        machine: Python, system, processor, by name, for the report.
+        installed: Version of each distribution of interest that is installed, by its normalised name.
+        probe: What each step of :mod:`.probe` said, in its order; a step with the key ``error`` is the last.
+        commands: Programs found on the PATH, such as nvidia-smi.
+    """
+
+    machine: dict[str, str]
+    installed: dict[str, str]
+    probe: dict[str, dict[str, Any]] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
+
+    def owners(self, folder: str) -> list[str]:
+        """The installed distributions that own a folder of the OpenMMLab stack."""
+        return [name for name in OWNERS[folder] if name in self.installed]
+
+    @property
+    def failed(self) -> Optional[str]:
+        """The step at which the probe ended, None if it came through."""
+        return next((name for name, said in self.probe.items() if 'error' in said), None)
+
+
+def gather_facts() -> Facts:
+    """Look at this Python and its machine. Takes as long as importing torch and the self-test, ten seconds or so."""
+    commands = tuple(name for name in ('nvidia-smi', 'apt-get', 'dnf', 'conda') if shutil.which(name))
+    return Facts(describe_machine(), find_installed(), run_probe(), commands)
+
+
+def describe_machine() -> dict[str, str]:
+    """Python, system and processor in words."""
+    model, flags = _processor()
+    vectors = ' '.join(flag for flag in VECTOR_FLAGS if flag in flags)
+    return {
+        'python': f'{platform.python_version()}, {sys.executable}',
+        'system': platform.platform(),
+        'processor': f'{model}, {os.cpu_count()} cores, {vectors or "vector extensions unknown"}',
+    }
+
+
+def _processor() -> tuple[str, set[str]]:
+    """Name and flags, from /proc/cpuinfo where there is one."""
+    try:
+        text = Path('/proc/cpuinfo').read_text()
+    except OSError:
+        return platform.processor() or platform.machine(), set()
+    model = re.search(r'^model name\s*:\s*(.+)$', text, re.MULTILINE)
+    flags = re.search(r'^(?:flags|Features)\s*:\s*(.+)$', text, re.MULTILINE)
+    return model.group(1) if model else platform.machine(), set(flags.group(1).split()) if flags else set()
+
+
+def find_installed(path: Optional[Sequence[str]] = None) -> dict[str, str]:
+    """Versions of the distributions of interest by their metadata.
+
+    Args:
+        path: Folders to look in instead of ``sys.path``.
+    """
+    wanted = {row.name for row in TABLE} | {name for names in OWNERS.values() for name in names}
+    found: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions(**({} if path is None else {'path': list(path)})):
+        name = re.sub(r'[-_.]+', '-', distribution.metadata['Name'] or '').lower()
+        if name in wanted:
+            found.setdefault(name, distribution.version)  # the first on the path is the one that is imported
+    return found
+
+
+def run_probe(time_limit: float = TIME_LIMIT) -> dict[str, dict[str, Any]]:
+    """Run the probe in a process of its own.
+
+    Args:
+        time_limit: In seconds.
+
+    Returns:
+        What each step said, by its name; see :class:`Facts`.
+    """
+    # Without its site where this Python has none, so that both see the same packages.
+    command = [sys.executable, *(['-S'] if sys.flags.no_site else []), '-m', f'{__package__}.probe']
+    # Found as this package was found, wherever the doctor was started.
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.getenv('PYTHONPATH')])))
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=time_limit, env=environment, check=False)
+        output, ended = done.stdout, done.stderr.strip()[-2000:] or f'exit status {done.returncode}'
+    except subprocess.TimeoutExpired as error:
+        output, ended = error.stdout or '', f'it took more than {time_limit:g} s'
+        output = output.decode() if isinstance(output, bytes) else output
+    probe = {}
+    for line in output.splitlines():
+        said = json.loads(line)
+        probe[said.pop('step')] = said
+    return finish_probe(probe, ended)
+
+
+def finish_probe(probe: dict[str, dict[str, Any]], ended: str) -> dict[str, dict[str, Any]]:
+    """Blame the step that was under way when the process ended without a word of its own.
+
+    Args:
+        probe: What was said; a step says that it starts before it does anything.
+        ended: How the process ended.
+    """
+    for said in probe.values():
+        if said.get('started'):
+            said.update(error=f'the process ended: {ended}', kind='Crash')
+    return probe
