@@ -8,6 +8,7 @@ env_cfg = dict(
 randomness = dict(seed=0)
 
 default_hooks = dict(
+    summary=dict(type='RunSummaryHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=20),
     param_scheduler=dict(type='ParamSchedulerHook'),

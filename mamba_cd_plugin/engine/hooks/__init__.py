@@ -4,9 +4,10 @@ from .collapse_guard_hook import CollapsedPredictionError, CollapseGuardHook
 from .curves_hook import CurvesHook
 from .nonfinite_loss_guard_hook import NonFiniteLossError, NonFiniteLossGuardHook
 from .plateau_stopping_hook import PlateauStoppingHook
+from .run_summary_hook import RunSummaryHook
 from .time_budget_hook import TimeBudgetHook
 
 __all__ = [
     'BestCheckpointHook', 'ChangeVisualizationHook', 'CollapseGuardHook', 'CollapsedPredictionError', 'CurvesHook',
-    'NonFiniteLossError', 'NonFiniteLossGuardHook', 'PlateauStoppingHook', 'TimeBudgetHook'
+    'NonFiniteLossError', 'NonFiniteLossGuardHook', 'PlateauStoppingHook', 'RunSummaryHook', 'TimeBudgetHook'
 ]
