@@ -68,7 +68,8 @@ class EdgeGuidedHead(BaseDecodeHead):
             num_classes=2,
             out_channels=1,
             threshold=threshold,
-            loss_decode=[loss for loss in loss_decode.values() if loss is not None],
+            # mmseg's head builds them in the runner's scope, which is another one under Open-CD.
+            loss_decode=[dict(loss, _scope_='mmseg') for loss in loss_decode.values() if loss is not None],
             **style,
             **kwargs)
         above_channels = [*in_channels[1:], None]
