@@ -196,7 +196,9 @@ def rows(plan: Callable[..., List[Run]], here: Path) -> List[Row]:
     outcomes = run_all(runs, here / 'tools')
     for outcome in outcomes:
         outcome.seconds, outcome.peak_mib = 90., 512.
-    return summarise_runs(runs, outcomes, {'first': ModelCost(2_500_000, 3_000_000_000, 0.25)})
+    rows = summarise_runs(runs, outcomes)
+    rows[0].cost = ModelCost(2_500_000, 3_000_000_000, 0.25)
+    return rows
 
 
 def test_table(rows: List[Row]) -> None:
@@ -225,6 +227,6 @@ def test_files(rows: List[Row], tmp_path: Path) -> None:
 
 
 def test_nothing_finished_is_a_table_too(plan: Callable[..., List[Run]], tmp_path: Path) -> None:
-    rows = summarise_runs(plan('first', seeds=(0, )), [Outcome(status='failed', error='OSError: no')], {})
+    rows = summarise_runs(plan('first', seeds=(0, )), [Outcome(status='failed', error='OSError: no')])
     text = write_report(rows, [], tmp_path)[0].read_text()
     assert '| first | 0 | **failed** |' in text and '- first, seed 0: OSError: no' in text

@@ -79,14 +79,18 @@ def main() -> int:
         outcomes = run_all(runs, TOOLS, args.jobs, args.pictures)
     except KeyboardInterrupt:
         raise SystemExit('stopped; the same command goes on from the last checkpoints') from None
-    finished = {run.name: run for run, outcome in zip(runs, outcomes) if outcome.status == 'done'}
-    print_log('Measuring what the models cost')
-    rows = summarise_runs(runs, outcomes, measure_costs(list(finished.values()), args.size))
     conditions = [
         f'{budget[0].upper()}{budget[1:]}; {args.jobs} at once. F1: mean ± standard deviation over the seeds. FLOPs '
         f'and s per pair: forward pass of one pair of {args.size} px. Peak memory: of the training process.', '',
         f'{describe_machine()}.'
     ]
+    rows = summarise_runs(runs, outcomes)
+    write_report(rows, conditions, work_dir)  # hours of training are on the disk before anything else can go wrong
+    print_log('Measuring what the models cost')
+    finished = {run.name: run for run, outcome in zip(runs, outcomes) if outcome.status == 'done'}
+    costs = measure_costs(list(finished.values()), args.size)
+    for row in rows:
+        row.cost = costs.get(row.name)
     paths = write_report(rows, conditions, work_dir)
     print_log(f'{paths[0].read_text()}\nwritten: {", ".join(map(str, paths))}')
     return int(any(row.errors for row in rows))

@@ -20,7 +20,7 @@ class Row:
         minutes: that each of them took to train.
         peak_mib: the highest peak memory of a training.
         errors: of the seeds that failed, each with its seed.
-        cost: of the model; None where it could not be measured.
+        cost: of the model; None before it is measured.
     """
     name: str
     scores: Dict[str, Dict[str, List[float]]] = field(default_factory=dict)
@@ -32,11 +32,11 @@ class Row:
     cost: Optional[ModelCost] = None
 
 
-def summarise_runs(runs: Sequence[Run], outcomes: Sequence[Outcome], costs: Dict[str, ModelCost]) -> List[Row]:
+def summarise_runs(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> List[Row]:
     """One row per config, in the order of the plan."""
     rows: Dict[str, Row] = {}
     for run, outcome in zip(runs, outcomes):
-        row = rows.setdefault(run.name, Row(run.name, cost=costs.get(run.name)))
+        row = rows.setdefault(run.name, Row(run.name))
         row.peak_mib = max(row.peak_mib, outcome.peak_mib)
         if outcome.status != 'done':
             row.errors.append(f'seed {run.seed}: {outcome.error or "not finished"}')
