@@ -1,13 +1,13 @@
-"""Write the README's table of configs from the configs: python tools/analysis_tools/readme_table.py"""
+"""Write the README's table of configs from the configs: python tools/analysis_tools/readme_table.py
+
+What a model costs is taken from configs/metafile.yml, which tools/analysis_tools/metafile.py writes.
+"""
 import argparse
 import re
 from pathlib import Path
+from typing import List
 
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from mmseg.registry import MODELS
-
-import mamba_cd_plugin  # noqa: F401  registers everything
+import yaml
 
 ROOT = Path(__file__).parents[2]
 # The table stands between these two lines; a reader of the rendered page does not see them.
@@ -21,24 +21,27 @@ def describe(path: Path) -> str:
     return re.split(r'[.;](?: |$)', comment)[0]
 
 
-def count_parameters(path: Path) -> int:
-    """Parameters of a config's model."""
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        model = MODELS.build(Config.fromfile(path).model)
-    return sum(p.numel() for p in model.parameters())
-
-
 def make_table() -> str:
-    """The table in Markdown."""
-    rows = ['| config | what it is | parameters |', '|---|---|---|']
+    """The table in Markdown.
+
+    Raises:
+        SystemExit: if a config was not counted yet.
+    """
+    index = yaml.safe_load((ROOT / 'configs/metafile.yml').read_text(encoding='utf-8'))
+    costs = {entry['Name']: entry['Metadata'] for entry in index['Models']}
+    rows: List[str] = ['| config | what it is | parameters | FLOPs |', '|---|---|---|---|']
     for path in sorted((ROOT / 'configs').glob('cdmamba_v*.py')):
-        rows.append(f'| [{path.stem}](configs/{path.name}) | {describe(path)} | {count_parameters(path) / 1e6:.1f} M |')
+        if path.stem not in costs:
+            raise SystemExit(f'configs/metafile.yml lacks {path.stem}: run python tools/analysis_tools/metafile.py')
+        cost = costs[path.stem]
+        rows.append(f'| [{path.stem}](configs/{path.name}) | {describe(path)} | {cost["Parameters"] / 1e6:.1f} M | '
+                    f'{cost["FLOPs"] / 1e9:.1f} G |')
     return '\n'.join(rows)
 
 
 def main() -> None:
     """Replace the table in the README, or with --check say whether it is true."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--check', action='store_true', help='change nothing; exit status 1 if the table is outdated')
     args = parser.parse_args()
     readme = ROOT / 'README.md'

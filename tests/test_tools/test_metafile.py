@@ -1,0 +1,53 @@
+"""configs/metafile.yml is what the configs say, and its scores are nobody's measurement."""
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from mmengine.config import Config
+
+from mamba_cd_plugin.analysis.complexity import count_parameters
+
+ROOT = Path(__file__).parents[2]
+INDEX = yaml.safe_load((ROOT / 'configs/metafile.yml').read_text(encoding='utf-8'))
+MODELS = {entry['Name']: entry for entry in INDEX['Models']}
+
+
+@cache
+def parameters(version: str) -> int:
+    """Parameters of a version's config."""
+    return count_parameters(Config.fromfile(ROOT / 'configs' / f'{version}.py'))
+
+
+def test_every_version_and_run_has_an_entry() -> None:
+    configs = [*(ROOT / 'configs').glob('*.py'), *(ROOT / 'configs/runs').glob('*.py')]
+    assert len(configs) > 30
+    assert sorted(entry['Config'] for entry in INDEX['Models']) == sorted(
+        path.relative_to(ROOT).as_posix() for path in configs)
+    assert all(Path(entry['Config']).stem == name for name, entry in MODELS.items())
+
+
+@pytest.mark.parametrize('name', [name for name, entry in MODELS.items() if '/runs/' not in entry['Config']])
+def test_parameters_are_counted(name: str) -> None:
+    assert MODELS[name]['Metadata']['Parameters'] == parameters(name), \
+        'configs/metafile.yml is outdated: run python tools/analysis_tools/metafile.py'
+
+
+@pytest.mark.parametrize('name', [name for name, entry in MODELS.items() if '/runs/' in entry['Config']])
+def test_a_run_is_its_version_with_its_own_training(name: str) -> None:
+    cfg, run = Config.fromfile(ROOT / MODELS[name]['Config']), MODELS[name]['Metadata']
+    version = 'v5' if name == 'v5_adamw' else name.partition('_')[2]
+    for key in ('Parameters', 'FLOPs'):
+        assert run[key] == MODELS[f'cdmamba_{version}_levircd']['Metadata'][key]
+    assert (run['Batch Size'], run['Epochs'], run['Optimizer'], run['Learning Rate']) == (
+        cfg.train_dataloader.batch_size, cfg.train_cfg.max_epochs, cfg.optim_wrapper.optimizer.type,
+        cfg.optim_wrapper.optimizer.lr)
+
+
+def test_scores_are_the_diarys_and_say_so() -> None:
+    scores = {name: list(result['Metrics'].values()) for name, entry in MODELS.items()
+              for result in entry.get('Results', [])}
+    assert scores == {'103041_v5': [81], '103140_v5': [89.68, 90.33], '103144_v6': [88.57], '103145_v6': [89.21],
+                      '103165_v5': [89.56]}
+    sources = {result['Source'] for entry in INDEX['Models'] for result in entry.get('Results', [])}
+    assert sources == {'reported by the diary, not measured here'}

@@ -1,0 +1,71 @@
+"""Write what was counted into configs/metafile.yml: python tools/analysis_tools/metafile.py
+
+An entry per config under configs/ and configs/runs/, in OpenMMLab's model-index form. Parameters, FLOPs and what the
+config says of its training are written anew; everything else, the results above all, is kept as it stands there.
+"""
+import argparse
+import json
+from pathlib import Path
+from typing import Dict, List
+
+import yaml
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+import mamba_cd_plugin  # noqa: F401  registers everything
+from mamba_cd_plugin.analysis.complexity import Cost, measure_complexity
+
+ROOT = Path(__file__).parents[2]
+METAFILE = ROOT / 'configs/metafile.yml'
+HEADER = '# Written by tools/analysis_tools/metafile.py, which keeps the results. FLOPs: multiply-adds on one pair.\n'
+SIZE = 256
+
+
+def find_configs() -> List[Path]:
+    """The versions, then the diary's runs."""
+    return [*sorted((ROOT / 'configs').glob('*.py')), *sorted((ROOT / 'configs/runs').glob('*.py'))]
+
+
+def describe_training(cfg: Config) -> dict:
+    """What the config says of its training, by model-index's names where it has one."""
+    optimizer = cfg.optim_wrapper.optimizer
+    return {
+        'Batch Size': cfg.train_dataloader.batch_size,
+        'Epochs': cfg.train_cfg.max_epochs,
+        'Optimizer': optimizer.type,
+        'Learning Rate': optimizer.lr,
+    }
+
+
+def describe_cost(cost: Cost) -> dict:
+    """The counts; the training's forward pass only where it differs."""
+    extra = {} if cost.training_flops == cost.flops else {'Training FLOPs': cost.training_flops}
+    return {'Parameters': cost.parameters, 'FLOPs': cost.flops, **extra}
+
+
+def main() -> None:
+    """Count every config's model, each once, and write the file."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    index = yaml.safe_load(METAFILE.read_text(encoding='utf-8'))
+    kept = {entry['Name']: {'Results': entry['Results']} for entry in index['Models'] if 'Results' in entry}
+    costs: Dict[str, Cost] = {}
+    index['Models'] = []
+    for path in find_configs():
+        cfg = Config.fromfile(path)
+        model = json.dumps({**cfg.model, 'backbone': {**cfg.model.backbone, 'init_cfg': None}}, sort_keys=True)
+        if model not in costs:
+            print_log(f'counting {path.stem}')
+            costs[model] = measure_complexity(cfg, (SIZE, SIZE)).sum_of()
+        index['Models'].append({
+            'Name': path.stem,
+            'In Collection': 'CDMamba',
+            'Config': path.relative_to(ROOT).as_posix(),
+            'Metadata': {'Input Size': f'{SIZE} x {SIZE}', **describe_training(cfg), **describe_cost(costs[model])},
+            **kept.get(path.stem, {}),
+        })
+    METAFILE.write_text(HEADER + yaml.safe_dump(index, sort_keys=False, allow_unicode=True, width=120),
+                        encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()
