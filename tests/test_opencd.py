@@ -74,6 +74,6 @@ def test_its_runner_trains_validates_and_tests(scenes: Path, tmp_path: Path,
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert runner.iter == 2 and (tmp_path / 'run/iter_2.pth').is_file()
-    assert list((tmp_path / 'run').glob('best_mFscore*.pth'))
+    assert list((tmp_path / 'run').glob('best_mIoU*.pth'))
     metrics = runner.test()
-    assert 0 <= metrics['mFscore'] <= 100
+    assert 0 <= metrics['mIoU'] <= 100

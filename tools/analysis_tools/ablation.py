@@ -43,6 +43,7 @@ def parse_args() -> argparse.Namespace:
         help='runs at once, each with its share of the cores; on 2 cores --jobs 2 gets more done than --jobs 1')
     parser.add_argument('--pictures', action='store_true', help='draw the tested pairs with their errors')
     parser.add_argument('--size', type=int, default=256, metavar='PX', help='side of the pair for FLOPs and seconds')
+    parser.add_argument('--seconds', type=float, default=5., metavar='S', help='of timing per config (default 5)')
     parser.add_argument('--dry-run', action='store_true', help='print the plan and do nothing')
     return parser.parse_args()
 
@@ -88,7 +89,7 @@ def main() -> int:
     write_report(rows, conditions, work_dir)  # hours of training are on the disk before anything else can go wrong
     print_log('Measuring what the models cost')
     finished = {run.name: run for run, outcome in zip(runs, outcomes) if outcome.status == 'done'}
-    costs = measure_costs(list(finished.values()), args.size)
+    costs = measure_costs(list(finished.values()), args.size, args.seconds)
     for row in rows:
         row.cost = costs.get(row.name)
     paths = write_report(rows, conditions, work_dir)

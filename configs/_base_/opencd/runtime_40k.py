@@ -14,8 +14,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=1, save_best='mFscore',
-                    rule='greater'),
+    # Not mFscore: the mean leaves out a class that is never predicted, so that a collapsed model would be the best.
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=1, save_best='mIoU'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='CDVisualizationHook', interval=1))
 custom_hooks = []  # ours watch for a plateau of changed_F1, which Open-CD's metric does not give
@@ -35,4 +35,4 @@ param_scheduler = [
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=1000, end=40000),
 ]
 
-tta_model = dict(type='mmseg.SegTTAModel')
+tta_model = dict(type='mmseg.ChangeTTAModel')
