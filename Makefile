@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The CPU build that everything here is tested with. On a CUDA machine: make TORCH='torch' demo
 TORCH ?= torch==2.13.0
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint docs clean
 install: $(STAMP)
 
 $(STAMP): setup.py Makefile
@@ -32,5 +32,13 @@ test: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m pytest
 
+# The site, in site/; what it needs is installed for it alone.
+$(VENV)/.docs: $(STAMP)
+	$(PY) -m pip install --quiet -e '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) site build *.egg-info

@@ -54,7 +54,7 @@ class ChangeDetectionInferencer(BaseInferencer):
         scope: mmengine's registry scope.
         show_progress: Whether to show a progress bar.
 
-    Example:
+    Examples:
         >>> inferencer = ChangeDetectionInferencer('cdmamba.pth')
         >>> inferencer(('2019.tif', '2023.tif'), out_dir='changes')
         >>> inferencer((array_a, array_b))['predictions'][0]['mask']

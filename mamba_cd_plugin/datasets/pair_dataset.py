@@ -1,7 +1,7 @@
 """The data set of image pairs in the layout of LEVIR-CD."""
 import os
 import os.path as osp
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import mmengine.fileio as fileio
 from mmengine import list_from_file
@@ -40,7 +40,7 @@ class PairCDDataset(BaseCDDataset):
             Default: those of LEVIR-CD. ``seg_map_path=None`` for pairs without labels.
         ignore_value: Value in the label files that marks pixels without truth. Default None: there is none.
         check_labels: Whether a split whose labels hold no change at all is an error.
-        kwargs: As in :class:`mmseg.datasets.BaseCDDataset`.
+        **kwargs: As in :class:`mmseg.datasets.BaseCDDataset`.
 
     Raises:
         FileNotFoundError: No data root, or one of its folders or ``ann_file`` does not exist.
@@ -56,7 +56,7 @@ class PairCDDataset(BaseCDDataset):
                  data_prefix: Optional[Dict[str, Optional[str]]] = None,
                  ignore_value: Optional[int] = None,
                  check_labels: bool = True,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         self.split = split
         self.ignore_value = ignore_value
         self.check_labels = check_labels

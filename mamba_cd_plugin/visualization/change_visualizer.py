@@ -1,5 +1,5 @@
 """Visualizer for image pairs: hands one picture per pair to every backend of mmengine."""
-from typing import Optional
+from typing import Any, Optional
 
 import mmcv
 import numpy as np
@@ -32,7 +32,7 @@ class ChangeVisualizer(SegLocalVisualizer):
                        wait_time: float = 0,
                        out_file: Optional[str] = None,
                        step: int = 0,
-                       **kwargs) -> None:
+                       **kwargs: Any) -> None:
         """Draw one pair and give the picture to the backends.
 
         Args:

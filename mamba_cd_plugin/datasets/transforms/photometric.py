@@ -12,10 +12,8 @@ class PairPhotoMetricDistortion(PhotoMetricDistortion):
     saturation and hue. mmseg's code takes its 3 channels for BGR; on RGB it does the same, only with hue shifts of the
     opposite sign, because swapping red and blue mirrors the hue circle and leaves saturation and value alone.
 
-    Required and modified key: ``img`` of shape (H, W, 6), uint8.
-
-    Args:
-        brightness_delta, contrast_range, saturation_range, hue_delta: As in mmseg.
+    Required and modified key: ``img`` of shape (H, W, 6), uint8. The arguments are mmseg's: ``brightness_delta``,
+    ``contrast_range``, ``saturation_range`` and ``hue_delta``.
     """
 
     def transform(self, results: dict) -> dict:

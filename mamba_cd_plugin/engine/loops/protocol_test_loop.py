@@ -6,7 +6,7 @@ from mmengine.config import ConfigDict
 from mmengine.dist import all_gather_object
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
-from mmengine.runner import TestLoop
+from mmengine.runner import Runner, TestLoop
 from mmseg.registry import LOOPS
 from prettytable import PrettyTable
 from torch import nn
@@ -43,7 +43,7 @@ class ProtocolTestLoop(DataRootLoopMixin, TestLoop):
     """
 
     def __init__(self,
-                 runner,
+                 runner: Runner,
                  dataloader: Union[DataLoader, Dict],
                  evaluator: Union[Evaluator, Dict, List],
                  fp16: bool = False,
