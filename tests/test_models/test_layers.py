@@ -4,7 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mamba_cd_plugin.models.decode_heads.aff import AttentionalFeatureFusion, gelu_gate, sigmoid_gate, tanh_gate
+from mamba_cd_plugin.models.decode_heads.aff import (
+    AttentionalFeatureFusion,
+    ThreeWayAFF,
+    gelu_gate,
+    sigmoid_gate,
+    tanh_gate,
+)
 from mamba_cd_plugin.models.decode_heads.edges import DoGEdge
 from mamba_cd_plugin.models.layers import SS2D, BottleneckReduction, DirectReduction, LN2d, VSSBlock, conv_norm_act
 from mamba_cd_plugin.models.necks import DepthwiseDifferenceBlock, DifferenceBlock, FullDifferenceBlock
@@ -24,6 +30,16 @@ def test_gate_weights_by_hand() -> None:
         trunk, branch = gate(z)
         torch.testing.assert_close(trunk, torch.tensor(first), atol=1e-6, rtol=0)
         torch.testing.assert_close(trunk + branch, torch.full((2,), total))
+
+
+@pytest.mark.parametrize('gate', ['tanh', 'sigmoid', 'gelu'])
+def test_fusions_start_even(gate: str) -> None:
+    two, three = AttentionalFeatureFusion(8, gate, BN), ThreeWayAFF(8, gate, BN)
+    two.init_weights(), three.init_weights()
+    inputs = torch.randn(3, 2, 8, 5, 5)
+    share = {'tanh': 1.}.get(gate, 1 / 2), {'tanh': 1.}.get(gate, 1 / 3)
+    torch.testing.assert_close(two(*inputs[:2]), share[0] * inputs[:2].sum(0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(three(*inputs), share[1] * inputs.sum(0), atol=1e-3, rtol=0)
 
 
 def test_aff_at_zero_attention_is_the_plain_mixture() -> None:
@@ -134,8 +150,8 @@ def test_ln2d_is_layer_norm_over_channels() -> None:
 
 def ss2d_by_the_book(m: SS2D, x: torch.Tensor) -> torch.Tensor:
     """SS2D written from the paper's description: four explicit pixel orders, one plain scan each."""
-    n, h, w, _ = x.shape
-    u = F.silu(m.conv2d(m.in_proj(x).permute(0, 3, 1, 2)))
+    n, _, h, w = x.shape
+    u = F.silu(m.conv2d(torch.einsum('oc,nchw->nohw', m.in_proj.weight, x)))
     pixels = torch.arange(h * w)
     columns = pixels.view(h, w).T.flatten()
     merged = torch.zeros(n, u.size(1), h * w)
@@ -146,13 +162,14 @@ def ss2d_by_the_book(m: SS2D, x: torch.Tensor) -> torch.Tensor:
         y = selective_scan_ref(sequence, m.dt_projs_weight[k] @ dt, -m.A_logs[inner].exp(), b[:, None], c[:, None],
                                m.Ds[inner], m.dt_projs_bias[k])
         merged[:, :, order] += y
-    return m.out_proj(m.out_norm(merged.view(n, -1, h, w).permute(0, 2, 3, 1)))
+    normed = F.layer_norm(merged.mT, merged.shape[1:2], m.out_norm.weight, m.out_norm.bias)
+    return torch.einsum('oc,nlc->nol', m.out_proj.weight, normed).view_as(x)
 
 
 @pytest.mark.parametrize(('d_state', 'ratio'), [(1, 1.0), (4, 2.0)])
 def test_ss2d_against_the_paper(d_state: int, ratio: float) -> None:
     m = SS2D(20, d_state, ratio)
-    x = torch.randn(2, 5, 7, 20)
+    x = torch.randn(2, 20, 5, 7)
     torch.testing.assert_close(m(x), ss2d_by_the_book(m, x), atol=1e-5, rtol=1e-4)
 
 

@@ -33,11 +33,19 @@ def gelu_gate(z: Tensor) -> Tuple[Tensor, Tensor]:
 
 GATES: Dict[str, Gate] = dict(sigmoid=sigmoid_gate, tanh=tanh_gate, gelu=gelu_gate)
 
+# The logit at which all inputs weigh the same, by their number, where it is not 0: gelu(z) = 1/2 and 1/3.
+EVEN_LOGITS: Dict[str, Dict[int, float]] = dict(gelu={2: 0.6684, 3: 0.4855})
 
-def check_gate(gate: str) -> None:
-    """Raise ValueError if there is no such gate."""
+
+def even_logit(gate: str, num_inputs: int) -> float:
+    """The attention logit at which every input has the same weight.
+
+    Raises:
+        ValueError: if there is no such gate.
+    """
     if gate not in GATES:
         raise ValueError(f'attentional feature fusion: gate {gate!r} is unknown; there are {", ".join(GATES)}')
+    return EVEN_LOGITS.get(gate, {}).get(num_inputs, 0.)
 
 
 def three_way_weights(z: Tensor, gate: str) -> Tensor:
@@ -68,14 +76,20 @@ class MSCAM(BaseModule):
     The global half has LN where the local half has ``norm_cfg``: a BatchNorm of one value per channel and image is
     noise in a small batch, and with one image torch refuses to train it.
 
+    Both halves start at zero (the scale of their last norm; Goyal et al. 2017, arXiv 1706.02677, section 5.1): with a
+    scale of 1 every channel of every pixel would start with a weight drawn at random from nearly the whole range of
+    the gate.
+
     Args:
         channels: C.
         ratio: the bottleneck has C / ratio channels.
         norm_cfg: norm of the local half.
+        start: the logit everywhere before training.
     """
 
-    def __init__(self, channels: int, ratio: int, norm_cfg: dict) -> None:
+    def __init__(self, channels: int, ratio: int, norm_cfg: dict, start: float = 0.) -> None:
         super().__init__()
+        self.start = start
         self.local_attention = self._bottleneck(channels, ratio, norm_cfg)
         self.global_attention = self._bottleneck(channels, ratio, dict(type='mmseg.LN2d'))
 
@@ -86,6 +100,13 @@ class MSCAM(BaseModule):
 
         hidden = channels // ratio
         return nn.Sequential(conv(channels, hidden, dict(type='ReLU')), conv(hidden, channels, None))
+
+    def init_weights(self) -> None:
+        """mmengine's initialisation, then the even start."""
+        super().init_weights()
+        for half in (self.local_attention, self.global_attention):
+            nn.init.zeros_(half[1].norm.weight)
+        nn.init.constant_(self.local_attention[1].norm.bias, self.start)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to attention logits (N, C, H, W)."""
@@ -110,9 +131,9 @@ class AttentionalFeatureFusion(BaseModule):
 
     def __init__(self, channels: int, gate: str, norm_cfg: dict, ratio: int = 4) -> None:
         super().__init__()
-        check_gate(gate)
+        start = even_logit(gate, 2)
         self.gate = GATES[gate]
-        self.attention = MSCAM(channels, ratio, norm_cfg)
+        self.attention = MSCAM(channels, ratio, norm_cfg, start)
 
     def forward(self, trunk: Tensor, branch: Tensor) -> Tensor:
         """Two (N, C, H, W) to one."""
@@ -136,9 +157,9 @@ class ThreeWayAFF(BaseModule):
 
     def __init__(self, channels: int, gate: str, norm_cfg: dict, ratio: int = 4) -> None:
         super().__init__()
-        check_gate(gate)
+        start = even_logit(gate, 3)
         self.gate = gate
-        self.attentions = ModuleList([MSCAM(channels, ratio, norm_cfg) for _ in range(3)])
+        self.attentions = ModuleList([MSCAM(channels, ratio, norm_cfg, start) for _ in range(3)])
 
     def forward(self, *features: Tensor) -> Tensor:
         """Three (N, C, H, W) to one."""

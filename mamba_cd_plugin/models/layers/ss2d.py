@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from mamba_cd_plugin.ops import cross_selective_scan, resolve_backend
 
+from .norm import LN2d
+from .pointwise import PointwiseLinear, pointwise
+
 NUM_DIRECTIONS = 4  # rows, columns, and both backwards
 
 # The step sizes at the start are log-uniform in this range (Mamba, arXiv 2312.00752, section 3.6), in pixels.
@@ -19,11 +22,12 @@ class SS2D(BaseModule):
 
     ::
 
-        x (N, H, W, C) -> in_proj -> conv2d -> SiLU -> u --------------------.
+        x (N, C, H, W) -> in_proj -> conv2d -> SiLU -> u --------------------.
                                                        '-> x_proj -> dt, B, C -> scan x 4 -> out_norm -> out_proj
 
-    The tensors stay channels-last throughout: ``x_proj`` is pointwise, so that it may run before the pixels are put in
-    scan order, and the scan itself walks the feature in place (``mamba_cd_plugin.ops.cross_selective_scan``).
+    The tensors stay channels-last in memory throughout, and their permutations are views: ``x_proj`` is pointwise, so
+    that it may run before the pixels are put in scan order, and the scan itself walks the feature in place
+    (``mamba_cd_plugin.ops.cross_selective_scan``).
 
     Source: VMamba, arXiv 2401.10166. Parameters have its names, so that official weights can be read.
 
@@ -40,15 +44,15 @@ class SS2D(BaseModule):
         self.d_state = d_state
         self.dt_rank = math.ceil(channels / 16)
         inner = int(ssm_ratio * channels)
-        self.in_proj = nn.Linear(channels, inner, bias=False)
+        self.in_proj = PointwiseLinear(channels, inner, bias=False)
         self.conv2d = nn.Conv2d(inner, inner, 3, padding=1, groups=inner, bias=False)
         self.x_proj_weight = nn.Parameter(torch.empty(NUM_DIRECTIONS, self.dt_rank + 2 * d_state, inner))
         self.dt_projs_weight = nn.Parameter(torch.empty(NUM_DIRECTIONS, inner, self.dt_rank))
         self.dt_projs_bias = nn.Parameter(torch.empty(NUM_DIRECTIONS, inner))
         self.A_logs = nn.Parameter(torch.empty(NUM_DIRECTIONS * inner, d_state))
         self.Ds = nn.Parameter(torch.empty(NUM_DIRECTIONS * inner))
-        self.out_norm = nn.LayerNorm(inner)
-        self.out_proj = nn.Linear(inner, channels, bias=False)
+        self.out_norm = LN2d(inner)
+        self.out_proj = PointwiseLinear(inner, channels, bias=False)
         self.reset_ssm_parameters()
 
     @torch.no_grad()
@@ -64,16 +68,15 @@ class SS2D(BaseModule):
         nn.init.ones_(self.Ds)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, H, W, C) to (N, H, W, C)."""
-        u = self.conv2d(self.in_proj(x).permute(0, 3, 1, 2))
-        u = F.silu(u).permute(0, 2, 3, 1)
-        proj = F.linear(u, self.x_proj_weight.flatten(0, 1)).unflatten(-1, (NUM_DIRECTIONS, -1))
+        """(N, C, H, W) to (N, C, H, W), channels-last in memory."""
+        u = F.silu(self.conv2d(self.in_proj(x)))
+        proj = pointwise(u, self.x_proj_weight.flatten(0, 1))
         y = cross_selective_scan(
-            u,
-            proj,
+            u.permute(0, 2, 3, 1),
+            proj.permute(0, 2, 3, 1).unflatten(-1, (NUM_DIRECTIONS, -1)),
             self.dt_projs_weight,
             self.dt_projs_bias,
             -self.A_logs.float().exp().unflatten(0, (NUM_DIRECTIONS, -1)),
             self.Ds.unflatten(0, (NUM_DIRECTIONS, -1)),
             backend=self.scan_backend)
-        return self.out_proj(self.out_norm(y))
+        return self.out_proj(self.out_norm(y.permute(0, 3, 1, 2)))

@@ -4,6 +4,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .norm import LN2d
+from .pointwise import PointwiseLinear
 from .ss2d import SS2D
 
 
@@ -35,15 +37,14 @@ class VSSBlock(BaseModule):
         # std 0.02 is VMamba's (and ViT's) for every linear layer.
         super().__init__(init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02))
         hidden = int(channels * mlp_ratio)
-        self.norm1 = nn.LayerNorm(channels)
+        self.norm1 = LN2d(channels)
         self.ss2d = SS2D(channels, d_state, ssm_ratio, scan_backend)
-        self.norm2 = nn.LayerNorm(channels)
-        self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
+        self.norm2 = LN2d(channels)
+        self.mlp = nn.Sequential(
+            PointwiseLinear(channels, hidden), nn.GELU(), PointwiseLinear(hidden, channels))
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H, W), channels-last in memory."""
-        x = x.permute(0, 2, 3, 1)
         x = x + self.drop_path(self.ss2d(self.norm1(x)))
-        x = x + self.drop_path(self.mlp(self.norm2(x)))
-        return x.permute(0, 3, 1, 2)
+        return x + self.drop_path(self.mlp(self.norm2(x)))
