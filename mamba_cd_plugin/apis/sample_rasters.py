@@ -1,4 +1,5 @@
 """A generated town as two GeoTIFFs, to try prediction on: B in another CRS and on a grid of its own."""
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ MARGIN = 64
 # B's pixels begin in the middle of A's, and not on whole metres.
 SHIFT = (0.17, -0.31)
 
+# A larger town repeats itself, mirrored: generating one takes some two seconds per million pixels.
+LARGEST = 2048
+
 
 class SamplePair(NamedTuple):
     """The written files.
@@ -33,24 +37,50 @@ class SamplePair(NamedTuple):
     truth: Path
 
 
+def sample_pair(folder: Path, size: tuple[int, int], seed: int = 0) -> SamplePair:
+    """The pair of an earlier run of just this size and seed, or a new one, which takes longer than to predict it.
+
+    Args and result are those of :func:`write_sample_pair`.
+    """
+    wanted = dict(size=list(size), seed=seed)
+    note = folder / 'town.json'
+    pair = _paths(folder)
+    if not all(path.is_file() for path in (*pair, note)) or json.loads(note.read_text('utf-8')) != wanted:
+        note.unlink(missing_ok=True)
+        write_sample_pair(folder, size, seed)
+        note.write_text(json.dumps(wanted), 'utf-8')
+    return pair
+
+
 def write_sample_pair(folder: Path, size: tuple[int, int], seed: int = 0) -> SamplePair:
     """Write a generated pair with georeference, and its truth.
 
     Args:
         folder: Made if missing.
-        size: (H, W) of A.
+        size: (H, W) of A in pixels.
         seed: The same seed gives the same scene.
     """
     folder.mkdir(parents=True, exist_ok=True)
     height, width = size
-    scene = generate_pair(seed, (height + 2 * MARGIN, width + 2 * MARGIN))
+    around = height + 2 * MARGIN, width + 2 * MARGIN
+    scene = generate_pair(seed, tuple(min(side, LARGEST) for side in around))
+    a, b, label = (_enlarge(image, around) for image in (scene.a, scene.b, scene.label))
     inner = slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width)
-    pair = SamplePair(*(folder / f'town_{name}.tif' for name in ('2019', '2023', 'truth')))
+    pair = _paths(folder)
     transform = from_origin(WEST, NORTH, PIXEL, PIXEL)
-    _write(pair.a, scene.a[inner].transpose(2, 0, 1), CRS_A, transform)
-    _write(pair.truth, scene.label[inner][None], CRS_A, transform)
-    _write_warped(pair.b, scene.b.transpose(2, 0, 1))
+    _write(pair.a, a[inner].transpose(2, 0, 1), CRS_A, transform)
+    _write(pair.truth, label[inner][None], CRS_A, transform)
+    _write_warped(pair.b, b.transpose(2, 0, 1))
     return pair
+
+
+def _paths(folder: Path) -> SamplePair:
+    return SamplePair(*(folder / f'town_{name}.tif' for name in ('2019', '2023', 'truth')))
+
+
+def _enlarge(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    padding = [(0, side - have) for side, have in zip(size, image.shape)] + [(0, 0)] * (image.ndim - 2)
+    return np.pad(image, padding, mode='symmetric')
 
 
 def _write_warped(path: Path, image: np.ndarray) -> None:

@@ -52,9 +52,15 @@ def test_commands_do_what_the_page_says(tmp_path, monkeypatch, toy_checkpoint, r
 
 def test_sample_pair_is_one_town(tmp_path):
     from mamba_cd_plugin.apis.pair_source import open_pair
-    from mamba_cd_plugin.apis.sample_rasters import write_sample_pair
+    from mamba_cd_plugin.apis.sample_rasters import sample_pair, write_sample_pair
     one, two = (write_sample_pair(tmp_path / name, (96, 128), seed=3) for name in '12')
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two))
     with rasterio.open(one.b) as b, open_pair(one.a, one.b) as source:
         assert b.crs.to_epsg() == 32633
         assert source.thumbnail(1).valid.all()
+    kept = sample_pair(tmp_path / '3', (96, 128), seed=3)
+    kept.a.write_text('to be kept')
+    assert sample_pair(tmp_path / '3', (96, 128), seed=3).a.read_text() == 'to be kept'
+    other = sample_pair(tmp_path / '3', (96, 160), seed=3)
+    with rasterio.open(other.a) as file:
+        assert file.shape == (96, 160)

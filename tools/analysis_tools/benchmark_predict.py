@@ -67,13 +67,13 @@ def main() -> None:
     parser.add_argument('--out', default='work_dirs/benchmark_predict', help='folder for the towns and the results')
     parser.add_argument('--tile', type=int, default=512)
     args = parser.parse_args()
-    from mamba_cd_plugin.apis.sample_rasters import write_sample_pair
+    from mamba_cd_plugin.apis.sample_rasters import sample_pair
     table = PrettyTable(['pixels', 'seconds', 'kpx/s', 'kpx/CPU s', 'model MiB', 'peak MiB', 'above the model',
                          'above the weights'])
     for size in args.sizes:
         height, width = map(int, size.split('x'))
         folder = Path(args.out) / size
-        pair = write_sample_pair(folder, (height, width))
+        pair = sample_pair(folder, (height, width))
         result = run(args.checkpoint, pair.a, pair.b, folder / 'changes', args.tile)
         mib = {key: result[key] / MIB for key in ('loaded', 'model', 'peak')}
         rates = [height * width / result[key] / 1000 for key in ('seconds', 'cpu_seconds')]
