@@ -42,9 +42,9 @@ setup(
         'geo': ['rasterio>=1.3', 'geopandas>=1.0'],
         # ONNX files, and running them; onnxscript is what torch's own exporter builds them with.
         'export': ['onnx', 'onnxscript', 'onnxruntime'],
-        # 2.0 of mkdocs drops plugins and themes. From 9.6 on the theme's offline plugin needs nothing from elsewhere;
-        # mkdocstrings 0.28 with its Python handler 1.13 reads extensions by their path.
-        'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.6', 'mkdocstrings>=0.28', 'mkdocstrings-python>=1.13'],
+        # 2.0 of mkdocs drops plugins, on which the rest depends. The others are bound to what the site was built with:
+        # the handler's griffe has renamed its distribution and options more than once.
+        'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.8,<10', 'mkdocstrings>=1.0,<2', 'mkdocstrings-python>=2.0,<3'],
         'tests': ['pytest>=8', 'ruff', 'tensorboard'],
     },
 )

@@ -56,3 +56,9 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     for link in re.findall(r'\]\(([^)#\s]+)', page.read_text('utf-8')):
         if not link.startswith('http'):
             assert (page.parent / link).exists(), link
+
+
+def test_every_page_is_in_the_menu() -> None:
+    """mkdocs itself only warns of pages that are named and not there."""
+    named = re.findall(r'^ +- [^:]+: ([\w/]+\.md)$', (ROOT / 'mkdocs.yml').read_text('utf-8'), re.M)
+    assert sorted(named) == sorted(str(page.relative_to(ROOT / 'docs')) for page in (ROOT / 'docs').rglob('*.md'))
