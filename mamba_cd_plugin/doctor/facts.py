@@ -110,8 +110,9 @@ def run_probe(time_limit: float = TIME_LIMIT) -> dict[str, dict[str, Any]]:
         output = output.decode() if isinstance(output, bytes) else output
     probe = {}
     for line in output.splitlines():
-        said = json.loads(line)
-        probe[said.pop('step')] = said
+        if line.startswith('{"step"'):  # compiled libraries may print as well
+            said = json.loads(line)
+            probe[said.pop('step')] = said
     return finish_probe(probe, ended)
 
 

@@ -34,7 +34,7 @@ def test_it_starts_without_any_package(tmp_path: Path) -> None:
 
 
 def test_it_survives_a_torch_that_crashes(plant: Callable) -> None:
-    site = plant('torch==2.5.0', numpy='', torch='import os; os.abort()')
+    site = plant('torch==2.5.0', numpy='', torch='import os; os.write(1, b"noise\\n"); os.abort()')
     found = json.loads(doctor('--json', site=site).stdout)
     assert found['installed'] == {'torch': '2.5.0'}
     assert found['probe']['torch']['kind'] == 'Crash'
