@@ -15,14 +15,17 @@ from .levels import LEVELS, f1, precision, recall
 from .results import Results
 from .summary import Comparison, RunSummary
 
-# After the colours are used up the lines are broken, so that no two of ten runs look alike.
+# The palette of the package, and four more that can be told from it, so that no two of ten runs look alike.
+RUN_COLORS = (*COLORS, '#7B4B94', '#8C6D31', '#6E7276', '#A3AD00')
 STROKES = ('-', '--', ':')
-Curve = Tuple[np.ndarray, np.ndarray]
+# With more runs numbers would cover each other, and bars be too thin to follow.
+FEW = 3
 
 
 def style(index: int) -> dict:
     """Colour and stroke of the run with this index."""
-    return dict(color=COLORS[index % len(COLORS)], linestyle=STROKES[index // len(COLORS) % len(STROKES)])
+    return dict(color=RUN_COLORS[index % len(RUN_COLORS)],
+                linestyle=STROKES[index // len(RUN_COLORS) % len(STROKES)])
 
 
 def new_figure(width: float, height: float, columns: int = 1) -> Tuple[Figure, List[Axes]]:
@@ -47,10 +50,13 @@ def label_axes(axes: Axes, x: str, y: str) -> None:
     axes.set_ylabel(y, fontsize=8.5, color=INK)
 
 
-def add_legend(axes: Axes, **kwargs) -> None:
-    """A legend without a frame, if there is anything to tell apart."""
-    if len(axes.get_legend_handles_labels()[1]) > 1:
-        axes.legend(fontsize=8, frameon=False, labelcolor=INK, **kwargs)
+def add_legend(figure: Figure, axes: Axes) -> None:
+    """A legend above the figure, where it covers nothing, if there is anything to tell apart."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > 1:
+        columns = 5 if max(map(len, labels)) < 20 else 3
+        figure.legend(handles, labels, loc='outside upper left', ncols=columns, fontsize=8, frameon=False,
+                      labelcolor=INK)
 
 
 def draw_training(histories: Mapping[str, History], monitor: str = 'changed_F1') -> Optional[Figure]:
@@ -71,14 +77,15 @@ def draw_training(histories: Mapping[str, History], monitor: str = 'changed_F1')
             best = int(np.argmax(values))
             right.plot(steps[best], values[best], marker='*', markersize=13, color=style(index)['color'],
                        markeredgecolor=INK, markeredgewidth=0.6, linestyle='none')
-            right.annotate(f'{values[best]:.1f}', (steps[best], values[best]), xytext=(0, 8), fontsize=8, color=INK,
-                           textcoords='offset points', ha='center')
+            if len(histories) <= FEW:
+                right.annotate(f'{values[best]:.1f}', (steps[best], values[best]), xytext=(0, 8), fontsize=8, color=INK,
+                               textcoords='offset points', ha='center')
     left.set_ylim(bottom=0)
     right.set_ylim(0, 100)
     for axes, what in ((left, 'training loss'), (right, 'validation F1, %')):
         label_axes(axes, ' or '.join(sorted(units)), what)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    add_legend(left)
+    add_legend(figure, left)
     return figure
 
 
@@ -115,7 +122,7 @@ def draw_thresholds(results: Sequence[Results], summaries: Sequence[RunSummary],
     _draw_f1_lines(left)
     label_axes(left, 'recall, %', 'precision, %')
     label_axes(right, 'threshold', 'F1, %')
-    add_legend(right, loc='lower center')
+    add_legend(figure, right)
     return figure
 
 
@@ -125,26 +132,40 @@ def _draw_f1_lines(axes: Axes) -> None:
         r = np.linspace(value / 2 + 0.1, 100, 200)
         p = value * r / (2 * r - value)
         axes.plot(r[p <= 100], p[p <= 100], color=GRID, linewidth=0.8, zorder=1)
-        axes.annotate(f'F1 {value}', (99, value * 99 / (198 - value)), fontsize=6.5, color=INK, alpha=0.6,
-                      ha='right', va='bottom')
+        axes.annotate(f'F1 {value}', (100, value * 100 / (200 - value)), xytext=(3, 0), textcoords='offset points',
+                      fontsize=6.5, color=INK, alpha=0.6, va='center', annotation_clip=False)
 
 
-def draw_tile_histogram(summaries: Sequence[RunSummary]) -> Figure:
-    """How many tiles with some change have which F1."""
-    figure, (axes, ) = new_figure(9, 2.6)
+def draw_tile_scores(summaries: Sequence[RunSummary]) -> Figure:
+    """How many tiles with some change have which F1; of many runs what share of the tiles has less."""
+    figure, (axes, ) = new_figure(9, 2.8)
+    (_draw_tile_bars if len(summaries) <= FEW else _draw_tile_shares)(axes, summaries)
+    axes.set_xlim(0, 100)
+    axes.set_xticks(range(0, 101, 10))
+    add_legend(figure, axes)
+    return figure
+
+
+def _draw_tile_bars(axes: Axes, summaries: Sequence[RunSummary]) -> None:
     edges = np.linspace(0, 100, 21)
-    width = (edges[1] - edges[0]) * 0.9 / len(summaries)
+    bin_width = edges[1] - edges[0]
+    width = 0.9 * bin_width / len(summaries)
     for index, summary in enumerate(summaries):
         numbers, _ = np.histogram(100 * np.asarray(summary.tiles.f1), bins=edges)
-        left = edges[:-1] + 0.05 * (edges[1] - edges[0]) + index * width
+        left = edges[:-1] + 0.05 * bin_width + index * width
         axes.bar(left, numbers, width=width, align='edge', label=summary.name, color=style(index)['color'])
-    axes.set_xlim(0, 100)
-    axes.set_xticks(edges[::2])
     axes.grid(axis='x', visible=False)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     label_axes(axes, 'F1 of the tile, %', 'tiles with change')
-    add_legend(axes)
-    return figure
+
+
+def _draw_tile_shares(axes: Axes, summaries: Sequence[RunSummary]) -> None:
+    for index, summary in enumerate(summaries):
+        values = np.sort(100 * np.asarray(summary.tiles.f1))
+        shares = 100 * np.arange(1, len(values) + 1) / max(len(values), 1)
+        axes.step([0, *values, 100], [0, *shares, 100], where='post', linewidth=1.3, label=summary.name, **style(index))
+    axes.set_ylim(0, 100)
+    label_axes(axes, 'F1, %', 'tiles up to this F1, %')
 
 
 def draw_sizes(summaries: Sequence[RunSummary]) -> Figure:
@@ -162,7 +183,7 @@ def draw_sizes(summaries: Sequence[RunSummary]) -> Figure:
         label_axes(axes, 'area, pixels', what)
     both[0].set_title('changed objects', fontsize=9, color=INK)
     both[1].set_title('predicted regions', fontsize=9, color=INK)
-    add_legend(both[0], loc='upper left')
+    add_legend(figure, both[0])
     return figure
 
 

@@ -1,6 +1,7 @@
 """Running the checkpoint of a run over a test set, once."""
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -94,6 +95,7 @@ def evaluate(run: Run, split: str, device: str, tile: Optional[int], fresh: bool
             info = infos[index]
             store.write(index, Record(_pair_name(info, dataset), info['img_path'], info['img_path2'], truth, levels))
             progress.update()
+    sys.stdout.write('\n')  # mmengine's bar leaves its line open
     return store
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..version import __version__
 from ..visualization.change_panel import FALSE_ALARM, FOUND, MISSED, UNCHANGED
-from ..visualization.curves import COLORS
+from .charts import RUN_COLORS
 from .gallery import Album
 from .inline_svg import to_inline_svg
 from .tables import Table
@@ -53,14 +53,14 @@ class Charts:
         if figure is None:
             return []
         figure.savefig(self.folder / f'{name}.png', facecolor='white', transparent=False)
-        colors = {color: f'var(--c{index})' for index, color in enumerate(COLORS)}
+        colors = {color: f'var(--c{index})' for index, color in enumerate(RUN_COLORS)}
         return [to_inline_svg(figure, name, html.escape(label), colors)]
 
 
 def run_colors() -> List[Dict[str, str]]:
     """The colours of the runs on light and on dark paper."""
-    lighter = [to_hex([channel + (1 - channel) * LIGHTER for channel in to_rgb(color)]) for color in COLORS]
-    return [dict(light=light, dark=dark) for light, dark in zip(COLORS, lighter)]
+    lighter = [to_hex([channel + (1 - channel) * LIGHTER for channel in to_rgb(color)]) for color in RUN_COLORS]
+    return [dict(light=light, dark=dark) for light, dark in zip(RUN_COLORS, lighter)]
 
 
 def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:

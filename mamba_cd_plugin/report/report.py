@@ -20,6 +20,8 @@ from .summary import Sampling, compare, summarise
 # Of mmseg's decode heads with two classes, which take the larger one.
 TWO_CLASS_THRESHOLD = 0.5
 DEFAULT_TILE = 256
+# More runs than this are counted, not named, in the title of the page.
+NAMED = 2
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,12 @@ def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path
 
     out.mkdir(parents=True, exist_ok=True)
     sections = all_sections(findings, Charts(out / 'figures'), out / 'tiles', options.panels, options.maps)
-    names = ', '.join(run.name for run in runs)
-    data = str(results[0].run.cfg.get('data_root') or '')
-    subtitle = ' · '.join(filter(None, [f'{options.split} split', f'{summaries[0].images:,} images', data]))
+    title = ' and '.join(run.name for run in runs) if len(runs) <= NAMED else f'Comparison of {len(runs)} runs'
+    # The name only: the page may be handed on, and where the data lie is nobody's business.
+    data = Path(results[0].run.cfg.get('data_root') or '').name
+    subtitle = ' · '.join(filter(None, [data, f'{options.split} split', f'{summaries[0].images:,} images']))
     page = out / 'report.html'
-    page.write_text(render(names, subtitle, sections), encoding='utf-8')
+    page.write_text(render(title, subtitle, sections), encoding='utf-8')
     (out / 'scores.tex').write_text(latex, encoding='utf-8')
     (out / 'report.json').write_text(json.dumps(_as_json(findings, options), indent=1), encoding='utf-8')
     return page

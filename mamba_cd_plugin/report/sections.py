@@ -75,7 +75,8 @@ def _comparison(findings: Findings, drawn: Charts) -> Section:
     baseline = findings.results[0].run.name
     compared = {one.run for one in findings.comparisons}
     others = [result.run.name for result in findings.results[1:] if result.run.name not in compared]
-    text = f'Each run against {baseline}, image by image: a positive difference is in favour of the run.'
+    text = (f'Each run against {baseline}, image by image. A positive difference is in favour of the run; better and '
+            'worse count the images on which it has fewer and more pixels in error.')
     if others:
         text += f" Not on {baseline}'s images, hence not compared: {', '.join(others)}."
     part = Part(text=text)
@@ -106,7 +107,7 @@ def _thresholds(findings: Findings, drawn: Charts) -> Section:
 
 
 def _tiles(findings: Findings, drawn: Charts) -> Section:
-    chart = drawn.add(charts.draw_tile_histogram(findings.summaries), 'tiles', 'F1 per tile')
+    chart = drawn.add(charts.draw_tile_scores(findings.summaries), 'tiles', 'F1 per tile')
     return Section('tiles', 'F1 per tile', [Part(charts=chart, tables=[tables.tiles_table(findings.summaries)])])
 
 
@@ -114,8 +115,10 @@ def _sizes(findings: Findings, drawn: Charts) -> Section:
     text = (f'Connected changed regions. One is found when at least {COVERED:.0%} of its pixels are predicted; a '
             f'predicted region is right when at least {COVERED:.0%} of its pixels are changed.')
     chart = drawn.add(charts.draw_sizes(findings.summaries), 'sizes', 'Objects found and right, by size')
-    return Section('sizes', 'Object size', [Part(text=text, charts=chart,
-                                                 tables=[tables.sizes_table(findings.summaries)])])
+    return Section('sizes', 'Object size', [
+        Part(text=text, charts=chart),
+        Part('Changed objects found', tables=[tables.objects_table(findings.summaries)]),
+        Part('Predicted regions that are right', tables=[tables.regions_table(findings.summaries)])])
 
 
 def _costs(findings: Findings) -> Section:

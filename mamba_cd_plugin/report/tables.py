@@ -1,8 +1,9 @@
 """The tables of the page: numbers as text, ready to be set."""
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from .costs import RunCosts
+from .objects import SizeScores
 from .results import Results
 from .run import describe
 from .summary import Comparison, RunSummary
@@ -52,9 +53,9 @@ def p_text(p: float) -> str:
 
 
 def mark_best(table: Table, column: int, key: Callable[[str], float] = float, lowest: bool = False) -> None:
-    """Make the best values of a column strong, where there are several rows to choose from."""
-    cells = [row[column] for row in table.rows if row[column].text not in ('', '–')]
-    if len(cells) > 1:
+    """Make the best values of a column strong, where there is a choice."""
+    cells = [row[column] for row in table.rows if row[column].text != '–']
+    if len({cell.text for cell in cells}) > 1:
         best = (min if lowest else max)(key(cell.text) for cell in cells)
         for cell in cells:
             cell.strong = key(cell.text) == best
@@ -109,7 +110,7 @@ def threshold_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
 
 def comparison_table(comparisons: Sequence[Comparison], names: Sequence[str]) -> Table:
     """The paired tests."""
-    table = Table(['Run', 'Protocol', 'Difference of F1', 'p', 'p, corrected', 'Units better', 'Units worse'])
+    table = Table(['Run', 'Protocol', 'Difference of F1', 'p', 'p, corrected', 'Better on', 'Worse on'])
     for one in comparisons:
         low, high = one.interval
         table.rows.append([
@@ -133,22 +134,27 @@ def tiles_table(summaries: Sequence[RunSummary]) -> Table:
     return table
 
 
-def sizes_table(summaries: Sequence[RunSummary]) -> Table:
-    """The objects by size: a row for each size and run."""
-    table = Table(['Area, pixels', 'Run', 'Objects', 'Found', 'Pixels found', 'Predicted regions', 'Right'])
-    for size_index, size in enumerate(summaries[0].objects):
-        for index, summary in enumerate(summaries):
-            scores = summary.objects[size_index]
-            table.rows.append([
-                Cell(size.label if index == 0 else '', number=False), _name(index, summary.name),
-                Cell(f'{scores.objects:,}'), Cell(_share(scores.object_recall, scores.objects)),
-                Cell(_share(scores.pixel_recall, scores.objects)), Cell(f'{scores.predicted:,}'),
-                Cell(_share(scores.object_precision, scores.predicted))])
+def objects_table(summaries: Sequence[RunSummary]) -> Table:
+    """How many of the changed objects of each size are found."""
+    return _by_size(summaries, lambda size: (size.object_recall, size.found, size.objects))
+
+
+def regions_table(summaries: Sequence[RunSummary]) -> Table:
+    """How many of the predicted regions of each size are right."""
+    return _by_size(summaries, lambda size: (size.object_precision, size.right, size.predicted))
+
+
+def _by_size(summaries: Sequence[RunSummary], values: Callable[[SizeScores], Tuple[float, int, int]]) -> Table:
+    table = Table(['Run', *[f'{size.label} px' for size in summaries[0].objects]])
+    for index, summary in enumerate(summaries):
+        row = [_name(index, summary.name)]
+        for size in summary.objects:
+            share, some, of = values(size)
+            row.append(Cell(percent(share, 1), f'{some:,} of {of:,}') if of else Cell('–'))
+        table.rows.append(row)
+    for column in range(1, len(table.head)):
+        mark_best(table, column)
     return table
-
-
-def _share(value: float, of: int) -> str:
-    return f'{percent(value, 1)} %' if of else '–'
 
 
 def costs_table(summaries: Sequence[RunSummary], costs: Dict[str, RunCosts]) -> Table:

@@ -50,8 +50,13 @@ def main() -> None:
         split=args.split, device=args.device, threshold=args.threshold, panels=args.panels, maps=args.maps,
         timed=not args.no_speed, fresh=args.fresh, sampling=Sampling(resamples=args.resamples, seed=args.seed))
     out = args.out or (f'{args.work_dirs[0]}/report' if len(args.work_dirs) == 1 else 'work_dirs/report')
-    runs = open_runs(args.work_dirs, args.names, checkpoint=args.checkpoint, cfg_options=args.cfg_options)
-    print_log(f'report: {write_report(runs, Path(out), options)}')
+    try:
+        runs = open_runs(args.work_dirs, args.names, checkpoint=args.checkpoint, cfg_options=args.cfg_options)
+        print_log(f'report: {write_report(runs, Path(out), options)}')
+    except (OSError, ValueError, KeyError) as error:
+        raise SystemExit(f'error: {error.args[0] if isinstance(error, KeyError) else error}') from error
+    except KeyboardInterrupt:
+        raise SystemExit('stopped; the same command goes on where it was') from None
 
 
 if __name__ == '__main__':
