@@ -156,10 +156,10 @@ DISTRICTS = {
     'wild': wild,
 }
 DISTRICT_SHARES = {
-    'residential': 0.60,
-    'apartments': 0.12,
-    'industrial': 0.13,
+    'residential': 0.68,
+    'apartments': 0.10,
+    'industrial': 0.08,
     'rural': 0.06,
     'park': 0.03,
-    'wild': 0.06,
+    'wild': 0.05,
 }

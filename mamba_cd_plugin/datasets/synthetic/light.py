@@ -30,7 +30,7 @@ class Sun:
     def random(cls, rng: np.random.Generator) -> 'Sun':
         """Draws a sun of a late morning or early afternoon on the northern hemisphere."""
         azimuth = np.pi / 2 + rng.uniform(-1.1, 1.1)  # from the lower edge of the picture, give or take 63 degrees
-        return cls((float(np.cos(azimuth)), float(np.sin(azimuth))), float(np.radians(rng.uniform(32, 62))),
+        return cls((float(np.cos(azimuth)), float(np.sin(azimuth))), float(np.radians(rng.uniform(40, 62))),
                    rng.uniform(0.3, 0.48))
 
     def exposure(self, slope_x: np.ndarray, slope_y: np.ndarray) -> np.ndarray:
@@ -97,13 +97,13 @@ class Sensor:
     def random(cls, rng: np.random.Generator) -> 'Sensor':
         """Draws a camera and a day."""
         warmth, green = rng.uniform(-0.06, 0.06), rng.uniform(-0.015, 0.02)
-        gain = rng.uniform(0.8, 1.3) * np.array((1 + warmth, 1 + green, 1 - warmth))
+        gain = rng.uniform(0.9, 1.2) * np.array((1 + warmth, 1 + green, 1 - warmth))
         return cls(
             gain=gain.astype(np.float32),
-            saturation=rng.uniform(0.55, 1.0),
-            gamma=rng.uniform(0.9, 1.3),
-            contrast=rng.uniform(0.9, 1.35),
-            haze=rng.uniform(0, 0.16),
+            saturation=rng.uniform(0.7, 1.0),
+            gamma=rng.uniform(0.95, 1.2),
+            contrast=rng.uniform(0.95, 1.25),
+            haze=rng.uniform(0, 0.1),
             veil=rng.uniform(0, 0.04),
             blur=rng.uniform(0.45, 0.75),
             noise=rng.uniform(0.006, 0.018))

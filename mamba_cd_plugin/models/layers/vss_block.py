@@ -16,6 +16,9 @@ class VSSBlock(BaseModule):
     Its norms are LN in every version: they belong to the state-space model, which the diary's change to BN (V6) leaves
     out.
 
+    Its linear layers start as torch's do, with a std of 1 / sqrt(3 C). VMamba's std of 0.02 is that of its deepest
+    level, C = 768; at the widths of a small model it switches the block nearly off.
+
     Source: VMamba, arXiv 2401.10166.
 
     Args:
@@ -34,8 +37,7 @@ class VSSBlock(BaseModule):
                  mlp_ratio: float = 4.0,
                  drop_path: float = 0.,
                  scan_backend: str = 'auto') -> None:
-        # std 0.02 is VMamba's (and ViT's) for every linear layer.
-        super().__init__(init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02))
+        super().__init__()
         hidden = int(channels * mlp_ratio)
         self.norm1 = LN2d(channels)
         self.ss2d = SS2D(channels, d_state, ssm_ratio, scan_backend)
