@@ -75,3 +75,5 @@ if __name__ == '__main__':
         main()
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
+    except KeyboardInterrupt:
+        raise SystemExit('\nstopped; the same command again goes on where it was') from None

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -52,6 +53,17 @@ def test_stopped_and_started_again_it_ends_with_the_same_bytes(tmp_path, inferen
     inferencer(pair, out_dir=str(out), fresh=True, **options)
     assert len(calls) == 3 + 9
     assert contents(out) == contents(tmp_path / 'once')
+
+
+def test_a_stop_by_hand_says_how_to_go_on(tmp_path, inferencer, local_model, pair, monkeypatch):
+    def stop(pairs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local_model, 'forward', stop)
+    monkeypatch.setattr(sys, 'argv', ['predict.py', *map(str, pair), '--checkpoint', 'local.pth', '--out',
+                                      str(tmp_path / 'out')])
+    with pytest.raises(SystemExit, match='stopped; the same command again goes on where it was'):
+        runpy.run_path(str(Path(outputs.__file__).parents[2] / 'tools' / 'predict.py'), run_name='__main__')
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='kills a fork of this process')
