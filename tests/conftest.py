@@ -42,7 +42,8 @@ def toy_config() -> Callable[[str], Config]:
     """A config by its path under configs/, with the narrow, shallow encoder that tests can afford."""
 
     def read(name: str) -> Config:
-        cfg = Config.fromfile(CONFIGS / name)
+        # mmengine writes a config nine times in a run, and each layout by yapf takes longer than a training step here.
+        cfg = Config.fromfile(CONFIGS / name, format_python_code=False)
         cfg.merge_from_dict(TOY)
         for key in ('embed_dims', 'init_cfg'):  # widths and weights of the full model
             cfg.model.backbone.pop(key, None)
@@ -78,9 +79,12 @@ def narrow_config(toy_config: Callable[[str], Config], tiny_pairs: Path, tmp_pat
         cfg.model.neck.in_channels = cfg.model.decode_head.in_channels = [NARROW * 2**i for i in range(4)]
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
             loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+            loader.dataset.serialize_data = False  # it is for sharing between workers, and collects all garbage
         for step in cfg.train_dataloader.dataset.pipeline:
             step.update({key: TINY for key in ('crop_size', 'size') if key in step})
         cfg.train_cfg.update(max_epochs=1, val_interval=1)
+        # A picture takes longer than the two iterations; the test of a whole cycle looks at it.
+        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'CurvesHook']
         cfg.work_dir, cfg.log_level = str(tmp_path), 'WARNING'
         # mmengine keeps one visualizer and one logger of a name per process.
         cfg.experiment_name = cfg.visualizer.name = tmp_path.name
