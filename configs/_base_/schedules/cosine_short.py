@@ -1,7 +1,7 @@
 # For runs of minutes on a CPU: a warm-up, then one cosine to zero, since a plateau cannot be told from noise so soon.
 _base_ = './plateau_200e.py'
 
-max_epochs = 20
+max_epochs = 16
 train_cfg = dict(max_epochs=max_epochs, val_interval=2)
 optim_wrapper = dict(
     # Ten times the rate for batch 12: a narrow model from random weights, and the cosine brings it down in time.
