@@ -88,8 +88,8 @@ def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path
 
 def _results(run: Run, options: ReportOptions) -> Results:
     tile = _tile(run)
-    threshold = options.threshold or run.cfg.model.get('decode_head', {}).get('threshold') or TWO_CLASS_THRESHOLD
-    level = nearest_level(threshold)
+    of_head = run.cfg.model.get('decode_head', {}).get('threshold') or TWO_CLASS_THRESHOLD
+    level = nearest_level(of_head if options.threshold is None else options.threshold)
     store = evaluate(run, options.split, options.device, tile, options.fresh)
     print_log(f'{run.name}: counting', logger='current')
     return collect(run, store, level, tile)

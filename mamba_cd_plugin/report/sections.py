@@ -1,4 +1,5 @@
 """The sections of the page, in their order."""
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Sequence
@@ -17,6 +18,8 @@ from .tiles import WORTH_SHOWING, spread
 
 # More runs than this, and their pictures are folded away.
 SHOWN_AT_ONCE = 2
+# From fewer images the bootstrap's intervals come out too narrow.
+MIN_UNITS = 20
 
 
 @dataclass
@@ -42,6 +45,11 @@ def in_words(protocol: str) -> str:
     return f'{side} × {side} tiles' if protocol.startswith('tiles') else 'Whole images'
 
 
+def file_name(name: str) -> str:
+    """A run's name as that of a folder, on any system."""
+    return re.sub(r'[^\w.+-]+', '_', name).strip('.')
+
+
 def all_sections(findings: Findings, drawn: Charts, folder: Path, panels: int, maps: int) -> List[Section]:
     """Every section that has something to show.
 
@@ -65,6 +73,8 @@ def _scores(findings: Findings) -> Section:
     level = f'{100 * findings.sampling.level:g} %'
     parts[0].text = ('Changed class, in percent, from one confusion matrix over all pixels. Below each score the '
                      f'{level} interval over images. {findings.results[0].reason}')
+    if findings.summaries[0].units < MIN_UNITS:
+        parts[0].text += f' The intervals are from {findings.summaries[0].units} images only: a rough guide.'
     runs = Part(tables=[tables.runs_table(findings.results, findings.summaries)])
     return Section('scores', 'Scores', [runs, *parts])
 
@@ -134,7 +144,7 @@ def _pictures(findings: Findings, folder: Path, number: int) -> Section:
         return Section('pictures', 'Pictures', [])
     parts = []
     for result in findings.results:
-        albums = worst_and_best(result, number, folder / result.run.name)
+        albums = worst_and_best(result, number, folder / file_name(result.run.name))
         parts.append(Part(result.run.name, albums=[album for album in albums if album.shots],
                           folded=len(findings.results) > SHOWN_AT_ONCE))
     baseline = findings.results[0]
@@ -153,7 +163,8 @@ def _head(findings: Findings, folder: Path, number: int) -> Section:
         by_place = {(tile.name, tile.rows.start, tile.columns.start): tile for tile in result.tiles}
         places = [(tile.name, tile.rows.start, tile.columns.start) for tile in chosen]
         album = inside_the_head(result, findings.models[result.run.name],
-                                [by_place[place] for place in places if place in by_place], folder / result.run.name)
+                                [by_place[place] for place in places if place in by_place],
+                                folder / file_name(result.run.name))
         if any(shot.maps for shot in album.shots):
             parts.append(Part(result.run.name, albums=[album], folded=len(findings.results) > SHOWN_AT_ONCE))
     if parts:

@@ -174,7 +174,7 @@ def test_page_shows_both_runs_and_their_scores(report: Path, numbers: dict) -> N
 def test_files_beside_the_page(report: Path) -> None:
     assert {file.name for file in (report / 'figures').iterdir()} == {
         'comparison.png', 'training.png', 'thresholds-whole.png', 'thresholds-tiles32.png', 'tiles.png', 'sizes.png'}
-    for name in ('V6.1', 'V8 & <co>'):
+    for name in ('V6.1', 'V8_co_'):
         files = {file.name for file in (report / 'tiles' / name).iterdir()}
         assert {'worst_1.png', 'worst_2.png', 'map_1_gate_level_4.png', 'map_2_edge_level_1.png'} <= files
 
