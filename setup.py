@@ -22,8 +22,8 @@ setup(
         # 2.6: the first whose weights_only loader can be told by name which classes a checkpoint may hold.
         'torch>=2.6',
         'numpy',
-        # The curves and the bar charts; mmengine requires it too.
-        'matplotlib',
+        # The curves and the bar charts; mmengine requires it too. 3.7 is the first with legends outside of the axes.
+        'matplotlib>=3.7',
         # The page of the report; torch requires it too.
         'jinja2',
         # mmengine, mmcv and mmseg are needed too, but are NOT listed: two distributions provide each of them (the

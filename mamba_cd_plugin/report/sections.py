@@ -72,7 +72,9 @@ def _scores(findings: Findings) -> Section:
              for protocol in findings.protocols]
     level = f'{100 * findings.sampling.level:g} %'
     parts[0].text = ('Changed class, in percent, from one confusion matrix over all pixels. Below each score the '
-                     f'{level} interval over images. {findings.results[0].reason}')
+                     f'{level} interval over images. '
+                     + ('The tiles are those of the same images, each predicted without what lies around it.'
+                        if len(findings.protocols) > 1 else findings.results[0].reason))
     if findings.summaries[0].units < MIN_UNITS:
         parts[0].text += f' The intervals are from {findings.summaries[0].units} images only: a rough guide.'
     runs = Part(tables=[tables.runs_table(findings.results, findings.summaries)])
