@@ -34,11 +34,12 @@ def test_commands_do_what_the_page_says(tmp_path, monkeypatch, toy_checkpoint, r
     checkpoint = Path('work_dirs/cdmamba_v8_small_synthetic/best_changed_F1.pth')
     checkpoint.parent.mkdir(parents=True)
     shutil.copy(toy_checkpoint, checkpoint)
-    sample, predict, publish, export, predict_onnx = COMMANDS
+    sample, predict, publish, export, predict_onnx, *measurements = COMMANDS
     run_command(sample, '--size', '200', '240')
     run_command(predict, '--probability', 'uint8', '--min-area', '0')
     run_command(publish)
     assert (export[0], predict_onnx[0]) == ('tools/export.py', 'tools/predict.py')  # run in test_export.py
+    assert [command[0].rsplit('/', 1)[1] for command in measurements] == ['benchmark_predict.py', 'check_predict.py']
     named = set(re.findall(r'`(town_2019_\w+\.\w+)`', PAGE))
     assert len(named) == 5
     assert {path.name for path in Path('data/town/changes').iterdir()} == named
