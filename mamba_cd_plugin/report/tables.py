@@ -158,19 +158,16 @@ def _by_size(summaries: Sequence[RunSummary], values: Callable[[SizeScores], Tup
 
 
 def costs_table(summaries: Sequence[RunSummary], costs: Dict[str, RunCosts]) -> Table:
-    """Parameters, FLOPs and time."""
-    side = next(iter(costs.values())).side
-    table = Table(['Run', 'Parameters, M', 'FLOPs, G', f'Seconds per pair of {side}', 'Pairs per second'])
+    """Parameters, FLOPs and, where it was measured, time."""
+    timed = any(cost.timing for cost in costs.values())
+    table = Table(['Run', 'Parameters, M', 'FLOPs, G', *(['Seconds per pair', 'Pairs per second'] if timed else [])])
     for index, summary in enumerate(summaries):
         cost = costs[summary.name]
         row = [_name(index, summary.name), Cell(f'{cost.parameters / 1e6:.2f}'), Cell(f'{cost.flops / 1e9:.2f}')]
-        if cost.timing is None:
-            row += [Cell('–'), Cell('–')]
-        else:
+        if cost.timing is not None:
             row += [Cell(f'{cost.timing.median:.3f}', f'{cost.timing.low:.3f} to {cost.timing.high:.3f}'),
                     Cell(f'{1 / cost.timing.median:.1f}')]
         table.rows.append(row)
-    for column in (1, 2, 3):
-        mark_best(table, column, lowest=True)
-    mark_best(table, 4)
+    for column in range(1, len(table.head)):
+        mark_best(table, column, lowest=column < 4)
     return table

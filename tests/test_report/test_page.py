@@ -5,6 +5,7 @@ import runpy
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Callable, Dict, List
 
 import numpy as np
@@ -15,11 +16,14 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
+from mamba_cd_plugin.analysis.timing import Timing
 from mamba_cd_plugin.report.charts import iterations_per_epoch
+from mamba_cd_plugin.report.costs import RunCosts
 from mamba_cd_plugin.report.evaluate import evaluate, load_run_model
 from mamba_cd_plugin.report.inline_svg import to_inline_svg
 from mamba_cd_plugin.report.latex import escape
 from mamba_cd_plugin.report.run import open_run
+from mamba_cd_plugin.report.tables import costs_table
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/report.py'
 VOID = {'meta', 'img', 'br', 'hr', 'link', 'input'}
@@ -231,3 +235,17 @@ def test_epochs_from_the_log() -> None:
     assert iterations_per_epoch(Logged) == (50, 'epoch')
     Logged.train = [dict(iter=20), dict(iter=40)]
     assert iterations_per_epoch(Logged) == (1, 'iteration')
+
+
+def test_cost_table() -> None:
+    summaries = [SimpleNamespace(name=name) for name in 'ab']
+    slow, fast = Timing(0.5, 0.4, 0.6, 0.4, 9), Timing(0.25, 0.2, 0.3, 0.2, 9)
+    costs = dict(a=RunCosts(256, 2_000_000, 3 * 10**9, slow), b=RunCosts(256, 1_500_000, 4 * 10**9, fast))
+    rows = costs_table(summaries, costs).rows
+    assert [[cell.text for cell in row] for row in rows] == [
+        ['a', '2.00', '3.00', '0.500', '2.0'], ['b', '1.50', '4.00', '0.250', '4.0']]
+    assert [[cell.strong for cell in row[1:]] for row in rows] == [[False, True, False, False],
+                                                                   [True, False, True, True]]
+    untimed = costs_table(summaries, {name: RunCosts(256, 10**6, 10**9) for name in 'ab'})
+    assert len(untimed.head) == len(untimed.rows[0]) == 3
+    assert not any(cell.strong for row in untimed.rows for cell in row)
