@@ -42,8 +42,10 @@ def toy_config() -> Callable[[str], Config]:
     """A config by its path under configs/, with the narrow, shallow encoder that tests can afford."""
 
     def read(name: str) -> Config:
-        # mmengine writes a config nine times in a run, and each layout by yapf takes longer than a training step here.
-        cfg = Config.fromfile(CONFIGS / name, format_python_code=False)
+        # mmengine writes a config nine times in a run, and yapf's layout of it takes longer than a training step here.
+        # (Config.fromfile has the argument too, but does not pass it on.)
+        path = CONFIGS / name
+        cfg = Config(Config.fromfile(path).to_dict(), filename=str(path), format_python_code=False)
         cfg.merge_from_dict(TOY)
         for key in ('embed_dims', 'init_cfg'):  # widths and weights of the full model
             cfg.model.backbone.pop(key, None)
