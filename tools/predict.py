@@ -8,6 +8,7 @@ import mamba_cd_plugin  # noqa: F401  registers everything
 from mamba_cd_plugin.apis import ChangeDetectionInferencer
 from mamba_cd_plugin.apis.outputs import OutputOptions
 from mamba_cd_plugin.apis.tiled_prediction import PredictOptions
+from mamba_cd_plugin.engine.allocator import keep_freed_memory
 from mamba_cd_plugin.engine.checkpoint import trust_checkpoints
 
 
@@ -52,6 +53,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Predict."""
     args = vars(parse_args())
+    keep_freed_memory()
     trust_checkpoints(args.pop('trust_checkpoint'))
     pair = args.pop('a'), args.pop('b')
     inferencer = ChangeDetectionInferencer(args.pop('config'), args.pop('checkpoint'), args.pop('device'))

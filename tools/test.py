@@ -6,6 +6,7 @@ from mmengine.runner import Runner
 
 import mamba_cd_plugin  # noqa: F401  registers everything, also for a config that forgot custom_imports
 from mamba_cd_plugin.apis.experiment import add_common_arguments, load_config
+from mamba_cd_plugin.engine.allocator import keep_freed_memory
 
 # How ProtocolTestLoop names what was tested, in words.
 PROTOCOLS = {'whole': 'whole images', 'tiles256': '256 x 256 tiles'}
@@ -31,6 +32,7 @@ def enable_tta(cfg: Config) -> None:
 def main() -> None:
     """Test."""
     args = parse_args()
+    keep_freed_memory()
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.show_dir:

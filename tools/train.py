@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 
 import mamba_cd_plugin  # noqa: F401  registers everything, also for a config that forgot custom_imports
 from mamba_cd_plugin.apis.experiment import add_common_arguments, load_config
+from mamba_cd_plugin.engine.allocator import keep_freed_memory
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,6 +37,7 @@ def enable_amp(cfg: Config) -> None:
 def main() -> None:
     """Train."""
     args = parse_args()
+    keep_freed_memory()
     cfg = load_config(args)
     if args.amp:
         enable_amp(cfg)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Dict
 
+from ..engine.allocator import keep_freed_memory
 from .cases import Case, prepare
 
 MIB = 2**20
@@ -56,4 +57,5 @@ def peak_memory(case: Case) -> Dict[str, float]:
 
 
 if __name__ == '__main__':
+    keep_freed_memory()
     sys.stdout.write(json.dumps(measure_here(Case(**json.loads(sys.argv[1])))) + '\n')

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mamba_cd_plugin.analysis.benchmark import SUITES, Settings, run
 from mamba_cd_plugin.analysis.benchmark_report import write_report
 from mamba_cd_plugin.analysis.timing import CLOCKS
+from mamba_cd_plugin.engine.allocator import keep_freed_memory
 
 CONFIG = Path(__file__).parents[2] / 'configs/cdmamba_v8_levircd.py'
 
@@ -40,6 +41,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure and write the report, or end with a line that says why not."""
     args = parse_args()
+    keep_freed_memory()  # as the other tools do
     sizes = dict(op_shapes=[(1, 4, 8, 64, 1)], size=64, growth=(64, 96), seconds=0., min_rounds=1, memory=False) \
         if args.quick else dict(size=args.size, growth=args.growth, seconds=args.seconds, memory=not args.no_memory)
     try:
