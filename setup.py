@@ -16,7 +16,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['mamba_cd_plugin', 'mamba_cd_plugin.*']),
     package_data={'mamba_cd_plugin': ['py.typed', 'ops/csrc/*.c', 'ops/csrc/*.h', 'report/templates/*']},
-    # 3.9 is the oldest Python on which torch 2.1 and the OpenMMLab stack both still install.
+    # 3.9 is the oldest Python for which there is a torch 2.6.
     python_requires='>=3.9',
     install_requires=[
         # 2.6: the first whose weights_only loader can be told by name which classes a checkpoint may hold.
