@@ -26,9 +26,7 @@ def _call(name: str, tensors: tuple, sizes: tuple) -> None:
 
 
 def _make_op(name: str, function: Callable, fake: Callable) -> Callable:
-    """A torch op of this package; before torch 2.4, which has no custom_op, the function itself."""
-    if not hasattr(torch.library, 'custom_op'):
-        return function
+    """A torch op of this package."""
     op = torch.library.custom_op(f'mamba_cd::{name}', function, mutates_args=(), device_types='cpu')
     op.register_fake(fake)
     return op
@@ -41,26 +39,10 @@ def _save_inputs(ctx, inputs: tuple, output: Tensor) -> None:
 
 
 def _make_differentiable(name: str, function: Callable, fake: Callable, gradients: Callable) -> Callable:
-    """A torch op with its gradients; before torch 2.4 an autograd function."""
+    """A torch op with its gradients."""
     op = _make_op(name, function, fake)
-    if op is function:
-        return _make_function(function, gradients)
     op.register_autograd(gradients, setup_context=_save_inputs)
     return op
-
-
-def _make_function(function: Callable, gradients: Callable) -> Callable:
-
-    class Function(torch.autograd.Function):
-
-        @staticmethod
-        def forward(ctx, *inputs):
-            _save_inputs(ctx, inputs, None)
-            return function(*inputs)
-
-        backward = staticmethod(gradients)
-
-    return Function.apply
 
 
 def _cross_sizes(x: Tensor, dt_weight: Tensor, A: Tensor) -> tuple:

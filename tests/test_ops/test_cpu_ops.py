@@ -2,10 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from mamba_cd_plugin.ops import cpu_ops, cross_selective_scan, selective_scan
+from mamba_cd_plugin.ops import cross_selective_scan
 
 pytestmark = pytest.mark.usefixtures('c_backend')
-needs_custom_ops = pytest.mark.skipif(not hasattr(torch.library, 'custom_op'), reason='torch before 2.4')
 
 
 class CrossScan(nn.Module):
@@ -20,28 +19,24 @@ class CrossScan(nn.Module):
         return cross_selective_scan(x, proj, *self.weights, backend=self.backend)
 
 
-@needs_custom_ops
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_cross_op_is_a_proper_torch_op(maps, dtype):
     inputs = [t.to(dtype).requires_grad_() for t in maps(2, 3, 5, 4, 2, 2)]
     torch.library.opcheck(torch.ops.mamba_cd.cross_selective_scan.default, inputs)
 
 
-@needs_custom_ops
 @pytest.mark.parametrize('absent', [(), (5, 6)])
 def test_sequence_op_is_a_proper_torch_op(sequences, absent):
     inputs = [None if i in absent else t.requires_grad_() for i, t in enumerate(sequences(2, 2, 3, 5, 2))]
     torch.library.opcheck(torch.ops.mamba_cd.selective_scan.default, (*inputs, True))
 
 
-@needs_custom_ops
 def test_compile_sees_one_op(maps, gradients, assert_close):
     inputs = maps(1, 4, 5, 6, 2, 1)
     compiled = torch.compile(lambda *tensors: 2 * cross_selective_scan(*tensors), fullgraph=True, backend='aot_eager')
     assert_close(gradients(compiled, inputs), gradients(lambda *t: 2 * cross_selective_scan(*t), inputs), 1e-6)
 
 
-@needs_custom_ops
 def test_export_sees_one_op(maps):
     inputs = maps(1, 4, 5, 6, 2, 1)
     model = CrossScan(inputs)
@@ -49,16 +44,6 @@ def test_export_sees_one_op(maps):
     names = [str(node.target) for node in program.graph.nodes if node.op == 'call_function']
     assert names == ['mamba_cd.cross_selective_scan.default']
     assert torch.equal(program.module()(*inputs[:2]), model(*inputs[:2]))
-
-
-def test_autograd_function_for_older_torch(maps, sequences, gradients, assert_close):
-    cross = cpu_ops._make_function(cpu_ops._cross_forward, cpu_ops._cross_gradients)
-    inputs = maps(1, 4, 5, 6, 2, 2)
-    assert_close(gradients(cross, inputs), gradients(cross_selective_scan, inputs, backend='c'), 0)
-    scan = cpu_ops._make_function(cpu_ops._scan_forward, cpu_ops._scan_gradients)
-    inputs = sequences(1, 2, 3, 9, 2)
-    expected = gradients(selective_scan, inputs, backend='c')
-    assert_close(gradients(lambda *tensors: scan(*tensors, True), inputs), expected, 0)
 
 
 @pytest.mark.filterwarnings('ignore')  # the tracer's remarks on shapes
