@@ -49,16 +49,10 @@ val_dataloader = dict(
         data_prefix=dict(img_path_from='val/A', img_path_to='val/B', seg_map_path='val/label'),
         pipeline=test_pipeline))
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    val_dataloader,
     dataset=dict(
-        type='LEVIR_CD_Dataset',
-        data_root=data_root,
-        test_mode=True,
-        data_prefix=dict(img_path_from='test/A', img_path_to='test/B', seg_map_path='test/label'),
-        pipeline=test_pipeline))
+        val_dataloader['dataset'],
+        data_prefix=dict(img_path_from='test/A', img_path_to='test/B', seg_map_path='test/label')))
 
 val_evaluator = dict(type='mmseg.IoUMetric', iou_metrics=['mFscore', 'mIoU'])
-test_evaluator = dict(type='mmseg.IoUMetric', iou_metrics=['mFscore', 'mIoU'])
+test_evaluator = val_evaluator

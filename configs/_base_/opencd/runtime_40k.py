@@ -1,16 +1,10 @@
-# Open-CD's runtime and its schedule of 40,000 iterations; of ours the optimizer.
-_base_ = '../schedules/plateau_200e.py'
+# Open-CD's hooks and its schedule of 40,000 iterations; of ours the environment and the optimizer.
+_base_ = ['../schedules/plateau_200e.py', '../default_runtime.py']
 
 default_scope = 'opencd'
-custom_imports = dict(imports=['mamba_cd_plugin'], allow_failed_imports=False)
-
-env_cfg = dict(
-    cudnn_benchmark=True,
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
-randomness = dict(seed=0)
 
 default_hooks = dict(
+    _delete_=True,
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
@@ -20,11 +14,8 @@ default_hooks = dict(
     visualization=dict(type='CDVisualizationHook', interval=1))
 custom_hooks = []  # ours watch for a plateau of changed_F1, which Open-CD's metric does not give
 vis_backends = [dict(type='CDLocalVisBackend')]
-visualizer = dict(type='CDLocalVisualizer', vis_backends=vis_backends, name='visualizer', alpha=1.0)
-log_processor = dict(by_epoch=False)
-log_level = 'INFO'
-load_from = None
-resume = False
+visualizer = dict(_delete_=True, type='CDLocalVisualizer', vis_backends=vis_backends, name='visualizer', alpha=1.0)
+log_processor = dict(_delete_=True, by_epoch=False)
 
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=40000, val_interval=4000)
 val_cfg = dict(type='ValLoop')
