@@ -1,7 +1,6 @@
 """What the benchmark found, as a Markdown table, a CSV file and a picture."""
-import csv
 import os
-import platform
+from functools import partial
 from pathlib import Path
 from typing import Iterator, List, Sequence, Union
 
@@ -10,7 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..doctor.processor import read_processor
+from ..visualization.figure_file import save_figure
 from .benchmark import Group
+from .report_files import write_files
 
 FIELDS = ('group', 'case', 'median_ms', 'q1_ms', 'q3_ms', 'best_ms', 'samples', 'ratio', 'best_ratio', 'baseline',
           'bound_ms', 'times_bound', 'peak_mib')
@@ -32,12 +34,8 @@ def rows(groups: Sequence[Group]) -> Iterator[dict]:
 
 def describe_machine() -> str:
     """The machine and the versions in one line."""
-    cpu = platform.processor() or platform.machine()
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        models = [line for line in info.read_text().splitlines() if line.startswith('model name')]
-        cpu = models[0].split(':', 1)[1].strip() if models else cpu
-    return f'{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}'
+    name, _ = read_processor()
+    return f'{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}'
 
 
 def _number(value: object) -> str:
@@ -117,20 +115,9 @@ def draw(groups: Sequence[Group], out_file: Union[str, Path]) -> None:
         axes.tick_params(labelsize=8)
     for axes in all_axes[count:]:
         axes.remove()
-    part = Path(f'{out_file}.part')
-    figure.savefig(part, format='png')
-    os.replace(part, out_file)
+    save_figure(figure, out_file)
 
 
 def write_report(groups: Sequence[Group], out_dir: Union[str, Path]) -> List[Path]:
     """Write ``benchmark.md``, ``benchmark.csv`` and ``benchmark.png``; gives their paths."""
-    out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    paths = [out_dir / f'benchmark.{suffix}' for suffix in ('md', 'csv', 'png')]
-    paths[0].write_text(markdown(groups))
-    with paths[1].open('w', newline='') as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows(groups))
-    draw(groups, paths[2])
-    return paths
+    return write_files(Path(out_dir), 'benchmark', markdown(groups), FIELDS, rows(groups), partial(draw, groups))

@@ -1,20 +1,20 @@
 """What the benchmark runs: scans, encoders, models and training steps, each made from a few plain values."""
 import importlib
 import inspect
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mamba_cd_plugin.models.layers import SS2D, ss2d
+from mamba_cd_plugin.models.layers import SS2D, build_part
 from mamba_cd_plugin.ops import resolve_backend, selective_scan
+
+from .replaced_scan import replaced_scan
 
 KINDS = ('op', 'encoder', 'model')
 # In place of a backend: the scan gives back its input, so that what remains is the cost of everything else.
@@ -81,19 +81,13 @@ def _prepare_op(case: Case) -> Step:
     return forward_and_backward
 
 
-@contextmanager
-def identity_scan() -> Iterator[None]:
+def identity_scan() -> AbstractContextManager:
     """While this is open, the scan inside every SS2D gives back its input.
 
     What feeds the scan alone (``x_proj``, the steps) then gets no gradient, so that a training step does a little less
     than the rest of the model would: the comparison is strict.
     """
-    original = ss2d.cross_selective_scan
-    ss2d.cross_selective_scan = lambda x, *_, **__: x
-    try:
-        yield
-    finally:
-        ss2d.cross_selective_scan = original
+    return replaced_scan(lambda x, *_, **__: x)
 
 
 def import_factory(path: str) -> Callable[[], nn.Module]:
@@ -130,8 +124,7 @@ def _build(case: Case) -> nn.Module:
     if case.other:
         return import_factory(case.other)()
     config = Config.fromfile(case.config).model
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        model = MODELS.build(config.backbone if case.kind == 'encoder' else config)
+    model = build_part(config.backbone if case.kind == 'encoder' else config)
     for module in model.modules():
         if isinstance(module, SS2D):
             module.scan_backend = 'auto' if case.scan == IDENTITY else resolve_backend(case.scan)

@@ -6,9 +6,9 @@ import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DefaultScope
-from mmseg.registry import MODELS
 from torch import Tensor, nn
+
+from mamba_cd_plugin.models.layers import build_part
 
 from .parts import part_of
 from .scan_flops import CountedScan, counted_scans, cross_scan_flops
@@ -72,8 +72,8 @@ def build_model(cfg: Config, device: str = 'cpu') -> nn.Module:
         cfg: the whole config.
         device: where its tensors are made; on 'meta' they are shapes only, and the largest model takes no time.
     """
-    with DefaultScope.overwrite_default_scope('mmseg'), torch.device(device):
-        return MODELS.build(cfg.model)
+    with torch.device(device):
+        return build_part(cfg.model)
 
 
 def count_parameters(cfg: Config) -> int:

@@ -1,14 +1,14 @@
 """FLOPs of the selective scan, and the trace in which a counter finds it."""
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from math import prod
-from typing import Any, Iterator, List
+from typing import Any, List
 
 import torch
 from mmengine.analysis.jit_handles import get_shape
 from torch import Tensor
 
-from mamba_cd_plugin.models.layers import ss2d
+from .replaced_scan import replaced_scan
 
 
 def scan_flops(elements: int, states: int) -> int:
@@ -44,16 +44,10 @@ class CountedScan(torch.autograd.Function):
         return torch.zeros_like(x)
 
 
-@contextmanager
-def counted_scans() -> Iterator[None]:
+def counted_scans() -> AbstractContextManager:
     """While this is open, the scan inside every SS2D is a :class:`CountedScan`.
 
     A trace sees the same operator then whatever backend the machine has; the plain PyTorch scan would fall apart into
     hundreds.
     """
-    original = ss2d.cross_selective_scan
-    ss2d.cross_selective_scan = lambda x, proj, dt_weight, dt_bias, A, D, **_: CountedScan.apply(x, proj, dt_weight, A)
-    try:
-        yield
-    finally:
-        ss2d.cross_selective_scan = original
+    return replaced_scan(lambda x, proj, dt_weight, dt_bias, A, D, **_: CountedScan.apply(x, proj, dt_weight, A))

@@ -3,6 +3,7 @@ import argparse
 import difflib
 import os
 from pathlib import Path
+from typing import Any, Dict
 
 from mmengine.config import Config, DictAction
 
@@ -39,11 +40,24 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
-    for key in args.cfg_options or {}:
-        check_option(cfg, key)
-    cfg.merge_from_dict(args.cfg_options or {})
+    merge_options(cfg, args.cfg_options or {})
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return cfg
+
+
+def merge_options(cfg: Config, options: Dict[str, Any]) -> None:
+    """Override settings of a config in place.
+
+    Args:
+        cfg: the config.
+        options: values by dotted keys.
+
+    Raises:
+        KeyError: if an option names a key that neither the config nor mmengine's Runner has.
+    """
+    for key in options:
+        check_option(cfg, key)
+    cfg.merge_from_dict(options)
 
 
 def check_option(cfg: Config, key: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
+from .processor import read_processor
 from .tried import OWNERS, TABLE
 
 # The self-test takes some ten seconds; a cold file system and a busy machine, minutes.
@@ -54,24 +55,13 @@ def gather_facts() -> Facts:
 
 def describe_machine() -> dict[str, str]:
     """Python, system and processor in words."""
-    model, flags = _processor()
+    model, flags = read_processor()
     vectors = ' '.join(flag for flag in VECTOR_FLAGS if flag in flags)
     return {
         'python': f'{platform.python_version()}, {sys.executable}',
         'system': platform.platform(),
         'processor': f'{model}, {os.cpu_count()} cores, {vectors or "vector extensions unknown"}',
     }
-
-
-def _processor() -> tuple[str, set[str]]:
-    """Name and flags, from /proc/cpuinfo where there is one."""
-    try:
-        text = Path('/proc/cpuinfo').read_text()
-    except OSError:
-        return platform.processor() or platform.machine(), set()
-    model = re.search(r'^model name\s*:\s*(.+)$', text, re.MULTILINE)
-    flags = re.search(r'^(?:flags|Features)\s*:\s*(.+)$', text, re.MULTILINE)
-    return model.group(1) if model else platform.machine(), set(flags.group(1).split()) if flags else set()
 
 
 def find_installed(path: Optional[Sequence[str]] = None) -> dict[str, str]:

@@ -3,7 +3,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import nn
 
 from ..apis.load_model import build_model, file_hash, load_weights, read_checkpoint
 from ..datasets import with_data_root
-from ..engine.loops.protocol_test_loop import test_mode
+from ..engine.loops.protocol_test_loop import choose_protocols, test_mode
 from .levels import to_levels
 from .run import Run
 from .store import Record, Store, file_state, fingerprint
@@ -88,7 +88,8 @@ def evaluate(run: Run, split: str, device: str, tile: Optional[int], fresh: bool
     for batch in loader:
         whole = predict(model, batch, None)
         truths = [sample.gt_sem_seg.data[0].cpu().numpy().astype(np.uint8) for sample in batch['data_samples']]
-        tiled = predict(model, batch, tile) if can_be_tiled([truth.shape for truth in truths], tile) else None
+        has_tiles = choose_protocols({truth.shape for truth in truths}, tile)[1] is not None
+        tiled = predict(model, batch, tile) if has_tiles else None
         for position, truth in enumerate(truths):
             index = next(waiting)
             levels = {WHOLE: whole[position]} if tiled is None else {WHOLE: whole[position], TILES: tiled[position]}
@@ -97,13 +98,6 @@ def evaluate(run: Run, split: str, device: str, tile: Optional[int], fresh: bool
             progress.update()
     sys.stdout.write('\n')  # mmengine's bar leaves its line open
     return store
-
-
-def can_be_tiled(shapes: Sequence[tuple[int, ...]], tile: Optional[int]) -> bool:
-    """Whether these images can be cut into tiles without overlap or rest, and are more than one tile each."""
-    if tile is None or set(shapes) == {(tile, tile)}:
-        return False
-    return not any(side % tile for shape in shapes for side in shape)
 
 
 @torch.inference_mode()
@@ -115,8 +109,7 @@ def predict(model: nn.Module, batch: dict, tile: Optional[int]) -> list[np.ndarr
         batch: Of the test loader.
         tile: Side of the tiles that are predicted one by one; None for whole images.
     """
-    mode = dict(mode='whole') if tile is None else dict(mode='slide', crop_size=(tile, ) * 2, stride=(tile, ) * 2)
-    with test_mode(model, **mode):
+    with test_mode(model, tile):
         return [to_levels(_probability(sample)) for sample in model.test_step(batch)]
 
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional, Sequence
 
 from mmengine.config import Config
 
-from ..apis.experiment import check_option
+from ..apis.experiment import merge_options
 from ..datasets.data_root import DATA_ROOT_ENV
 from ..datasets.image_io import shorten
 
@@ -53,12 +53,10 @@ def open_run(work_dir: str,
     if not folder.is_dir():
         raise FileNotFoundError(f'work dir {work_dir} is not a folder (seen from {os.getcwd()})')
     cfg = Config.fromfile(_find_config(folder))
-    options = dict(cfg_options or {})
-    for key in options:
-        check_option(cfg, key)
-    if os.environ.get(DATA_ROOT_ENV):
-        options.setdefault('data_root', os.environ[DATA_ROOT_ENV])
-    cfg.merge_from_dict(options)
+    options = cfg_options or {}
+    merge_options(cfg, options)
+    if os.environ.get(DATA_ROOT_ENV) and 'data_root' not in options:
+        cfg.merge_from_dict(dict(data_root=os.environ[DATA_ROOT_ENV]))
     return Run(name or folder.resolve().name, folder, cfg, _find_checkpoint(folder, checkpoint))
 
 

@@ -1,5 +1,4 @@
 """The course of a training as one picture: losses above, scores of the validations below."""
-import os
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple, Union
 
@@ -7,6 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from .figure_file import save_figure
 
 # Palette of Okabe and Ito, distinct in every kind of colour blindness; black for what the eye should go to first.
 COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
@@ -44,9 +45,7 @@ def draw_curves(losses: Dict[str, Tuple[Sequence[float], Sequence[float]]],
     for axes in (upper, lower):
         if axes.lines:
             axes.legend(fontsize=8, frameon=False, ncols=2)
-    part = Path(f'{out_file}.part')
-    figure.savefig(part, format='png')
-    os.replace(part, out_file)
+    save_figure(figure, out_file)
 
 
 def _draw_lines(axes: Axes, curves: Dict[str, Tuple[Sequence[float], Sequence[float]]], main: str, label: str,

@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mamba_cd_plugin.engine.loops.protocol_test_loop import choose_protocols
 from mamba_cd_plugin.report import evaluate as evaluate_module
-from mamba_cd_plugin.report.evaluate import can_be_tiled, evaluate
+from mamba_cd_plugin.report.evaluate import evaluate
 from mamba_cd_plugin.report.run import describe, open_run, open_runs
 from mamba_cd_plugin.report.store import Record, Store, file_state, fingerprint
 
@@ -135,7 +136,7 @@ def test_data_that_cannot_be_scored(work_dir: Path, data_root: Path) -> None:
     ([(64, 64)], 32, True), ([(64, 96), (32, 32)], 32, True), ([(32, 32)], 32, False), ([(64, 65)], 32, False),
     ([(64, 64)], None, False)])
 def test_can_be_tiled(shapes: list, tile: int, expected: bool) -> None:
-    assert can_be_tiled(shapes, tile) is expected
+    assert (choose_protocols(set(shapes), tile)[1] is not None) is expected
 
 
 def test_pictures_of_moved_images(work_dir: Path, data_root: Path, tmp_path: Path) -> None:

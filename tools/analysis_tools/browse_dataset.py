@@ -13,7 +13,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 import mamba_cd_plugin  # noqa: F401  registers everything, also for a config that forgot custom_imports
-from mamba_cd_plugin.apis.experiment import check_option
+from mamba_cd_plugin.apis.experiment import merge_options
 from mamba_cd_plugin.datasets import with_data_root
 from mamba_cd_plugin.datasets.check.contact_sheet import draw_contact_sheet, sample_from
 
@@ -38,9 +38,7 @@ def main() -> None:
     """Write the sheets."""
     args = parse_args()
     cfg = Config.fromfile(args.config)
-    for key in args.cfg_options:
-        check_option(cfg, key)
-    cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     loader = with_data_root(cfg[f'{args.split}_dataloader'], cfg.get('data_root'))
     dataset = DATASETS.build(loader['dataset'])

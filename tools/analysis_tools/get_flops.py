@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 import mamba_cd_plugin  # noqa: F401  registers everything
 from mamba_cd_plugin.analysis.complexity import measure_complexity
 from mamba_cd_plugin.analysis.complexity_report import as_json, format_complexity
-from mamba_cd_plugin.apis.experiment import check_option
+from mamba_cd_plugin.apis.experiment import merge_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,9 +31,7 @@ def main() -> None:
     args = parse_args()
     try:
         cfg = Config.fromfile(args.config)
-        for key in args.cfg_options:
-            check_option(cfg, key)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
         complexity = measure_complexity(cfg, args.shape * 2 if len(args.shape) == 1 else args.shape)
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error

@@ -1,5 +1,4 @@
 """The changed-class F1 of every config of an ablation, as bars."""
-import os
 import statistics
 from pathlib import Path
 from typing import Sequence, Union
@@ -7,6 +6,7 @@ from typing import Sequence, Union
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ...visualization.figure_file import save_figure
 from .summary import Row, protocols_of
 
 # Palette of Okabe and Ito, distinct in every kind of colour blindness.
@@ -43,6 +43,4 @@ def draw(rows: Sequence[Row], out_file: Union[str, Path]) -> None:
     axes.grid(alpha=0.3, axis='x')
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
-    part = Path(f'{out_file}.part')
-    figure.savefig(part, format='png')
-    os.replace(part, out_file)
+    save_figure(figure, out_file)

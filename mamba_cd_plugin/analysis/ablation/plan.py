@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
-from ...apis.experiment import check_option
+from ...apis.experiment import merge_options
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,7 @@ def make_plan(configs: Sequence[str],
             if not Path(config).is_file():
                 raise FileNotFoundError(f'config {config} does not exist; those of this project are under configs/')
             cfg = Config.fromfile(config)
-            for key in options or {}:
-                check_option(cfg, key)
-            cfg.merge_from_dict(options or {})
+            merge_options(cfg, options or {})
             cfg.merge_from_dict({'randomness.seed': seed})
             if minutes is not None:
                 cfg.merge_from_dict({'default_hooks.param_scheduler': dict(type='TimeBudgetHook', minutes=minutes)})

@@ -1,9 +1,10 @@
 """The table of an ablation, as Markdown and CSV."""
-import csv
 import statistics
+from functools import partial
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence
 
+from ..report_files import write_files
 from .chart import draw
 from .summary import Row, protocols_of, spread
 
@@ -48,14 +49,7 @@ def markdown(rows: Sequence[Row], conditions: Sequence[str]) -> str:
 
 def write_report(rows: Sequence[Row], conditions: Sequence[str], out_dir: Path) -> List[Path]:
     """Write ``ablation.md``, ``ablation.csv`` and ``ablation.png``; gives their paths."""
-    paths = [out_dir / f'ablation.{suffix}' for suffix in ('md', 'csv', 'png')]
-    paths[0].write_text(markdown(rows, conditions))
-    with paths[1].open('w', newline='') as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(records(rows))
-    draw(rows, paths[2])
-    return paths
+    return write_files(out_dir, 'ablation', markdown(rows, conditions), FIELDS, records(rows), partial(draw, rows))
 
 
 def _mean(values: Sequence[float]) -> Optional[float]:

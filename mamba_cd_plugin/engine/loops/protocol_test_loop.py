@@ -78,7 +78,7 @@ class ProtocolTestLoop(DataRootLoopMixin, TestLoop):
         segmentor = unwrap_segmentor(self.runner.model)
         self.first_pass, self._sizes = True, set()
         print_log('Testing on whole images', logger='current')
-        with test_mode(segmentor, mode='whole'):
+        with test_mode(segmentor, None):
             scores = self._run_pass()
         sizes = set().union(*all_gather_object(self._sizes))
         name, tiled, reason = choose_protocols(sizes, self.tile)
@@ -86,8 +86,7 @@ class ProtocolTestLoop(DataRootLoopMixin, TestLoop):
         print_log(reason, logger='current')
         if tiled and scores:
             self.first_pass = False
-            with test_mode(segmentor, mode='slide', crop_size=(self.tile, ) * 2, stride=(self.tile, ) * 2), \
-                    _without_masks(self.evaluator):
+            with test_mode(segmentor, self.tile), _without_masks(self.evaluator):
                 report[tiled] = (self._run_pass(), self._scored_pixels())
         print_log(protocol_table(report, len(self.dataloader.dataset)), logger='current')
         return {f'{protocol}/{key}': value for protocol, (scores, _) in report.items() for key, value in scores.items()}
@@ -163,8 +162,14 @@ def protocol_table(report: Dict[str, Tuple[Dict[str, float], Optional[int]]], nu
 
 
 @contextmanager
-def test_mode(segmentor: nn.Module, **mode) -> Iterator[None]:
-    """Change the inference mode of the segmentor for a while; the other keys of its test_cfg stay."""
+def test_mode(segmentor: nn.Module, tile: Optional[int]) -> Iterator[None]:
+    """Let the segmentor predict in another mode for a while; the other keys of its test_cfg stay.
+
+    Args:
+        segmentor: The owner of ``test_cfg``.
+        tile: Side of the tiles that are predicted one by one, in pixels; None for whole images.
+    """
+    mode = dict(mode='whole') if tile is None else dict(mode='slide', crop_size=(tile, ) * 2, stride=(tile, ) * 2)
     own = segmentor.test_cfg
     segmentor.test_cfg = ConfigDict({**(own or {}), **mode})
     try:
