@@ -34,8 +34,9 @@ def make_table() -> str:
         if path.stem not in costs:
             raise SystemExit(f'configs/metafile.yml lacks {path.stem}: run python tools/analysis_tools/metafile.py')
         cost = costs[path.stem]
+        training = f' ({cost["Training FLOPs"] / 1e9:.1f} G in training)' if 'Training FLOPs' in cost else ''
         rows.append(f'| [{path.stem}](configs/{path.name}) | {describe(path)} | {cost["Parameters"] / 1e6:.1f} M | '
-                    f'{cost["FLOPs"] / 1e9:.1f} G |')
+                    f'{cost["FLOPs"] / 1e9:.1f} G{training} |')
     return '\n'.join(rows)
 
 

@@ -14,9 +14,8 @@ class LevelOutput(BaseModule):
     """1x1 to a few channels, up to full size, 3x3, 1x1 to one logit.
 
     The outputs come to the labels and not the labels to the outputs: a building of 8 px has no pixel left in a label at
-    stride 32. At full size the few parameters cost much work (diary, V7: 参数量变化不大，但是Flop增大很多), while
-    training
-    only: inference never runs this part.
+    stride 32. At full size the few parameters cost much work (diary, V7: 参数量变化不大，但是Flop增大很多), but while
+    training only: inference never runs this part.
 
     Args:
         channels: C_i.
