@@ -113,7 +113,8 @@ def test_one_fails_and_the_others_go_on(plan: Callable[..., List[Run]], here: Pa
         dict(changed_F1=0.6, changed_IoU=0.5, changed_precision=0.4, changed_recall=0.3))
     assert first.scores['tiles256']['changed_F1'] == pytest.approx(0.5)
     assert first.epochs == 3 and first.seconds > 0 and 1 < first.peak_mib < 10_000
-    assert calls(runs[0]) == ['train None', f'test best_changed_F1.pth --show-dir {runs[0].folder / "pictures"}']
+    assert calls(runs[0]) == ['train None', f'test best_changed_F1.pth --show-dir {runs[0].folder / "pictures"} '
+                              f'--out {runs[0].folder / "masks"}']
     assert 'no part of that name' in (runs[1].folder / 'train.log').read_text()
 
 

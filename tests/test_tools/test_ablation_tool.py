@@ -44,7 +44,7 @@ def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., o
 def test_plan_training_table(ablation: Callable[..., object], capsys: pytest.CaptureFixture) -> None:
     write_dataset('scenes', 6, 6, 6, size=64, seed=3)  # of so few some hold a change
     arguments = ('bad.py', 'good.py', '--jobs', '2', '--minutes', '0.01', '--size', '64', '--seconds', '0',
-                 '--cfg-options', 'log_level=WARNING')
+                 '--pictures', '--cfg-options', 'log_level=WARNING')
     assert ablation(*arguments, '--dry-run') == 0
     assert not Path('work_dirs').exists()
     plan = capsys.readouterr().out
@@ -63,6 +63,8 @@ def test_plan_training_table(ablation: Callable[..., object], capsys: pytest.Cap
     assert float(good['peak_mib']) > 100
     assert '| good | 1 |' in said and '**failed**' in said
     assert Path('work_dirs/ablation/ablation.png').stat().st_size > 5000
+    assert len(list(Path('work_dirs/ablation/good_seed0/masks').glob('*.png'))) == 6
+    assert Path('work_dirs/ablation/ablation_errors.png').stat().st_size > 5000
 
     assert ablation(*arguments, '--dry-run') == 0
     plan = capsys.readouterr().out

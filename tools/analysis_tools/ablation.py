@@ -17,6 +17,7 @@ from prettytable import PrettyTable
 
 import mamba_cd_plugin  # noqa: F401  registers everything, also for a config that forgot custom_imports
 from mamba_cd_plugin.analysis.ablation.cost import measure_costs
+from mamba_cd_plugin.analysis.ablation.error_sheet import write_error_sheet
 from mamba_cd_plugin.analysis.ablation.execute import describe_start, run_all
 from mamba_cd_plugin.analysis.ablation.outcome import read_outcome
 from mamba_cd_plugin.analysis.ablation.plan import Run, make_plan
@@ -41,7 +42,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--jobs', type=int, default=1, metavar='J',
         help='runs at once, each with its share of the cores; on 2 cores --jobs 2 gets more done than --jobs 1')
-    parser.add_argument('--pictures', action='store_true', help='draw the tested pairs with their errors')
+    parser.add_argument(
+        '--pictures', action='store_true',
+        help='draw the tested pairs of every run with their errors, and ablation_errors.png: the same pairs for all')
     parser.add_argument('--size', type=int, default=256, metavar='PX', help='side of the pair for FLOPs and seconds')
     parser.add_argument('--seconds', type=float, default=5., metavar='S', help='of timing per config (default 5)')
     parser.add_argument('--dry-run', action='store_true', help='print the plan and do nothing')
@@ -87,8 +90,12 @@ def main() -> int:
     ]
     rows = summarise_runs(runs, outcomes)
     write_report(rows, conditions, work_dir)  # hours of training are on the disk before anything else can go wrong
+    # One run a config, of the first seed that finished.
+    finished = {run.name: run for run, outcome in reversed(list(zip(runs, outcomes))) if outcome.status == 'done'}
+    sheet = work_dir / 'ablation_errors.png'
+    if args.pictures and not write_error_sheet([finished[row.name] for row in rows if row.name in finished], sheet):
+        print_log(f'no {sheet.name}: the finished runs share no tested pair with a mask')
     print_log('Measuring what the models cost')
-    finished = {run.name: run for run, outcome in zip(runs, outcomes) if outcome.status == 'done'}
     costs = measure_costs(list(finished.values()), args.size, args.seconds)
     for row in rows:
         row.cost = costs.get(row.name)

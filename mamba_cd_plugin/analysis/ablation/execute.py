@@ -27,7 +27,7 @@ def run_all(runs: Sequence[Run], tools: Path, jobs: int = 1, pictures: bool = Fa
         tools: folder with train.py and test.py.
         jobs: how many runs at once. With more than one, each gets its share of the cores; one alone is left torch's own
             number of threads, or OMP_NUM_THREADS.
-        pictures: whether the tests draw their pairs.
+        pictures: whether the tests draw their pairs and write their masks.
 
     Returns:
         What became of each run, in the same order.
@@ -53,7 +53,7 @@ def carry_out(run: Run, tools: Path, subprocesses: Subprocesses, pictures: bool 
         run: what to train.
         tools: folder with train.py and test.py.
         subprocesses: that run them.
-        pictures: whether the test draws its pairs.
+        pictures: whether the test draws its pairs and writes its masks.
         label: in front of messages.
     """
     outcome = read_outcome(run)
@@ -103,7 +103,7 @@ def _test(run: Run, tools: Path, subprocesses: Subprocesses, outcome: Outcome, p
     command = [sys.executable, str(tools / 'test.py'), str(run.config_file), str(checkpoint), '--work-dir',
                str(run.folder / 'test')]
     if pictures:
-        command += ['--show-dir', str(run.folder / 'pictures')]
+        command += ['--show-dir', str(run.folder / 'pictures'), '--out', str(run.masks)]
     error = subprocesses.run(command, run.folder / 'test.log').error
     if error is not None:
         return error

@@ -34,6 +34,11 @@ class Run:
         """Where ``cfg`` is written; not in the folder itself, where mmengine dumps one with the command line in it."""
         return self.folder / 'plan' / f'{self.name}.py'
 
+    @property
+    def masks(self) -> Path:
+        """Where the test writes what it predicted, where that is wanted: 0/255 PNGs by the pair's name."""
+        return self.folder / 'masks'
+
 
 def make_plan(configs: Sequence[str],
               seeds: Sequence[int],
