@@ -13,9 +13,10 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from .load_model import WEIGHT_SUFFIXES, load_model, read_config
+from .open_pair import find_pairs, open_pair
 from .outputs import OutputOptions, complete_summary, write_outputs
 from .overview import draw_overview
-from .pair_source import Image, PairSource, ReadOptions, find_pairs, open_pair
+from .pair_source import Image, PairSource, ReadOptions
 from .strips import MemorySink, Spool, Strip, make_folder
 from .tile_model import TileModel
 from .tiled_prediction import PredictOptions, predict_tiled

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mamba_cd_plugin.apis.pair_source import ReadOptions, find_pairs, open_pair
+from mamba_cd_plugin.apis.open_pair import find_pairs, open_pair
+from mamba_cd_plugin.apis.pair_source import ReadOptions
 from mamba_cd_plugin.apis.windows import Span, Window
 
 

@@ -4,7 +4,8 @@ import pytest
 
 pytest.importorskip('rasterio')
 
-from mamba_cd_plugin.apis.pair_source import ReadOptions, open_pair  # noqa: E402  after the skip
+from mamba_cd_plugin.apis.open_pair import open_pair  # noqa: E402  after the skip
+from mamba_cd_plugin.apis.pair_source import ReadOptions  # noqa: E402
 from mamba_cd_plugin.apis.windows import Span, Window  # noqa: E402
 
 # rasterio 1.4 multiplies transforms in a way that affine 3 will give up.

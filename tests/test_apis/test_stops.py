@@ -119,7 +119,7 @@ from pathlib import Path
 import geopandas, numpy as np, shapely
 from mamba_cd_plugin.apis.geotiff import write_probability
 from mamba_cd_plugin.apis.outputs import write_picture
-from mamba_cd_plugin.apis.pair_source import open_pair
+from mamba_cd_plugin.apis.open_pair import open_pair
 from mamba_cd_plugin.apis.strips import Spool, Strip
 from mamba_cd_plugin.apis.vectorize import write_polygons
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mamba_cd_plugin.apis.pair_source import open_pair
+from mamba_cd_plugin.apis.open_pair import open_pair
 from mamba_cd_plugin.apis.strips import NODATA, MemorySink
 from mamba_cd_plugin.apis.tile_model import TorchTileModel, batch_that_fits
 from mamba_cd_plugin.apis.tiled_prediction import PredictOptions, predict_tiled

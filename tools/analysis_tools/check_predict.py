@@ -12,8 +12,8 @@ from mmengine.logging import print_log
 
 from mamba_cd_plugin.analysis.predict_checks import check_grid, check_polygons, compare, step_at_seams
 from mamba_cd_plugin.apis import ChangeDetectionInferencer
+from mamba_cd_plugin.apis.open_pair import open_pair
 from mamba_cd_plugin.apis.outputs import write_picture
-from mamba_cd_plugin.apis.pair_source import open_pair
 from mamba_cd_plugin.apis.sample_rasters import SamplePair, sample_pair
 from mamba_cd_plugin.apis.strips import PROBABILITY_STEPS
 from mamba_cd_plugin.apis.tiled_prediction import PredictOptions
