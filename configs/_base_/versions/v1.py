@@ -10,7 +10,6 @@ version = dict(
         block=dict(_delete_=True, type='VSSStack', depth=2),
         edge=None,
         chain=dict(type='DifferenceChain', fusion=fusion),
-        init_cfg=dict(bias_prob=0.05),  # the share of change: what BCE wants of a model that sees nothing yet
         loss_decode=dict(
             _delete_=True,
             bce=dict(type='CrossEntropyLoss', use_sigmoid=True, avg_non_ignore=True, loss_name='loss_bce'))))
