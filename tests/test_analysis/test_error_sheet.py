@@ -36,8 +36,8 @@ def runs(tmp_path: Path) -> List[Run]:
         for folder, grey in (('A', 10), ('B', 20)):
             save(np.full((SIDE, SIDE, 3), grey + index, np.uint8), tmp_path / 'data/test' / folder / f'{name}.png')
         save(band(rows), tmp_path / f'data/test/label/{name}.png')
-    dataset = dict(type='PairCDDataset', split='test', data_root=str(tmp_path / 'data'), pipeline=[dict(type='Unread')])
-    cfg = Config(dict(test_dataloader=dict(dataset=dataset)))
+    dataset = dict(type='PairCDDataset', split='test', pipeline=[dict(type='Unread')])
+    cfg = Config(dict(data_root=str(tmp_path / 'data'), test_dataloader=dict(dataset=dataset)))
     made = [Run(name, 0, cfg, tmp_path / name) for name in PREDICTED]
     for run in made:
         for name, rows in PREDICTED[run.name].items():

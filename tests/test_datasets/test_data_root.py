@@ -99,7 +99,8 @@ def test_dumped_config_can_be_moved(levir, leaf, tmp_path):
     assert roots_of(moved) == [root] * 3
 
 
-def test_without_any_the_error_says_what_to_do(leaf):
+def test_without_any_the_error_says_what_to_do(leaf, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # `make demo` leaves data/synthetic in the checkout
     cfg = Config.fromfile(leaf(BASES[0].with_name('synthetic.py')))
     with pytest.raises(FileNotFoundError, match="data_root 'data/synthetic' is not a folder.*MAMBA_CD_DATA=PATH"):
         roots_of(cfg)

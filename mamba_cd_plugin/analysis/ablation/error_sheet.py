@@ -8,6 +8,7 @@ import torch
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from ...datasets.data_root import with_data_root
 from ...datasets.image_io import read_label, read_rgb
 from ...evaluation import binary_confusion, change_scores
 from ...visualization.change_panel import FALSE_ALARM, FOUND, MISSED, UNCHANGED, error_picture, mask_picture
@@ -80,7 +81,8 @@ def _read_pairs(runs: Sequence[Run]) -> List[TestPair]:
     """The pairs of the first run's test set of which every run has a mask."""
     if not runs:
         return []
-    dataset = DATASETS.build({**runs[0].cfg.test_dataloader.dataset, 'pipeline': []})
+    loader = with_data_root(runs[0].cfg.test_dataloader, runs[0].cfg.get('data_root'))
+    dataset = DATASETS.build({**loader['dataset'], 'pipeline': []})
     masks: List[Dict[str, Path]] = [{path.stem: path for path in run.masks.glob('*.png')} for run in runs]
     pairs = []
     for index in range(len(dataset)):
