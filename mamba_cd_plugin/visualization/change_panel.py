@@ -6,7 +6,7 @@ import torch
 
 from ..datasets.image_io import IGNORE_INDEX
 from ..evaluation import binary_confusion, change_scores
-from .typography import FAINT, INK, PAPER, Color, legend_strip, text_strip
+from .typography import FAINT, INK, PAPER, Color, beside, legend_strip, text_strip
 
 # Not the customary red and green, which one man in twelve cannot tell apart: vermillion and sky blue of the palette of
 # Okabe and Ito, distinct in every common kind of colour blindness and, by their lightness, in a grey print too.
@@ -15,6 +15,9 @@ UNCHANGED: Color = (0, 0, 0)
 FALSE_ALARM: Color = (213, 94, 0)
 MISSED: Color = (86, 180, 233)
 IGNORED: Color = (128, 128, 128)
+# The legend of an error map.
+OUTCOMES = (('change found (TP)', FOUND), ('unchanged (TN)', UNCHANGED), ('false alarm (FP)', FALSE_ALARM),
+            ('missed change (FN)', MISSED))
 
 # Smaller images are enlarged by whole factors until the text above them fits.
 MIN_SIDE = 192
@@ -53,8 +56,7 @@ def draw_change_panel(image_a: np.ndarray,
         columns = [('A (before)', image_a), ('B (after)', image_b), ('truth', mask_picture(truth, ignore_index)),
                    ('prediction', mask_picture(prediction)),
                    ('error map', error_picture(prediction, truth, ignore_index))]
-        legend = [('change found (TP)', FOUND), ('unchanged (TN)', UNCHANGED), ('false alarm (FP)', FALSE_ALARM),
-                  ('missed change (FN)', MISSED)]
+        legend = list(OUTCOMES)
         if (truth == ignore_index).any():
             legend.append(('not labelled', IGNORED))
     return _compose(columns, [(title, INK, True), (_scores_text(prediction, truth, ignore_index), INK, False)], legend)
@@ -93,7 +95,7 @@ def _compose(columns: List[Tuple[str, np.ndarray]], title: list, legend: list) -
     line = round(1.7 * size)
 
     headed = [_headed(heading, _framed(picture), line, size) for heading, picture in columns]
-    body = _join(headed, margin)
+    body = beside(headed, margin)
     inner = body.shape[1]
     page = np.vstack([text_strip(inner, line, size, title), body, np.full((margin, inner, 3), PAPER, dtype=np.uint8),
                       legend_strip(inner, line, size, legend)])
@@ -103,12 +105,6 @@ def _compose(columns: List[Tuple[str, np.ndarray]], title: list, legend: list) -
 def _headed(heading: str, picture: np.ndarray, line: int, size: int) -> np.ndarray:
     strip = text_strip(picture.shape[1], line, size, [(heading, FAINT, False)], centred=True)
     return np.vstack([strip, picture])
-
-
-def _join(pictures: List[np.ndarray], gap: int) -> np.ndarray:
-    spacer = np.full((pictures[0].shape[0], gap, 3), PAPER, dtype=np.uint8)
-    parts = [part for picture in pictures for part in (spacer, picture)]
-    return np.hstack(parts[1:])
 
 
 def _framed(picture: np.ndarray) -> np.ndarray:

@@ -75,6 +75,12 @@ def legend_strip(width: int, height: int, size: int, entries: Sequence[Tuple[str
     return np.asarray(strip)
 
 
+def beside(pictures: Sequence[np.ndarray], gap: int) -> np.ndarray:
+    """Pictures of one height beside each other, with ``gap`` pixels of paper between them."""
+    spacer = np.full((pictures[0].shape[0], gap, 3), PAPER, dtype=np.uint8)
+    return np.hstack([part for picture in pictures for part in (spacer, picture)][1:])
+
+
 def _length(spans: Sequence[Tuple[str, Color, bool]], size: int) -> float:
     return sum(font(size, bold).getlength(text) for text, _, bold in spans)
 

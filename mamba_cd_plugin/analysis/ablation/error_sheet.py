@@ -1,7 +1,7 @@
 """Where the configs of an ablation are right and wrong: the same pairs for all of them, in one picture."""
 import os
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Union
+from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from PIL import Image
 from ...datasets.data_root import with_data_root
 from ...datasets.image_io import read_label, read_rgb
 from ...evaluation import binary_confusion, change_scores
-from ...visualization.change_panel import FALSE_ALARM, FOUND, MISSED, UNCHANGED, error_picture, mask_picture
-from ...visualization.typography import FAINT, INK, PAPER, legend_strip, text_strip
+from ...visualization.change_panel import OUTCOMES, error_picture, mask_picture
+from ...visualization.typography import FAINT, INK, PAPER, beside, legend_strip, text_strip
 from .plan import Run
 
 # Pairs on the sheet: as many as fit on a screen, one below the other.
@@ -21,27 +21,19 @@ NUM_PAIRS = 6
 LARGEST_SIDE = 512
 # Between the pictures, in pixels.
 GAP = 8
-LEGEND = [('change found (TP)', FOUND), ('unchanged (TN)', UNCHANGED), ('false alarm (FP)', FALSE_ALARM),
-          ('missed change (FN)', MISSED)]
 
 
-class TestPair(NamedTuple):
-    """A pair of the test set and what each config made of it.
+class TestedPair(NamedTuple):
+    """A pair of the test set and what each config made of it; its pixels stay in the files.
 
     Attributes:
         info: The pair's files by the data set's keys.
-        truth: 0, 1 or 255 per pixel, (H, W).
-        predictions: 0 or 1 per pixel, (H, W), in the order of the runs.
+        masks: What each run predicted, in the order of the runs.
+        wrong: Pixels in error, of all runs together.
     """
     info: dict
-    truth: np.ndarray
-    predictions: List[np.ndarray]
-
-    @property
-    def wrong(self) -> int:
-        """Pixels in error, of all configs together."""
-        labelled = self.truth <= 1
-        return sum(int((labelled & (prediction != self.truth)).sum()) for prediction in self.predictions)
+    masks: List[Path]
+    wrong: int
 
 
 def write_error_sheet(runs: Sequence[Run], out_file: Union[str, Path], number: int = NUM_PAIRS) -> bool:
@@ -58,7 +50,7 @@ def write_error_sheet(runs: Sequence[Run], out_file: Union[str, Path], number: i
     Returns:
         Whether there was anything to draw: runs on different test sets share no pair.
     """
-    pairs = _read_pairs(runs)
+    pairs = _find_pairs(runs)
     if not pairs:
         return False
     pairs.sort(key=lambda pair: (-pair.wrong, pair.info['img_path']))
@@ -66,7 +58,7 @@ def write_error_sheet(runs: Sequence[Run], out_file: Union[str, Path], number: i
     rows = [_row(pairs[rank]) for rank in ranks]
     head = _headings(['A (before)', 'B (after)', 'truth', *(run.name for run in runs)], rows[0].shape[1])
     text = max(11, head.shape[0] // 2)
-    legend = legend_strip(rows[0].shape[1], 2 * text, text, LEGEND)
+    legend = legend_strip(rows[0].shape[1], 2 * text, text, OUTCOMES)
     # Pairs may differ in size, and so may the rows.
     width = max(row.shape[1] for row in rows)
     page = np.vstack([np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=PAPER[0])
@@ -77,7 +69,7 @@ def write_error_sheet(runs: Sequence[Run], out_file: Union[str, Path], number: i
     return True
 
 
-def _read_pairs(runs: Sequence[Run]) -> List[TestPair]:
+def _find_pairs(runs: Sequence[Run]) -> List[TestedPair]:
     """The pairs of the first run's test set of which every run has a mask."""
     if not runs:
         return []
@@ -88,24 +80,29 @@ def _read_pairs(runs: Sequence[Run]) -> List[TestPair]:
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         files = [found.get(Path(info['img_path']).stem) for found in masks]
-        if all(files):
-            truth = read_label(info['seg_map_path'], info['ignore_value'])
-            predictions = [(np.asarray(Image.open(file)) > 0).astype(np.uint8) for file in files]
-            if all(prediction.shape == truth.shape for prediction in predictions):
-                pairs.append(TestPair(info, truth, predictions))
+        if not all(files):
+            continue
+        truth, predictions = _read(info, files)
+        if all(prediction.shape == truth.shape for prediction in predictions):
+            wrong = sum(int(((truth <= 1) & (prediction != truth)).sum()) for prediction in predictions)
+            pairs.append(TestedPair(info, files, wrong))
     return pairs
 
 
-def _row(pair: TestPair) -> np.ndarray:
-    pictures = [read_rgb(pair.info['img_path']), read_rgb(pair.info['img_path2']), mask_picture(pair.truth),
-                *(error_picture(prediction, pair.truth) for prediction in pair.predictions)]
-    labelled = np.count_nonzero(pair.truth <= 1)
-    share = f'{np.count_nonzero(pair.truth == 1) / max(labelled, 1):.1%} changed'
-    captions = [Path(pair.info['img_path']).stem, '', share,
-                *(_score(prediction, pair.truth) for prediction in pair.predictions)]
-    factor = -(-max(pair.truth.shape) // LARGEST_SIDE)
-    return _beside([_cell(np.asarray(Image.fromarray(picture).reduce(factor)), caption)
-                    for picture, caption in zip(pictures, captions)])
+def _read(info: dict, masks: Sequence[Path]) -> Tuple[np.ndarray, List[np.ndarray]]:
+    """The truth, and what each run predicted: 0, 1 or 255 per pixel, (H, W)."""
+    return read_label(info['seg_map_path'], info['ignore_value']), [read_label(str(mask)) for mask in masks]
+
+
+def _row(pair: TestedPair) -> np.ndarray:
+    truth, predictions = _read(pair.info, pair.masks)
+    pictures = [read_rgb(pair.info['img_path']), read_rgb(pair.info['img_path2']), mask_picture(truth),
+                *(error_picture(prediction, truth) for prediction in predictions)]
+    share = f'{np.count_nonzero(truth == 1) / max(np.count_nonzero(truth <= 1), 1):.1%} changed'
+    captions = [Path(pair.info['img_path']).stem, '', share, *(_score(prediction, truth) for prediction in predictions)]
+    factor = -(-max(truth.shape) // LARGEST_SIDE)
+    return beside([_cell(np.asarray(Image.fromarray(picture).reduce(factor)), caption)
+                   for picture, caption in zip(pictures, captions)], GAP)
 
 
 def _cell(picture: np.ndarray, caption: str) -> np.ndarray:
@@ -118,12 +115,7 @@ def _cell(picture: np.ndarray, caption: str) -> np.ndarray:
 def _headings(names: Sequence[str], width: int) -> np.ndarray:
     column = (width - (len(names) - 1) * GAP) // len(names)
     size = max(11, column // 18)
-    return _beside([text_strip(column, 2 * size, size, [(name, INK, True)], centred=True) for name in names])
-
-
-def _beside(cells: Sequence[np.ndarray]) -> np.ndarray:
-    gap = np.full((cells[0].shape[0], GAP, 3), PAPER[0], np.uint8)
-    return np.hstack([part for cell in cells for part in (gap, cell)][1:])
+    return beside([text_strip(column, 2 * size, size, [(name, INK, True)], centred=True) for name in names], GAP)
 
 
 def _score(prediction: np.ndarray, truth: np.ndarray) -> str:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...visualization.change_panel import FALSE_ALARM, mask_picture
-from ...visualization.typography import FAINT, INK, PAPER, legend_strip, text_strip
+from ...visualization.typography import FAINT, INK, PAPER, beside, legend_strip, text_strip
 
 # Smaller pictures are enlarged by whole factors, so that single pixels can be seen and captions read.
 _SMALLEST_SIDE = 160
@@ -58,11 +58,7 @@ def draw_contact_sheet(samples: list[Sample], columns: int = 2) -> np.ndarray:
         raise ValueError(f'a sheet shows samples of one size, these have {shown or "none, for there are none"}')
     strips = [_strip(sample) for sample in samples]
     strips += [np.full_like(strips[0], PAPER[0])] * (-len(strips) % columns)
-    space = np.full((strips[0].shape[0], 3 * _GAP, 3), PAPER[0], np.uint8)
-    rows = []
-    for start in range(0, len(strips), columns):
-        row = [part for strip in strips[start:start + columns] for part in (space, strip)]
-        rows.append(np.hstack(row[1:]))
+    rows = [beside(strips[start:start + columns], 3 * _GAP) for start in range(0, len(strips), columns)]
     text = max(11, min(samples[0].a.shape[:2]) // 18)
     entries = [('changed', (255, 255, 255)), ('unchanged', (0, 0, 0)), ('outline of changed', FALSE_ALARM)]
     if any((sample.label == 255).any() for sample in samples):
@@ -78,8 +74,7 @@ def _strip(sample: Sample) -> np.ndarray:
     outlined = np.where(outline(sample.label == 1)[..., None], np.uint8(FALSE_ALARM), sample.b)
     pictures = [picture.repeat(zoom, 0).repeat(zoom, 1)
                 for picture in (sample.a, sample.b, mask_picture(sample.label), outlined)]
-    gap = np.full((pictures[0].shape[0], _GAP, 3), PAPER[0], np.uint8)
-    body = np.hstack([part for picture in pictures for part in (gap, picture)][1:])
+    body = beside(pictures, _GAP)
     text = max(11, min(pictures[0].shape[:2]) // 18)
     share = f'    {(sample.label == 1).mean():.1%} changed    A | B | label | label over B'
     caption = text_strip(body.shape[1], 2 * text, text, [(sample.caption, INK, True), (share, FAINT, False)])
