@@ -11,10 +11,10 @@ import resource, sys, torch
 from mamba_cd_plugin.engine.allocator import keep_freed_memory
 done = keep_freed_memory() if sys.argv[1] == 'keep' else None
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(2):  # the heap grows once
+for _ in range(6):  # the heap grows once or twice, and settles
     torch.ones(2**25)
 before = faults()
-for _ in range(20):
+for _ in range(4):
     torch.ones(2**25)
 print(done, faults() - before)
 '''
@@ -26,13 +26,11 @@ def test_a_tensor_gets_the_pages_of_the_last_one() -> None:
         return subprocess.run([sys.executable, '-c', PROGRAM, how], capture_output=True, text=True,
                               check=True).stdout.split()[-2:]
 
-    # 2**25 floats are 128 MiB, 32,768 pages of 4 KiB, for each of 20 tensors. A small allocation that settles behind
-    # one of them makes the heap grow by one more.
-    pages = 2**15
+    # 2**25 floats are 128 MiB, 32,768 pages of 4 KiB.
     done, kept = run('keep')
     assert done == 'True'
-    assert int(kept) <= 2 * pages
-    assert int(run('leave')[1]) > 18 * pages
+    assert int(kept) < 1000
+    assert int(run('leave')[1]) > 100_000
 
 
 @pytest.mark.parametrize('name', ['MALLOC_TRIM_THRESHOLD_', 'GLIBC_TUNABLES'])
