@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
 
-from mamba_cd_plugin.datasets.synthetic import write_dataset
+from mamba_cd_plugin.synthetic import write_dataset
 
 try:
     import opencd.models  # noqa: F401

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mamba_cd_plugin.datasets.synthetic import generate_pair
+from mamba_cd_plugin.synthetic import generate_pair
 
 SIDE = 96
 PAIRS = dict(train=10, val=5)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mamba_cd_plugin.datasets.check import check_dataset, measure_shift
-from mamba_cd_plugin.datasets.synthetic import generate_pair
+from mamba_cd_plugin.synthetic import generate_pair
 
 SHIFTS = [(0., 0.), (1.5, 0.), (0., -1.5), (1.06, 1.06), (-3.3, 2.7), (0.25, -0.6), (11., -9.)]
 

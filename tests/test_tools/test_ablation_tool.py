@@ -7,7 +7,7 @@ from typing import Callable
 
 import pytest
 
-from mamba_cd_plugin.datasets.synthetic import write_dataset
+from mamba_cd_plugin.synthetic import write_dataset
 
 ROOT = Path(__file__).parents[2]
 # Epochs of three steps of two pairs, without data workers.

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mamba_cd_plugin.datasets.synthetic import write_dataset
+from mamba_cd_plugin.synthetic import write_dataset
 
 
 @pytest.fixture(scope='module')

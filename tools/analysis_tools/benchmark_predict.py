@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument('--out', default='work_dirs/benchmark_predict', help='folder for the towns and the results')
     parser.add_argument('--tile', type=int, default=512)
     args = parser.parse_args()
-    from mamba_cd_plugin.apis.sample_rasters import sample_pair
+    from mamba_cd_plugin.synthetic.sample_rasters import sample_pair
     table = PrettyTable(['pixels', 'seconds', 'kpx/s', 'kpx/CPU s', 'model MiB', 'peak MiB', 'above the model',
                          'above the weights'])
     for size in args.sizes:

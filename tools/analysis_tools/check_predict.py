@@ -14,10 +14,10 @@ from mamba_cd_plugin.analysis.predict_checks import check_grid, check_polygons, 
 from mamba_cd_plugin.apis import ChangeDetectionInferencer
 from mamba_cd_plugin.apis.open_pair import open_pair
 from mamba_cd_plugin.apis.outputs import write_picture
-from mamba_cd_plugin.apis.sample_rasters import SamplePair, sample_pair
 from mamba_cd_plugin.apis.strips import PROBABILITY_STEPS
 from mamba_cd_plugin.apis.tiled_prediction import PredictOptions
 from mamba_cd_plugin.apis.windows import Span, Window, axis_spans
+from mamba_cd_plugin.synthetic.sample_rasters import SamplePair, sample_pair
 from mamba_cd_plugin.visualization.change_panel import overlay_picture
 
 PREDICT = Path(__file__).resolve().parents[1] / 'predict.py'

@@ -2,7 +2,7 @@
 import argparse
 import os
 
-from mamba_cd_plugin.datasets.synthetic import write_dataset
+from mamba_cd_plugin.synthetic import write_dataset
 
 
 def parse_args() -> argparse.Namespace:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from mamba_cd_plugin.apis.sample_rasters import write_sample_pair
+from mamba_cd_plugin.synthetic.sample_rasters import write_sample_pair
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 from rasterio.warp import calculate_default_transform, reproject
 
-from ..datasets.synthetic.scene import generate_pair
+from .scene import generate_pair
 
 PIXEL = 0.5  # metres, as in LEVIR-CD
 # Munich: in zone 32 of UTM, and near enough to zone 33 for a B that is delivered in that, turned by 4.5 degrees.

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from mamba_cd_plugin.datasets.synthetic import ScenePair, generate_pair, write_dataset, writer
-from mamba_cd_plugin.datasets.synthetic.buildings import outline_parts
-from mamba_cd_plugin.datasets.synthetic.frame import Frame
-from mamba_cd_plugin.datasets.synthetic.light import Sun, cast_shadows
-from mamba_cd_plugin.datasets.synthetic.plan import PIXELS_PER_METRE, Building, Plan
-from mamba_cd_plugin.datasets.synthetic.rendering import render, render_label
-from mamba_cd_plugin.datasets.synthetic.scene import misregister, plan_scene
-from mamba_cd_plugin.datasets.synthetic.terrain import Relief, Season
-from mamba_cd_plugin.datasets.synthetic.writer import FOLDERS, METADATA_NAME, SPLITS
+from mamba_cd_plugin.synthetic import ScenePair, generate_pair, write_dataset, writer
+from mamba_cd_plugin.synthetic.buildings import outline_parts
+from mamba_cd_plugin.synthetic.frame import Frame
+from mamba_cd_plugin.synthetic.light import Sun, cast_shadows
+from mamba_cd_plugin.synthetic.plan import PIXELS_PER_METRE, Building, Plan
+from mamba_cd_plugin.synthetic.rendering import render, render_label
+from mamba_cd_plugin.synthetic.scene import misregister, plan_scene
+from mamba_cd_plugin.synthetic.terrain import Relief, Season
+from mamba_cd_plugin.synthetic.writer import FOLDERS, METADATA_NAME, SPLITS
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/synthetic.py'
 
