@@ -12,7 +12,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mamba_cd_plugin.analysis.complexity import build_model, count_parameters
-from mamba_cd_plugin.apis.inferencer import ChangeDetectionInferencer
+from mamba_cd_plugin.inference.inferencer import ChangeDetectionInferencer
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 # Everything that is no base; a new folder is found by itself. Those for Open-CD need it: tests/test_opencd.py.

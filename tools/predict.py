@@ -5,11 +5,11 @@ import logging
 from mmengine.logging import print_log
 
 import mamba_cd_plugin  # noqa: F401  registers everything
-from mamba_cd_plugin.apis import ChangeDetectionInferencer
-from mamba_cd_plugin.apis.outputs import OutputOptions
-from mamba_cd_plugin.apis.tiled_prediction import PredictOptions
 from mamba_cd_plugin.engine.allocator import keep_freed_memory
 from mamba_cd_plugin.engine.checkpoint import trust_checkpoints
+from mamba_cd_plugin.inference import ChangeDetectionInferencer
+from mamba_cd_plugin.inference.outputs import OutputOptions
+from mamba_cd_plugin.inference.tiled_prediction import PredictOptions
 
 
 def parse_args() -> argparse.Namespace:

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import mamba_cd_plugin  # noqa: F401  registers everything, also for a config that forgot custom_imports
-from mamba_cd_plugin.apis.experiment import add_common_arguments, load_config
+from mamba_cd_plugin.cli.experiment import add_common_arguments, load_config
 from mamba_cd_plugin.engine.allocator import keep_freed_memory
 
 

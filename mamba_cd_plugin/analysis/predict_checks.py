@@ -8,7 +8,7 @@ import rasterio
 from pyproj import CRS, Proj, Transformer
 from rasterio import features
 
-from ..apis.windows import Span
+from ..inference.windows import Span
 
 
 class Agreement(NamedTuple):
@@ -73,7 +73,7 @@ def step_at_seams(probability: np.ndarray, columns: list[Span]) -> float:
 
     Args:
         probability: (H, W), NaN where there are no data.
-        columns: The spans of the windows, see :func:`~mamba_cd_plugin.apis.windows.axis_spans`.
+        columns: The spans of the windows, see :func:`~mamba_cd_plugin.inference.windows.axis_spans`.
 
     Returns:
         The ratio of the mean steps; about 1 where no seam is.

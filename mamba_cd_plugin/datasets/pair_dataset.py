@@ -8,8 +8,8 @@ from mmengine import list_from_file
 from mmseg.datasets import BaseCDDataset
 from mmseg.registry import DATASETS
 
+from ..io.pictures import IMAGE_SUFFIXES, read_label, shorten
 from .data_root import DATA_ROOT_ENV, HOW_TO_SET_DATA_ROOT
-from .image_io import IMAGE_SUFFIXES, read_label, shorten
 
 # Folder of each file of a pair inside its split, as LEVIR-CD names them.
 LEVIR_FOLDERS = {'img_path': 'A', 'img_path2': 'B', 'seg_map_path': 'label'}

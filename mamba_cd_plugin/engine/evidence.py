@@ -6,7 +6,7 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ..datasets.image_io import IGNORE_INDEX
+from ..io.pictures import IGNORE_INDEX
 from .diagnosis import Evidence
 
 LabelPixels = Tuple[int, int, int]

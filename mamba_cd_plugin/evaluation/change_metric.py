@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmseg.registry import METRICS
 from torch import Tensor
 
-from ..datasets.image_io import IGNORE_INDEX
+from ..io.pictures import IGNORE_INDEX
 from .confusion import binary_confusion, change_scores
 
 

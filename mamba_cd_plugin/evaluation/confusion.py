@@ -4,7 +4,7 @@ from typing import Dict
 import torch
 from torch import Tensor
 
-from ..datasets.image_io import IGNORE_INDEX
+from ..io.pictures import IGNORE_INDEX
 
 
 def binary_confusion(prediction: Tensor, truth: Tensor, ignore_index: int = IGNORE_INDEX) -> Tensor:

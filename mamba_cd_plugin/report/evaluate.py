@@ -15,9 +15,9 @@ from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from ..apis.load_model import build_model, file_hash, load_weights, read_checkpoint
 from ..datasets import with_data_root
 from ..engine.loops.protocol_test_loop import choose_protocols, test_mode
+from ..inference.load_model import build_model, file_hash, load_weights, read_checkpoint
 from .levels import to_levels
 from .run import Run
 from .store import Record, Store, file_state, fingerprint

@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..datasets.image_io import IGNORE_INDEX
+from ..io.pictures import IGNORE_INDEX
 
 LEVELS = 256
 

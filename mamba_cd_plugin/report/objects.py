@@ -4,7 +4,7 @@ from typing import NamedTuple, Sequence
 import cv2
 import numpy as np
 
-from ..datasets.image_io import IGNORE_INDEX
+from ..io.pictures import IGNORE_INDEX
 from .levels import ratio
 
 # Sides in pixels of squares as large as the limits between the sizes; a limit itself counts to the larger size.

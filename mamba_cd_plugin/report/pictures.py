@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.colors import TwoSlopeNorm
 from PIL import Image
 
-from ..datasets.image_io import read_rgb
+from ..io.pictures import read_rgb
 from ..visualization.change_panel import draw_change_panel, error_picture, mask_picture
 from .evaluate import TILES, WHOLE
 from .head_maps import GATE, HeadMap

@@ -6,9 +6,9 @@ from typing import Any, Dict, Optional, Sequence
 
 from mmengine.config import Config
 
-from ..apis.experiment import merge_options
+from ..cli.experiment import merge_options
 from ..datasets.data_root import DATA_ROOT_ENV
-from ..datasets.image_io import shorten
+from ..io.pictures import shorten
 
 BEST = 'best_changed_F1.pth'
 

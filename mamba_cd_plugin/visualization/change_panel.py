@@ -4,8 +4,8 @@ from typing import List, Optional, Tuple
 import numpy as np
 import torch
 
-from ..datasets.image_io import IGNORE_INDEX
 from ..evaluation import binary_confusion, change_scores
+from ..io.pictures import IGNORE_INDEX
 from .typography import FAINT, INK, PAPER, Color, beside, legend_strip, text_strip
 
 # Not the customary red and green, which one man in twelve cannot tell apart: vermillion and sky blue of the palette of

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mamba_cd_plugin.datasets.image_io import IGNORE_INDEX, binarize_label, read_label, read_rgb
+from mamba_cd_plugin.io.pictures import IGNORE_INDEX, binarize_label, read_label, read_rgb
 
 
 def write(path, array, mode=None):

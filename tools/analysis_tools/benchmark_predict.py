@@ -31,7 +31,7 @@ def measure(checkpoint: str, a: str, b: str, out: str, tile: int) -> dict:
     """
     import numpy as np
 
-    from mamba_cd_plugin.apis import ChangeDetectionInferencer
+    from mamba_cd_plugin.inference import ChangeDetectionInferencer
     inferencer = ChangeDetectionInferencer(checkpoint, device='cpu', show_progress=False)
     loaded = resident('VmRSS')
     inferencer.model.forward(np.zeros((1, tile, tile, 6), np.uint8))

@@ -13,9 +13,9 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 import mamba_cd_plugin  # noqa: F401  registers everything, also for a config that forgot custom_imports
-from mamba_cd_plugin.apis.experiment import merge_options
+from mamba_cd_plugin.cli.experiment import merge_options
 from mamba_cd_plugin.datasets import with_data_root
-from mamba_cd_plugin.datasets.check.contact_sheet import draw_contact_sheet, sample_from
+from mamba_cd_plugin.preparation.check.contact_sheet import draw_contact_sheet, sample_from
 
 # Samples on one sheet.
 SHEET = 12

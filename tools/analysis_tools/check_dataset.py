@@ -8,7 +8,7 @@ import sys
 
 from mmengine.logging import print_log
 
-from mamba_cd_plugin.datasets.check import Limits, as_json, check_dataset, format_result
+from mamba_cd_plugin.preparation.check import Limits, as_json, check_dataset, format_result
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 import mamba_cd_plugin  # noqa: F401  registers everything
 from mamba_cd_plugin.analysis.complexity import measure_complexity
 from mamba_cd_plugin.analysis.complexity_report import as_json, format_complexity
-from mamba_cd_plugin.apis.experiment import merge_options
+from mamba_cd_plugin.cli.experiment import merge_options
 
 
 def parse_args() -> argparse.Namespace:

@@ -9,8 +9,8 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from ...datasets.data_root import with_data_root
-from ...datasets.image_io import read_label, read_rgb
 from ...evaluation import binary_confusion, change_scores
+from ...io.pictures import read_label, read_rgb
 from ...visualization.change_panel import OUTCOMES, error_picture, mask_picture
 from ...visualization.typography import FAINT, INK, PAPER, beside, legend_strip, text_strip
 from .plan import Run

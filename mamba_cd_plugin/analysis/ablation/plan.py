@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
-from ...apis.experiment import merge_options
+from ...cli.experiment import merge_options
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from ..image_io import read_label, read_rgb
+from ...io.pictures import read_label, read_rgb
 
 
 @TRANSFORMS.register_module()

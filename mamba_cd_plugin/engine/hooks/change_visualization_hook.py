@@ -9,7 +9,7 @@ from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ...datasets.image_io import read_rgb
+from ...io.pictures import read_rgb
 
 
 @HOOKS.register_module()

@@ -1,0 +1,1 @@
+"""Command line: what the tools and the console command share."""

@@ -1,0 +1,1 @@
+"""Models in other forms: ONNX, torch.export, and published weights."""

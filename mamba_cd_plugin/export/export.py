@@ -1,0 +1,141 @@
+"""Exporting a model to ONNX or torch.export, and proving that the file computes the same."""
+import copy
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Callable, Optional
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.utils import digit_version
+from torch import Tensor, nn
+
+from ..inference.onnx_model import PROPERTIES, OnnxTileModel
+from ..inference.tile_model import TorchTileModel
+from ..inference.windows import ALIGN
+from ..version import __version__
+from .export_scan import make_exportable
+
+# Largest difference of a probability between the file and the model that is taken for rounding.
+TOLERANCE = 1e-4
+# Heights and widths on which a file of dynamic size is compared; none is the one it was traced with.
+CHECKED_SIZES = ((64, 64), (160, 96), (256, 256))
+TRACED_SIZE = (96, 128)
+MAX_SIDE = 4096
+# The first whose exporters know the scan operator.
+OLDEST_TORCH = '2.9'
+# ONNX opset 18 is the oldest that torch's exporter targets by itself, and onnxruntime has known it since 1.14.
+OPSET = 18
+
+
+class ExportableModel(nn.Module):
+    """A segmentor from pixels to probabilities, in operators that can be exported.
+
+    Args:
+        model: An mmseg EncoderDecoder with one logit.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        model = make_exportable(copy.deepcopy(model)).eval().requires_grad_(False)
+        self.backbone, self.neck, self.head = model.backbone, model.neck, model.decode_head
+        self.register_buffer('mean', model.data_preprocessor.mean)
+        self.register_buffer('std', model.data_preprocessor.std)
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """RGB values 0..255 (1, 6, H, W), A first, to change probabilities (1, 1, H, W)."""
+        logits = self.head(self.neck(self.backbone((pair - self.mean) / self.std)))
+        return F.interpolate(logits, size=pair.shape[2:], mode='bilinear', align_corners=False).sigmoid()
+
+
+def trace(model: nn.Module, size: Optional[int]) -> torch.export.ExportedProgram:
+    """Export a segmentor with torch.export.
+
+    Args:
+        model: An mmseg EncoderDecoder on the CPU.
+        size: Side of the only image size it will take; None for any height and width that are multiples of 32.
+    """
+    if digit_version(torch.__version__) < digit_version(OLDEST_TORCH):
+        raise ImportError(f'exporting needs torch {OLDEST_TORCH} or newer, this is {torch.__version__}')
+    shape = TRACED_SIZE if size is None else (size, size)
+    sides = {2 + i: ALIGN * torch.export.Dim(name, min=1, max=MAX_SIDE // ALIGN) for i, name in enumerate(('h', 'w'))}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning)  # torch's own use of what it deprecates
+        return torch.export.export(
+            ExportableModel(model), (torch.zeros(1, 6, *shape), ), strict=False,
+            dynamic_shapes=(sides, ) if size is None else None)
+
+
+def export_onnx(model: TorchTileModel, path: Path, size: Optional[int] = None) -> float:
+    """Write a model as ONNX, in standard operators, once it has given the same in onnxruntime as here.
+
+    Args:
+        model: On the CPU.
+        path: Of the .onnx file; it appears only if the comparison succeeds.
+        size: See :func:`trace`.
+
+    Returns:
+        The largest difference of a probability.
+
+    Raises:
+        ImportError: If the extra ``export`` is not installed.
+        ValueError: If the exported model differs by more than TOLERANCE.
+    """
+    try:
+        import onnxruntime  # noqa: F401  to say it now, and not after minutes of tracing
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError("exporting to ONNX needs an extra: pip install 'mamba_cd_plugin[export]' "
+                          f'({error})') from error
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning)
+        program = torch.onnx.export(
+            trace(model.model, size), dynamo=True, opset_version=OPSET, input_names=['pair'],
+            output_names=['probability'], verbose=False)
+    program.model.metadata_props[PROPERTIES] = json.dumps(
+        dict(version=__version__, threshold=model.threshold, fill=model.fill.tolist(), side=size, multiple=ALIGN))
+    part = _part(path)
+    program.save(part, external_data=False)
+    return _keep_if_same(part, path, model, OnnxTileModel(part).forward, size)
+
+
+def export_program(model: TorchTileModel, path: Path, size: Optional[int] = None) -> float:
+    """Write a model for ``torch.export.load``, once the file has given the same as the model.
+
+    Args and errors are those of :func:`export_onnx`; the file ends in .pt2.
+    """
+    part = _part(path)
+    torch.export.save(trace(model.model, size), part)
+    loaded = torch.export.load(part).module()
+
+    def forward(pairs: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return loaded(torch.from_numpy(pairs).permute(0, 3, 1, 2).float())[:, 0].numpy()
+
+    return _keep_if_same(part, path, model, forward, size)
+
+
+def _part(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f'.{path.name}.part{path.suffix}')
+
+
+def _keep_if_same(part: Path, path: Path, model: TorchTileModel, exported: Callable[[np.ndarray], np.ndarray],
+                  size: Optional[int]) -> float:
+    worst = largest_difference(model.forward, exported, CHECKED_SIZES if size is None else ((size, size), ) * 3)
+    if not worst <= TOLERANCE:  # so that NaN fails as well
+        part.unlink()
+        raise ValueError(f'{path}: was not written, because the exported model differs from the original by '
+                         f'{worst:.2g}, more than {TOLERANCE:g}')
+    os.replace(part, path)
+    return worst
+
+
+def largest_difference(one: Callable[[np.ndarray], np.ndarray], other: Callable[[np.ndarray], np.ndarray],
+                       sizes: tuple) -> float:
+    """The largest difference of two models' probabilities on random pairs of these sizes."""
+    rng = np.random.default_rng(0)
+    pairs = [rng.integers(0, 256, (1, height, width, 6), dtype=np.uint8) for height, width in sizes]
+    return max(float(np.abs(one(pair) - other(pair)).max()) for pair in pairs)

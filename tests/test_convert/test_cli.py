@@ -1,0 +1,59 @@
+"""The command lines of the conversion."""
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from mamba_cd_plugin.preparation.convert import main
+
+TOOLS = Path(__file__).parents[2] / 'tools/dataset_converters'
+
+
+@pytest.fixture
+def source(small, download):
+    """Two of the 445 images of LEVIR-CD, one of the 64 and one of the 128, of 8 pixels instead of 1024."""
+    return str(download(small('levircd', train=2, val=1, test=1)))
+
+
+def run(tool, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(TOOLS / tool), run_name='__main__')
+    return ended.value.code
+
+
+def test_states_the_official_numbers_and_fails(source, tmp_path, monkeypatch, capsys):
+    assert run('levircd.py', monkeypatch, source, tmp_path / 'out') == 1
+    said = capsys.readouterr().out
+    assert '0 of 7,120  missing' in said and '0 of 1,024' in said and '0 of 2,048' in said
+    assert 'train_1: 8 x 8 pixels, officially 1024 x 1024' in said
+    assert 'not found: train_3, train_4, ' in said and ', train_52 and 393 more' in said  # 50 of 443 are named
+    assert 'run the same command again' in said
+
+
+def test_takes_what_is_there(source, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'out'
+    assert run('prepare.py', monkeypatch, 'levircd', source, out, '--size', 4, '--accept-incomplete') == 0
+    said = capsys.readouterr().out
+    assert 'incomplete, accepted' in said and '8 of 29,163,520' in said  # 445 images give 256 x 256 tiles of 4 each
+    assert sorted(path.name for path in out.iterdir()) == ['test', 'train', 'val']
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['nowhere', 'out'], 'error: nowhere is neither a folder nor a zip'),
+    (['.', 'out', '--overlap', '300'], 'error: overlap 300 of tiles of 256: expected 0 to 255'),
+])
+def test_wrong_use_ends_with_a_line(arguments, message, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=message):
+        main(arguments, dataset='levircd')
+
+
+def test_interruption_from_the_keyboard(source, tmp_path, monkeypatch, capsys):
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mamba_cd_plugin.preparation.convert.runner.Converter.run', interrupt)
+    assert main([source, str(tmp_path)], dataset='levircd') == 130
+    assert 'the same command goes on' in capsys.readouterr().out

@@ -1,0 +1,49 @@
+"""Command line and config of tools/train.py and tools/test.py."""
+import argparse
+from pathlib import Path
+
+import pytest
+
+from mamba_cd_plugin.cli.experiment import add_common_arguments, load_config
+
+CONFIG = str(Path(__file__).parents[2] / 'configs/cdmamba_v8_levircd.py')
+
+
+def read(*arguments: str):
+    """The config that a command line gives."""
+    parser = argparse.ArgumentParser()
+    add_common_arguments(parser)
+    return load_config(parser.parse_args(arguments))
+
+
+def test_work_dir_is_named_after_the_config() -> None:
+    assert read(CONFIG).work_dir == str(Path('work_dirs') / 'cdmamba_v8_levircd')
+    assert read(CONFIG, '--work-dir', 'here').work_dir == 'here'
+
+
+def test_options_reach_nested_keys_and_lists() -> None:
+    cfg = read(CONFIG, '--cfg-options', 'optim_wrapper.optimizer.lr=0.5', 'param_scheduler.0.patience=3', 'data_root=x')
+    assert cfg.optim_wrapper.optimizer.lr == 0.5
+    assert cfg.param_scheduler[0].patience == 3
+    assert cfg.data_root == 'x'
+
+
+def test_options_may_add_an_argument_or_a_key_of_the_runner() -> None:
+    cfg = read(CONFIG, '--cfg-options', 'model.backbone.d_state=4', 'experiment_name=trial')
+    assert cfg.model.backbone.d_state == 4 and cfg.experiment_name == 'trial'
+
+
+@pytest.mark.parametrize(('option', 'message'), [
+    ('optim_wraper.optimizer.lr=1', "the config has no key 'optim_wraper'; similar or existing keys: optim_wrapper"),
+    ('model.decode_heads.threshold=1', "model has no key 'decode_heads'; similar or existing keys: decode_head"),
+    ('param_scheduler.7.patience=1', "param_scheduler has no key '7'"),
+    ('datarot=x', "the config has no key 'datarot'; similar or existing keys: data_root"),
+])
+def test_a_misspelt_option_is_refused(option: str, message: str) -> None:
+    with pytest.raises(KeyError, match=message):
+        read(CONFIG, '--cfg-options', option)
+
+
+def test_a_config_that_is_not_there() -> None:
+    with pytest.raises(FileNotFoundError, match='config nowhere.py does not exist'):
+        read('nowhere.py')

@@ -1,0 +1,67 @@
+"""The commands of docs/predict.md, as they stand there."""
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+rasterio = pytest.importorskip('rasterio')
+geopandas = pytest.importorskip('geopandas')
+
+pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / 'docs' / 'predict.md').read_text('utf-8')
+COMMANDS = [shlex.split(line)
+            for line in re.findall(r'^    python (tools/.*)$', PAGE.replace('\\\n', ''), re.MULTILINE)]
+
+
+@pytest.fixture
+def run_command(monkeypatch):
+    """Run a command in this process, with further arguments."""
+
+    def run(command, *further):
+        monkeypatch.setattr(sys, 'argv', [*command, *further])
+        runpy.run_path(str(ROOT / command[0]), run_name='__main__')
+
+    return run
+
+
+def test_commands_do_what_the_page_says(tmp_path, monkeypatch, toy_checkpoint, run_command):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = Path('work_dirs/cdmamba_v8_small_synthetic/best_changed_F1.pth')
+    checkpoint.parent.mkdir(parents=True)
+    shutil.copy(toy_checkpoint, checkpoint)
+    sample, predict, publish, export, predict_onnx, *measurements = COMMANDS
+    run_command(sample, '--size', '200', '240')
+    run_command(predict, '--probability', 'uint8', '--min-area', '0')
+    run_command(publish)
+    assert (export[0], predict_onnx[0]) == ('tools/export.py', 'tools/predict.py')  # run in test_export.py
+    assert [command[0].rsplit('/', 1)[1] for command in measurements] == ['benchmark_predict.py', 'check_predict.py']
+    named = set(re.findall(r'`(town_2019_\w+\.\w+)`', PAGE))
+    assert len(named) == 5
+    assert {path.name for path in Path('data/town/changes').iterdir()} == named
+    assert len(list(Path('models').glob('cdmamba_v8_small-*.pth'))) == 1
+    with rasterio.open('data/town/town_2019.tif') as a, rasterio.open('data/town/changes/town_2019_mask.tif') as mask:
+        assert (mask.crs, mask.transform, mask.shape) == (a.crs, a.transform, a.shape)
+        assert mask.read(1).max() == 1  # B covers A to its border: no nodata
+    polygons = geopandas.read_file('data/town/changes/town_2019_polygons.gpkg')
+    assert polygons.columns.tolist() == ['id', 'area_m2', 'mean_probability', 'geometry']
+
+
+def test_sample_pair_is_one_town(tmp_path):
+    from mamba_cd_plugin.inference.open_pair import open_pair
+    from mamba_cd_plugin.synthetic.sample_rasters import sample_pair, write_sample_pair
+    one, two = (write_sample_pair(tmp_path / name, (96, 128), seed=3) for name in '12')
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two))
+    with rasterio.open(one.b) as b, open_pair(one.a, one.b) as source:
+        assert b.crs.to_epsg() == 32633
+        assert source.thumbnail(1).valid.all()
+    kept = sample_pair(tmp_path / '3', (96, 128), seed=3)
+    kept.a.write_text('to be kept')
+    assert sample_pair(tmp_path / '3', (96, 128), seed=3).a.read_text() == 'to be kept'
+    other = sample_pair(tmp_path / '3', (96, 160), seed=3)
+    with rasterio.open(other.a) as file:
+        assert file.shape == (96, 160)
