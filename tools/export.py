@@ -9,8 +9,7 @@ from mmengine.registry import init_default_scope
 import mamba_cd_plugin  # noqa: F401  registers everything
 from mamba_cd_plugin.engine.checkpoint import trust_checkpoints
 from mamba_cd_plugin.export.export import export_onnx, export_program
-from mamba_cd_plugin.inference.load_model import load_model, read_config
-from mamba_cd_plugin.inference.windows import ALIGN
+from mamba_cd_plugin.inference.models import ALIGN, load_model, read_config
 
 EXPORTERS = {'.onnx': export_onnx, '.pt2': export_program}
 

@@ -9,7 +9,7 @@ from mamba_cd_plugin.engine.allocator import keep_freed_memory
 from mamba_cd_plugin.engine.checkpoint import trust_checkpoints
 from mamba_cd_plugin.inference import ChangeDetectionInferencer
 from mamba_cd_plugin.inference.outputs import OutputOptions
-from mamba_cd_plugin.inference.tiled_prediction import PredictOptions
+from mamba_cd_plugin.inference.windows import PredictOptions
 
 
 def parse_args() -> argparse.Namespace:

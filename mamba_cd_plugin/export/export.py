@@ -12,9 +12,7 @@ import torch.nn.functional as F
 from mmengine.utils import digit_version
 from torch import Tensor, nn
 
-from ..inference.onnx_model import PROPERTIES, OnnxTileModel
-from ..inference.tile_model import TorchTileModel
-from ..inference.windows import ALIGN
+from ..inference.models import ALIGN, PROPERTIES, OnnxTileModel, TorchTileModel
 from ..version import __version__
 from .export_scan import make_exportable
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from ..engine.config_text import untrusted_model_config
-from ..inference.load_model import VERSION_KEY, build_model, config_of, file_hash, load_weights, read_checkpoint
+from ..inference.models import VERSION_KEY, build_model, config_of, file_hash, load_weights, read_checkpoint
 from ..version import __version__
 
 # What of a config is handed on: the model and how it was trained. The rest are paths and habits of the machine it was

@@ -12,14 +12,12 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from .load_model import WEIGHT_SUFFIXES, load_model, read_config
-from .open_pair import find_pairs, open_pair
+from .job import MemorySink, Spool, Strip, make_folder
+from .models import WEIGHT_SUFFIXES, TileModel, load_model, read_config
 from .outputs import OutputOptions, complete_summary, write_outputs
 from .overview import draw_overview
-from .pair_source import Image, PairSource, ReadOptions
-from .strips import MemorySink, Spool, Strip, make_folder
-from .tile_model import TileModel
-from .tiled_prediction import PredictOptions, predict_tiled
+from .pairs import Image, PairSource, ReadOptions, find_pairs, open_pair
+from .windows import PredictOptions, predict_tiled
 
 Pair = tuple[Image, Image]
 

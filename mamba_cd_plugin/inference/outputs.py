@@ -9,10 +9,12 @@ import numpy as np
 from PIL import Image
 
 from ..version import __version__
+from .job import NODATA, PROBABILITY_STEPS, Spool, write_whole
 from .overview import count_values, draw_overview
-from .pair_source import PairSource
-from .strips import NODATA, PROBABILITY_STEPS, Spool, write_whole
+from .pairs import PairSource
 
+# Vermillion, as in the pictures of this package; unchanged ground is black and missing data transparent.
+COLORMAP = {0: (0, 0, 0, 255), 1: (213, 94, 0, 255), NODATA: (0, 0, 0, 0)}
 POLYGON_SUFFIXES = dict(gpkg='.gpkg', geojson='.geojson')
 
 
@@ -116,14 +118,16 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
 
 def _write_raster(folder: Path, source: PairSource, mask: np.ndarray, probability: np.ndarray,
                   options: OutputOptions) -> dict:
-    from ..io.geotiff import write_mask, write_probability
+    from ..io.rasters import write_band
     files: dict = dict(mask=folder / f'{source.name}_mask.tif')
-    write_mask(files['mask'], mask, source)
+    write_band(files['mask'], mask, source, 'changed: 0 no, 1 yes', nodata=NODATA, colormap=COLORMAP)
     if options.probability != 'none':
         files['probability'] = folder / f'{source.name}_probability.tif'
-        write_probability(files['probability'], probability, source)
+        stored = dict(nodata=float('nan'), predictor=3) if probability.dtype == np.float32 else dict(
+            nodata=NODATA, scale=1 / PROBABILITY_STEPS, predictor=2)
+        write_band(files['probability'], probability, source, 'probability of change', **stored)
     if options.polygons != 'none':
-        from .vectorize import vectorize, write_polygons
+        from .polygons import vectorize, write_polygons
         polygons = vectorize(files['mask'], probability, options.min_area)
         files['polygons'] = folder / f'{source.name}_polygons{POLYGON_SUFFIXES[options.polygons]}'
         files['polygons'].unlink(missing_ok=True)  # of a run that was killed here; a GeoPackage would be added to

@@ -5,8 +5,8 @@ import numpy as np
 
 from ..visualization.change_panel import FALSE_ALARM, IGNORED, mask_picture, overlay_picture
 from ..visualization.typography import FAINT, INK, PAPER, legend_strip, text_strip
-from .pair_source import PairSource
-from .strips import NODATA
+from .job import NODATA
+from .pairs import PairSource
 
 # Longer side of each of the four images in pixels: together they fill a screen.
 SIDE = 900

@@ -13,9 +13,8 @@ from rasterio.windows import Window as RasterWindow
 
 from ..io.grids import coverage, describe_difference, same_grid
 from ..io.radiometry import check_value_range, find_stretch
-from ..io.raster_file import GDAL_CACHE_BYTES, choose_bands, open_raster
-from .pair_source import PairSource, PairTile, ReadOptions, file_origin
-from .windows import Window
+from ..io.rasters import GDAL_CACHE_BYTES, choose_bands, open_raster
+from .pairs import PairSource, PairTile, ReadOptions, Window, file_origin
 
 # The percentiles of a stretch are taken from so many pixels of the longer side: a million of them are exact enough.
 SAMPLE_SIDE = 1024
@@ -31,7 +30,7 @@ class RasterPair(PairSource):
     Args:
         path_a: The earlier image. Its grid is that of the result.
         path_b: The later image.
-        options: See :class:`~.pair_source.ReadOptions`.
+        options: See :class:`~.pairs.ReadOptions`.
 
     Raises:
         FileNotFoundError: If one does not exist.

@@ -1,28 +1,16 @@
-"""Where the windows of a large image lie, and how much each counts at every pixel."""
-from typing import Iterator, NamedTuple, Optional
+"""Windows over a large image: where they lie, how they are predicted, and how they are put together again."""
+import sys
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Iterable, Iterator, NamedTuple, Optional
 
 import numpy as np
+from mmengine.utils import ProgressBar
 
-# Windows start at multiples of the encoder's deepest stride, so that every window downsamples the same pixels together
-# as the whole image would.
-ALIGN = 32
-
-
-class Span(NamedTuple):
-    """A stretch of one axis, in pixels."""
-    start: int
-    stop: int
-
-
-class Window(NamedTuple):
-    """A rectangle of the image, in pixels of its grid."""
-    rows: Span
-    columns: Span
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(H, W)."""
-        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+from .job import NODATA, Strip, StripSink
+from .models import ALIGN, TileModel
+from .pairs import PairSource, PairTile, Span, Window
 
 
 def axis_spans(size: int, tile: int, overlap: int, align: int = ALIGN) -> list[Span]:
@@ -160,3 +148,141 @@ class RowStitcher:
         if self.row + 1 < len(self.grid.rows):
             self._start(self.row + 1, carry)
         return values, valid, carry
+
+
+class PredictedWindow(NamedTuple):
+    """A window.
+
+    Attributes:
+        values: Change probabilities (h, w); None where no pixel has data.
+        valid: Where both images have data (h, w).
+    """
+    values: Optional[np.ndarray]
+    valid: np.ndarray
+
+
+def predict_windows(source: PairSource, model: TileModel, tta: bool, batches: Iterable[list[Window]],
+                    workers: int) -> Iterator[list[PredictedWindow]]:
+    """Predict batches of windows, and give them back in their order.
+
+    ::
+
+        reader, 1 thread: read, warp -> workers: fill nodata, model -> who asks: the oldest batch
+
+    The reader is one batch ahead of the workers, and no more, whatever the size of the image.
+
+    Args:
+        source: The pair; it is read from one thread only, as GDAL wants it.
+        model: Takes batches from ``workers`` threads.
+        tta: Whether to average over flips.
+        batches: Windows of one shape each.
+        workers: See :meth:`~.models.TileModel.workers`.
+    """
+
+    def read(windows: list[Window]) -> list[PairTile]:
+        return [source.read(window) for window in windows]
+
+    def predict(tiles: 'Future[list[PairTile]]') -> list[PredictedWindow]:
+        return _predict_batch(model, tiles.result(), tta)
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(workers) as pool:
+        under_way: deque = deque()
+        try:
+            for windows in batches:
+                under_way.append(pool.submit(predict, reader.submit(read, windows)))
+                if len(under_way) > workers:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:  # of a run that is stopped; what has begun is waited for, and takes a second
+                future.cancel()
+
+
+def _predict_batch(model: TileModel, tiles: list[PairTile], tta: bool) -> list[PredictedWindow]:
+    """A window without data costs nothing."""
+    # Without data, one colour at both dates: no change, and no edge that only one of them has.
+    pairs = [np.where(tile.valid[..., None], tile.pair, np.tile(model.fill, 2)) for tile in tiles if tile.valid.any()]
+    predicted = iter(model.predict(np.stack(pairs), tta) if pairs else ())
+    return [PredictedWindow(next(predicted) if tile.valid.any() else None, tile.valid) for tile in tiles]
+
+
+class PredictOptions(NamedTuple):
+    """How a model runs over an image.
+
+    Attributes:
+        tile: Side of a window in pixels; a model of fixed size brings its own.
+        overlap: Pixels that neighbouring windows share; a quarter of it on each side counts nothing.
+        batch_size: Windows per step; None: by the memory.
+        tta: Average over flips.
+        threshold: Probability above which a pixel is changed; None: the model's own.
+    """
+    tile: int = 512
+    overlap: int = 128
+    batch_size: Optional[int] = None
+    tta: bool = False
+    threshold: Optional[float] = None
+
+    def fitted_to(self, model: TileModel) -> 'PredictOptions':
+        """The options with what the model decides filled in.
+
+        Raises:
+            ValueError: If the threshold is no probability.
+        """
+        threshold = model.threshold if self.threshold is None else self.threshold
+        if not 0 < threshold < 1:
+            raise ValueError(f'threshold: expected a probability between 0 and 1, got {threshold}')
+        if model.side is None:
+            return self._replace(threshold=threshold)
+        return self._replace(tile=model.side, overlap=model.side // 4, threshold=threshold)
+
+
+def make_grid(source: PairSource, model: TileModel, options: PredictOptions) -> WindowGrid:
+    """The windows of an image."""
+    return WindowGrid(source.height, source.width, options.tile, options.overlap, model.align)
+
+
+def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions, sink: StripSink,
+                  progress: bool = True) -> None:
+    """Predict an image pair and hand the result to ``sink``, strip by strip, from where the sink stands.
+
+    ::
+
+        row of windows: predict_windows, in batches -> weighted sum -> finished rows -> sink
+
+    Memory holds one row of windows of the probabilities, and of everything else the batches that are under way.
+
+    Args:
+        source: The pair.
+        model: The model.
+        options: From :meth:`PredictOptions.fitted_to`.
+        sink: Takes the strips.
+        progress: Whether to show a progress bar with the time that is left.
+    """
+    grid = make_grid(source, model, options)
+    if sink.batch_size is None:
+        sink.batch_size = options.batch_size or model.batch_size(options.tile)
+    rows = range(sink.next_row, len(grid.rows))
+    if not rows:
+        return
+    stitcher = RowStitcher(grid, sink.next_row, sink.carry)
+    bar = ProgressBar(len(rows) * len(grid.columns), file=sys.stdout) if progress else None
+    batches = [(row, columns) for row in rows for columns in grid.batches(row, sink.batch_size)]
+    windows = ([grid.window(row, column) for column in columns] for row, columns in batches)
+    with model.workers(options.tile) as workers, \
+            closing(predict_windows(source, model, options.tta, windows, workers)) as predicted:
+        for (_, columns), batch in zip(batches, predicted):
+            for column, window in zip(columns, batch):
+                stitcher.add(column, window.values, window.valid)
+            if bar is not None:
+                bar.update(len(columns))
+            if columns[-1] == len(grid.columns) - 1:
+                probability, valid, carry = stitcher.finish_row()
+                sink.append(_strip(probability, valid, options.threshold), carry)
+    if bar is not None:
+        sys.stdout.write('\n')
+
+
+def _strip(probability: np.ndarray, valid: np.ndarray, threshold: float) -> Strip:
+    probability = np.where(valid, probability, np.float32(np.nan))
+    return Strip(probability, np.where(valid, probability > threshold, NODATA).astype(np.uint8))

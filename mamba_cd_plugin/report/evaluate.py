@@ -17,7 +17,7 @@ from torch import nn
 
 from ..datasets import with_data_root
 from ..engine.loops.protocol_test_loop import choose_protocols, test_mode
-from ..inference.load_model import build_model, file_hash, load_weights, read_checkpoint
+from ..inference.models import build_model, file_hash, load_weights, read_checkpoint
 from .levels import to_levels
 from .run import Run
 from .store import Record, Store, file_state, fingerprint

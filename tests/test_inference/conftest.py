@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from mamba_cd_plugin.inference import ChangeDetectionInferencer
-from mamba_cd_plugin.inference.tile_model import TileModel
+from mamba_cd_plugin.inference.models import TileModel
 
 UTM = 'EPSG:32632'
 ORIGIN = (500000., 5300000.)  # on the central meridian of zone 32, in Bavaria

@@ -7,8 +7,7 @@ from mmseg.registry import MODELS
 from mamba_cd_plugin.export import export
 from mamba_cd_plugin.export.export_scan import linear_scan
 from mamba_cd_plugin.inference.inferencer import ChangeDetectionInferencer
-from mamba_cd_plugin.inference.onnx_model import OnnxTileModel
-from mamba_cd_plugin.inference.tile_model import TorchTileModel
+from mamba_cd_plugin.inference.models import OnnxTileModel, TorchTileModel
 
 onnxruntime = pytest.importorskip('onnxruntime')
 onnx = pytest.importorskip('onnx')

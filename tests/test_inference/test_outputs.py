@@ -7,7 +7,7 @@ import pytest
 rasterio = pytest.importorskip('rasterio')
 geopandas = pytest.importorskip('geopandas')
 
-from mamba_cd_plugin.inference.strips import NODATA  # noqa: E402  after the skips
+from mamba_cd_plugin.inference.job import NODATA  # noqa: E402  after the skips
 
 pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
 SMALL = dict(tile=128, overlap=32)

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mamba_cd_plugin.inference.open_pair import find_pairs, open_pair
-from mamba_cd_plugin.inference.pair_source import ReadOptions
+from mamba_cd_plugin.inference.pairs import ReadOptions, find_pairs, open_pair
 from mamba_cd_plugin.inference.windows import Span, Window
 
 

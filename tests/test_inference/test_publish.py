@@ -3,7 +3,7 @@ import torch
 
 from mamba_cd_plugin.engine.config_text import parse_config_text
 from mamba_cd_plugin.export.publish import publish
-from mamba_cd_plugin.inference.load_model import file_hash, read_checkpoint
+from mamba_cd_plugin.inference.models import file_hash, read_checkpoint
 
 
 def test_published_file(toy_checkpoint, tmp_path):

@@ -4,8 +4,10 @@ import pytest
 
 pytest.importorskip('rasterio')
 
-from mamba_cd_plugin.inference.open_pair import open_pair  # noqa: E402  after the skip
-from mamba_cd_plugin.inference.pair_source import ReadOptions  # noqa: E402
+from mamba_cd_plugin.inference.pairs import (
+    ReadOptions,  # noqa: E402
+    open_pair,  # noqa: E402  after the skip
+)
 from mamba_cd_plugin.inference.windows import Span, Window  # noqa: E402
 
 # rasterio 1.4 multiplies transforms in a way that affine 3 will give up.

@@ -117,18 +117,18 @@ FULL_DISK = '''
 import resource, signal, sys
 from pathlib import Path
 import geopandas, numpy as np, shapely
-from mamba_cd_plugin.io.geotiff import write_probability
+from mamba_cd_plugin.io.rasters import write_band
 from mamba_cd_plugin.inference.outputs import write_picture
-from mamba_cd_plugin.inference.open_pair import open_pair
-from mamba_cd_plugin.inference.strips import Spool, Strip
-from mamba_cd_plugin.inference.vectorize import write_polygons
+from mamba_cd_plugin.inference.pairs import open_pair
+from mamba_cd_plugin.inference.job import Spool, Strip
+from mamba_cd_plugin.inference.polygons import write_polygons
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 out = Path(sys.argv[1])
 noise = np.random.default_rng(0).random((600, 600), np.float32)
 boxes = geopandas.GeoDataFrame(geometry=[shapely.box(i, i, i + 1, i + 1) for i in range(2000)], crs='EPSG:32632')
 for write in (lambda: Spool(out / 's', noise.shape, 'float32', {}).append(Strip(noise, noise > 0.5), noise[:0]),
-              lambda: write_probability(out / 'p.tif', noise, open_pair(noise, noise)),
+              lambda: write_band(out / 'p.tif', noise, open_pair(noise, noise), 'noise', nodata=-1),
               lambda: write_polygons(boxes, out / 'p.gpkg', '2026-01-01T00:00:00.000Z'),
               lambda: write_polygons(boxes, out / 'p.geojson', '2026-01-01T00:00:00.000Z'),
               lambda: write_picture(out / 'p.png', (noise * 255).astype(np.uint8))):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from mamba_cd_plugin.inference.open_pair import open_pair
-from mamba_cd_plugin.inference.strips import NODATA, MemorySink
-from mamba_cd_plugin.inference.tile_model import TorchTileModel, batch_that_fits
-from mamba_cd_plugin.inference.tiled_prediction import PredictOptions, predict_tiled
+from mamba_cd_plugin.inference.job import NODATA, MemorySink
+from mamba_cd_plugin.inference.models import TorchTileModel, batch_that_fits
+from mamba_cd_plugin.inference.pairs import open_pair
+from mamba_cd_plugin.inference.windows import PredictOptions, predict_tiled
 
 SMALL = PredictOptions(tile=128, overlap=32)
 

@@ -52,7 +52,7 @@ def test_commands_do_what_the_page_says(tmp_path, monkeypatch, toy_checkpoint, r
 
 
 def test_sample_pair_is_one_town(tmp_path):
-    from mamba_cd_plugin.inference.open_pair import open_pair
+    from mamba_cd_plugin.inference.pairs import open_pair
     from mamba_cd_plugin.synthetic.sample_rasters import sample_pair, write_sample_pair
     one, two = (write_sample_pair(tmp_path / name, (96, 128), seed=3) for name in '12')
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two))

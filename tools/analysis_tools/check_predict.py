@@ -12,11 +12,10 @@ from mmengine.logging import print_log
 
 from mamba_cd_plugin.analysis.predict_checks import check_grid, check_polygons, compare, step_at_seams
 from mamba_cd_plugin.inference import ChangeDetectionInferencer
-from mamba_cd_plugin.inference.open_pair import open_pair
+from mamba_cd_plugin.inference.job import PROBABILITY_STEPS
 from mamba_cd_plugin.inference.outputs import write_picture
-from mamba_cd_plugin.inference.strips import PROBABILITY_STEPS
-from mamba_cd_plugin.inference.tiled_prediction import PredictOptions
-from mamba_cd_plugin.inference.windows import Span, Window, axis_spans
+from mamba_cd_plugin.inference.pairs import open_pair
+from mamba_cd_plugin.inference.windows import PredictOptions, Span, Window, axis_spans
 from mamba_cd_plugin.synthetic.sample_rasters import SamplePair, sample_pair
 from mamba_cd_plugin.visualization.change_panel import overlay_picture
 

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 import mamba_cd_plugin  # noqa: F401  registers everything
 from mamba_cd_plugin.engine.checkpoint import trust_checkpoints
 from mamba_cd_plugin.export.publish import publish
-from mamba_cd_plugin.inference.load_model import read_config
+from mamba_cd_plugin.inference.models import read_config
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,14 +1,17 @@
-"""Opening a raster, with every defect named before anything is computed."""
+"""Rasters: opened with every defect named before anything is computed, and written as GeoTIFF."""
 from pathlib import Path
-from typing import NamedTuple, Optional, Sequence
+from typing import Any, Iterator, NamedTuple, Optional, Sequence
 
+import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
+from rasterio.windows import Window
 
 # GDAL's own default is 5 % of the machine's memory; a few rows of windows are all that is ever read twice.
 GDAL_CACHE_BYTES = 64 << 20
+BLOCK = 512  # the side of a block that COGs use as well
 
 
 class BandChoice(NamedTuple):
@@ -103,3 +106,51 @@ def choose_bands(dataset: DatasetReader, wanted: Optional[Sequence[int]]) -> Ban
     if not usable:
         raise ValueError(f'{dataset.name}: has no band but an alpha channel')
     return BandChoice((usable[0], ) * 3, f'band {usable[0]} is used as grey')
+
+
+def write_band(path: Path, values: np.ndarray, grid: Any, description: str, nodata: float, scale: float = 1.,
+               predictor: int = 1, colormap: Optional[dict] = None) -> None:
+    """Write one band as a compressed, tiled GeoTIFF.
+
+    Args:
+        path: Of the file.
+        values: (H, W); may lie on the disk, it is read in strips.
+        grid: Gives ``crs`` and ``transform``, either of which may be None.
+        description: Of the band.
+        nodata: The value of pixels without data.
+        scale: What a value is multiplied by to get the quantity; stands in the header.
+        predictor: Of the compression: 1 none, 2 differences of integers, 3 of floats.
+        colormap: Colours (red, green, blue, alpha) by value, so that every viewer shows the band.
+
+    Raises:
+        OSError: If it cannot be written completely.
+    """
+    height, width = values.shape
+    profile = dict(driver='GTiff', height=height, width=width, count=1, dtype=values.dtype.name, crs=grid.crs,
+                   nodata=nodata, tiled=True, blockxsize=BLOCK, blockysize=BLOCK, compress='deflate',
+                   predictor=predictor, BIGTIFF='IF_SAFER')
+    if grid.transform is not None:
+        profile['transform'] = grid.transform
+    try:
+        with rasterio.open(path, 'w', **profile) as file:
+            file.set_band_description(1, description)
+            if scale != 1:
+                file.scales = (scale, )
+            if colormap is not None:
+                file.write_colormap(1, colormap)
+            for top, rows in _strips(values):
+                file.write(rows, 1, window=Window(0, top, width, len(rows)))
+        # GDAL does not report a full disk when a file is closed, so the file itself is asked.
+        with rasterio.open(path) as file:
+            complete = all(np.array_equal(file.read(1, window=Window(0, top, width, len(rows))), rows, equal_nan=True)
+                           for top, rows in _strips(values))
+    except RasterioError as error:
+        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
+    if not complete:
+        raise OSError(f'{path}: was not written completely. Is the disk full?')
+
+
+def _strips(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Whole rows of blocks, so that each block is compressed once."""
+    for top in range(0, len(values), BLOCK):
+        yield top, np.array(values[top:top + BLOCK])

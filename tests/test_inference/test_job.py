@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from mamba_cd_plugin.inference import strips
-from mamba_cd_plugin.inference.strips import NODATA, Spool, Strip, make_folder, quantize
+from mamba_cd_plugin.inference import job
+from mamba_cd_plugin.inference.job import NODATA, Spool, Strip, make_folder, quantize
 
 JOB = dict(model='x', numbers=(1, 2))
 
@@ -66,8 +66,8 @@ def test_quantize_by_hand():
 
 
 def test_a_disk_too_small_is_seen_before_anything_is_computed(tmp_path, monkeypatch):
-    usage = strips.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(strips.shutil, 'disk_usage', lambda folder: usage._replace(free=40_000_000))
+    usage = job.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(job.shutil, 'disk_usage', lambda folder: usage._replace(free=40_000_000))
     with pytest.raises(OSError, match='the disk has 40 MB free, and the prediction needs up to 64 MB'):
         Spool(tmp_path / 's', (1000, 10_000), 'uint8', JOB)
 
@@ -83,6 +83,6 @@ def test_read_only_folder(tmp_path, monkeypatch):
     def refuse(self, data):
         raise PermissionError(errno.EACCES, 'Permission denied')
 
-    monkeypatch.setattr(strips.Path, 'write_bytes', refuse)
+    monkeypatch.setattr(job.Path, 'write_bytes', refuse)
     with pytest.raises(PermissionError, match=r'cannot be written to \(Permission denied\)'):
         make_folder(tmp_path)

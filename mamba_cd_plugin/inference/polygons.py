@@ -12,7 +12,7 @@ from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import ProjError
 from rasterio import features
 
-from .strips import PROBABILITY_STEPS
+from .job import PROBABILITY_STEPS
 
 # Rows that are rasterised at a time: a strip of a 100,000 px wide image then takes 200 MB.
 STRIP_ROWS = 512

@@ -1,0 +1,302 @@
+"""Models as prediction sees them: windows of a pair go in, change probabilities come out."""
+import json
+import re
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Iterator, Optional
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.model import revert_sync_batchnorm
+from mmengine.runner.checkpoint import CheckpointLoader, load_state_dict
+from mmseg.registry import MODELS
+from torch import nn
+
+from ..engine.config_text import parse_config_text, untrusted_model_config
+from ..version import __version__
+
+# Windows start at multiples of the encoder's deepest stride, so that every window downsamples the same pixels together
+# as the whole image would.
+ALIGN = 32
+# Key of the model's properties under which tools/export.py stores what prediction needs to know.
+PROPERTIES = 'mamba_cd_plugin'
+WEIGHT_SUFFIXES = ('.pth', '.pt', '.onnx')
+HASH_LENGTH = 8
+# Key in the meta of published checkpoints only.
+VERSION_KEY = 'mamba_cd_plugin_version'
+_PUBLISHED = re.compile(rf'-([0-9a-f]{{{HASH_LENGTH}}})\.pth$')
+# The views that are averaged: those of the configs' tta_pipeline, so that `tools/test.py --tta` has scored what
+# is predicted here.
+FLIPS = ((), (2, ), (1, ))
+# Of the free memory of a GPU; the rest is for fragments and for what else runs there.
+MEMORY_SHARE = 0.7
+MAX_BATCH = 32  # a GPU is filled long before
+# A step of a CPU: more pixels at once fall out of its caches, and windows of 256 px gain a seventh in fours.
+CPU_PIXELS = 512**2
+MAX_WORKERS = 4  # at CPU_PIXELS each, they take about 1 GB
+
+
+class TileModel(ABC):
+    """What windows are given to.
+
+    Attributes:
+        threshold: Probability above which a pixel is changed.
+        fill: Colour (3,), uint8, of pixels without data: the mean colour of the training, which the model reads as 0.
+        side: The only window side in pixels that the model takes; None if it takes any.
+        align: Windows start at multiples of it. Where it is more than 1, the last window of a row or column is longer
+            than the others by up to ``align - 1`` pixels.
+        identity: Tells this model from any other, for resuming.
+    """
+
+    threshold: float
+    fill: np.ndarray
+    side: Optional[int] = None
+    align: int = ALIGN
+    identity: str
+
+    @abstractmethod
+    def forward(self, pairs: np.ndarray) -> np.ndarray:
+        """uint8 RGB pairs (N, H, W, 6), A first, to change probabilities (N, H, W), float32."""
+
+    def batch_size(self, tile: int) -> int:
+        """How many windows of this side one step takes, as the memory allows."""
+        return 1
+
+    @contextmanager
+    def workers(self, tile: int) -> Iterator[int]:
+        """How many threads may call :meth:`predict` at once with windows of this side, inside this context."""
+        yield 1
+
+    def predict(self, pairs: np.ndarray, flips: bool) -> np.ndarray:
+        """Change probabilities of a batch, with ``flips`` the mean over the views.
+
+        Raises:
+            ValueError: If one is NaN.
+        """
+        views = [np.flip(self.forward(np.ascontiguousarray(np.flip(pairs, axes))), axes)
+                 for axes in (FLIPS if flips else FLIPS[:1])]
+        mean = sum(views) / np.float32(len(views))
+        if not np.isfinite(mean).all():
+            raise ValueError('the model gave NaN probabilities; its weights are damaged, or it diverged in training')
+        return mean
+
+
+class TorchTileModel(TileModel):
+    """An mmseg segmentor.
+
+    Args:
+        model: The segmentor, on its device.
+        cfg: Its config, which is part of its identity.
+    """
+
+    def __init__(self, model: nn.Module, cfg: dict) -> None:
+        self.model = model.eval()
+        self.threshold = float(model.decode_head.threshold)
+        self.fill = model.data_preprocessor.mean.flatten()[:3].round().byte().cpu().numpy()
+        digest = sha256(repr(cfg).encode())
+        for name, tensor in model.state_dict().items():
+            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        self.identity = digest.hexdigest()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @torch.inference_mode()
+    def forward(self, pairs: np.ndarray) -> np.ndarray:
+        """uint8 RGB pairs (N, H, W, 6) to change probabilities (N, H, W).
+
+        Raises:
+            ValueError: If they do not fit into the memory of the GPU.
+        """
+        tensors = [torch.from_numpy(pair).permute(2, 0, 1) for pair in pairs]
+        count, *shape = pairs.shape[:3]
+        try:
+            inputs = self.model.data_preprocessor(dict(inputs=tensors), False)['inputs']
+            logits = self.model.encode_decode(inputs, [dict(img_shape=tuple(shape))] * count)
+        except torch.cuda.OutOfMemoryError as error:
+            raise ValueError(f'{count} windows of {shape[0]} x {shape[1]} px at once do not fit into the memory of '
+                             f'{self._device}; choose a smaller --batch-size or --tile, or --device cpu') from error
+        return logits.sigmoid()[:, 0].float().cpu().numpy()
+
+    @contextmanager
+    def workers(self, tile: int) -> Iterator[int]:
+        """On a CPU the cores are shared out among the windows.
+
+        Threads that work on one window together wait for each other after every operator, and for long where other
+        programs run: on two cores, each half taken, that made a window ten times slower.
+        """
+        cores = torch.get_num_threads()
+        fitting = max(1, min(MAX_WORKERS, MAX_WORKERS * CPU_PIXELS // tile**2))
+        count = min(cores, fitting) if self._device.type == 'cpu' else 1
+        torch.set_num_threads(cores // count)
+        try:
+            yield count
+        finally:
+            torch.set_num_threads(cores)
+
+    def batch_size(self, tile: int) -> int:
+        """On a GPU what its free memory holds; on a CPU, where more is not faster, one large window or a few small."""
+        device = self._device
+        if device.type != 'cuda':
+            return max(1, CPU_PIXELS // tile**2)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        self.forward(np.zeros((1, tile, tile, 6), np.uint8))
+        needed = torch.cuda.max_memory_allocated(device) - before
+        torch.cuda.empty_cache()
+        return batch_that_fits(torch.cuda.mem_get_info(device)[0], needed)
+
+
+def batch_that_fits(free: int, needed: int) -> int:
+    """How many windows fit into ``free`` bytes when one takes ``needed``; at least one."""
+    return int(max(1, min(MAX_BATCH, MEMORY_SHARE * free // max(needed, 1))))
+
+
+class OnnxTileModel(TileModel):
+    """A model that ``tools/export.py`` wrote.
+
+    It takes one size, or multiples of 32; what is smaller or odd is padded with its border pixels. So its windows are
+    all of one size, wherever they then have to start.
+
+    Args:
+        path: The .onnx file.
+        device: 'cpu', or 'cuda' where onnxruntime has that provider.
+
+    Raises:
+        ImportError: If onnxruntime is missing.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a model of ``tools/export.py``.
+    """
+
+    align = 1
+
+    def __init__(self, path: Path, device: str = 'cpu') -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ImportError(f"running {path} needs onnxruntime: pip install 'mamba_cd_plugin[export]'") from error
+        if not path.is_file():
+            raise FileNotFoundError(f'model {path} does not exist')
+        options = onnxruntime.SessionOptions()
+        # The arena keeps the largest sizes for good; windows come and go, and memory must not grow.
+        options.enable_cpu_mem_arena = False
+        provider = 'CUDAExecutionProvider' if device.startswith('cuda') else 'CPUExecutionProvider'
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
+            properties = json.loads(self.session.get_modelmeta().custom_metadata_map[PROPERTIES])
+        except KeyError as error:
+            raise ValueError(f'{path}: was not written by tools/export.py, so its inputs are unknown; export it from '
+                             'the checkpoint') from error
+        except Exception as error:  # onnxruntime's own errors have no common base but this
+            raise ValueError(f'{path}: cannot be read as an ONNX model: {error}') from error
+        self.threshold, self.side, self.multiple = (properties[key] for key in ('threshold', 'side', 'multiple'))
+        self.fill = np.array(properties['fill'], np.uint8)
+        self.identity = sha256(path.read_bytes()).hexdigest()
+
+    def forward(self, pairs: np.ndarray) -> np.ndarray:
+        """uint8 RGB pairs (N, H, W, 6) to change probabilities (N, H, W)."""
+        height, width = pairs.shape[1:3]
+        rest = [self.side - size if self.side else -size % self.multiple for size in (height, width)]
+        pairs = np.pad(pairs, ((0, 0), (0, rest[0]), (0, rest[1]), (0, 0)), mode='edge')
+        inputs = pairs.transpose(0, 3, 1, 2).astype(np.float32)
+        outputs = [self.session.run(None, {'pair': one[None]})[0] for one in inputs]
+        return np.concatenate(outputs)[:, 0, :height, :width]
+
+
+def load_model(cfg: ConfigDict, weights: Optional[str], device: str = 'cpu') -> TileModel:
+    """Build a model and load its weights.
+
+    Args:
+        cfg: The user's config; empty to take the one inside the checkpoint, which is read as data and never run.
+        weights: A checkpoint or an exported .onnx.
+        device: Where it runs.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is refused, has no config, or its weights are not those of the model.
+    """
+    if weights is None:
+        raise ValueError('no checkpoint was named; an untrained model predicts nothing')
+    if str(weights).endswith('.onnx'):
+        return OnnxTileModel(Path(weights), device)
+    checkpoint = read_checkpoint(weights)
+    model_cfg = cfg.model if cfg else untrusted_model_config(config_of(checkpoint, weights), f'checkpoint {weights}')
+    model = build_model(model_cfg, weights)
+    load_weights(model, checkpoint, weights)
+    return TorchTileModel(model.to(device), model_cfg)
+
+
+def build_model(model_cfg: ConfigDict, path: str) -> nn.Module:
+    """Build the model that belongs to a checkpoint.
+
+    Raises:
+        ValueError: If this version cannot.
+    """
+    try:
+        return revert_sync_batchnorm(MODELS.build(model_cfg))
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f'checkpoint {path}: version {__version__} of mamba_cd_plugin cannot build the model in its '
+                         f'config: {error}. Name a config file of this version instead (--config)') from error
+
+
+def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:
+    """Put the weights of a checkpoint into a model, all of them.
+
+    Raises:
+        ValueError: If they are not just those of the model.
+    """
+    # The prefix is that of a model that was saved inside a DataParallel.
+    weights = checkpoint.get('state_dict', checkpoint)
+    weights = {re.sub(r'^module\.', '', key): value for key, value in weights.items()}
+    try:
+        load_state_dict(model, weights, strict=True)
+    except RuntimeError as error:
+        raise ValueError(f'checkpoint {path}: its weights are not those of the model in the config: {error}') from error
+
+
+def read_checkpoint(path: str) -> dict:
+    """Read a checkpoint through mmengine's loader, which is ours, and compare it with the hash in its name.
+
+    Raises:
+        ValueError: If the file is not the one that was published under this name, or holds no weights.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    if not isinstance(checkpoint, dict) or not checkpoint:
+        raise ValueError(f'checkpoint {path}: holds no weights but a {type(checkpoint).__name__}')
+    named = _PUBLISHED.search(Path(path).name)
+    if named and VERSION_KEY in (checkpoint.get('meta') or {}) and file_hash(Path(path)) != named.group(1):
+        raise ValueError(f'checkpoint {path}: its content has the hash {file_hash(Path(path))}, but its name says '
+                         f'{named.group(1)}; it was altered since it was published. Download it again')
+    return checkpoint
+
+
+def file_hash(path: Path) -> str:
+    """The first digits of the SHA-256 of a file, as they stand in the name of a published checkpoint."""
+    return sha256(path.read_bytes()).hexdigest()[:HASH_LENGTH]
+
+
+def config_of(checkpoint: dict, path: str) -> ConfigDict:
+    """The config inside a checkpoint, read as data.
+
+    Raises:
+        ValueError: If there is none, or it is more than data.
+    """
+    text = (checkpoint.get('meta') or {}).get('cfg')
+    if not isinstance(text, str):
+        raise ValueError(f'checkpoint {path}: holds no config; name its config file as well (--config)')
+    return parse_config_text(text, f'checkpoint {path}')
+
+
+def read_config(path: str) -> Config:
+    """A config file that the user names, which is run.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'config {path} does not exist')
+    return Config.fromfile(path)
