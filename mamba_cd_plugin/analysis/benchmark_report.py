@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..doctor.processor import read_processor
-from ..visualization.figure_file import save_figure
+from ..visualization.curves import save_figure
 from .benchmark import Group
 from .report_files import write_files
 

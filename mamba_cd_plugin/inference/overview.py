@@ -3,8 +3,7 @@ import math
 
 import numpy as np
 
-from ..visualization.change_panel import FALSE_ALARM, IGNORED, mask_picture, overlay_picture
-from ..visualization.typography import FAINT, INK, PAPER, legend_strip, text_strip
+from ..visualization.drawing import FALSE_POSITIVE, IGNORED, PAPER, Cell, Span, draw_page, mask_picture, overlay_picture
 from .job import NODATA
 from .pairs import PairSource
 
@@ -27,22 +26,17 @@ def draw_overview(source: PairSource, mask: np.ndarray) -> np.ndarray:
     factor = math.ceil(max(mask.shape) / SIDE)
     pair, valid = source.thumbnail(factor)
     small = shrink_mask(mask, factor)
-    changed = [(f'{source.name}    ', INK, True),
-               (f'{source.width:,} x {source.height:,} px    changed: {changed_share(mask):.2%} of the pixels with data'
-                f'    1 px here = {factor} px', INK, False)]
-    a, b = np.where(valid[..., None], pair[..., :3], PAPER[0]), np.where(valid[..., None], pair[..., 3:], PAPER[0])
-    a, b = a.astype(np.uint8), b.astype(np.uint8)
-    size = max(11, max(small.shape) // 50)
-    rows = [
-        _side_by_side([('A (before)', a), ('B (after)', b)], size),
-        _side_by_side([('change', mask_picture(small)), ('change over B', overlay_picture(b, small))], size),
-    ]
-    width = rows[0].shape[1]
-    legend = [('predicted as changed', FALSE_ALARM)]
+    a, b = (np.where(valid[..., None], image, np.uint8(PAPER)) for image in (pair[..., :3], pair[..., 3:]))
+    title = [Span(f'{source.name}    ', bold=True),
+             Span(f'{source.width:,} x {source.height:,} px    changed: {changed_share(mask):.2%} of the pixels with '
+                  f'data    1 px here = {factor} px')]
+    rows = [[Cell(a, 'A (before)'), Cell(b, 'B (after)')],
+            [Cell(mask_picture(small), 'change'), Cell(overlay_picture(b, small), 'change over B')]]
+    legend = [('predicted as changed', FALSE_POSITIVE)]
     if (small == NODATA).any():
         legend.append(('no data in A or B', IGNORED))
-    page = np.vstack([text_strip(width, 2 * size, size, changed), *rows, legend_strip(width, 2 * size, size, legend)])
-    return np.pad(page, ((size, size), (size, size), (0, 0)), constant_values=PAPER[0])
+    size = max(11, max(small.shape) // 50)
+    return draw_page(rows, title, legend, size, gap=size)
 
 
 def changed_share(mask: np.ndarray) -> float:
@@ -69,12 +63,3 @@ def shrink_mask(mask: np.ndarray, factor: int) -> np.ndarray:
 
 def _strips(mask: np.ndarray, rows: int) -> list:
     return [mask[top:top + rows] for top in range(0, len(mask), rows)]
-
-
-def _side_by_side(pictures: list, size: int) -> np.ndarray:
-    columns = []
-    for heading, picture in pictures:
-        framed = np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=FAINT[0])
-        strip = text_strip(framed.shape[1], 2 * size, size, [(heading, FAINT, False)], centred=True)
-        columns += [np.vstack([strip, framed]), np.full((len(strip) + len(framed), size, 3), PAPER[0], np.uint8)]
-    return np.hstack(columns[:-1])

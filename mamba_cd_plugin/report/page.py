@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from ..version import __version__
-from ..visualization.change_panel import FALSE_ALARM, FOUND, MISSED, UNCHANGED
+from ..visualization.drawing import OUTCOMES
 from .charts import RUN_COLORS
 from .gallery import Album
 from .inline_svg import to_inline_svg
@@ -66,13 +66,12 @@ def run_colors() -> List[Dict[str, str]]:
 def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """The whole page as text."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    legend = [('change found', FOUND), ('unchanged', UNCHANGED), ('false alarm', FALSE_ALARM), ('missed', MISSED)]
     return environment.get_template('report.html').render(
         title=title,
         subtitle=subtitle,
         sections=sections,
         style=(TEMPLATES / 'report.css').read_text(encoding='utf-8'),
         colors=run_colors(),
-        legend=[(meaning, to_hex([channel / 255 for channel in color])) for meaning, color in legend],
+        legend=[(meaning, to_hex([channel / 255 for channel in color])) for meaning, color in OUTCOMES],
         made=f'{datetime.now():%Y-%m-%d %H:%M}',
         version=__version__)

@@ -10,7 +10,8 @@ from matplotlib.colors import TwoSlopeNorm
 from PIL import Image
 
 from ..io.pictures import read_rgb
-from ..visualization.change_panel import draw_change_panel, error_picture, mask_picture
+from ..visualization import draw_change_panel
+from ..visualization.drawing import beside, error_picture, mask_picture
 from .evaluate import TILES, WHOLE
 from .head_maps import GATE, HeadMap
 from .results import Results
@@ -60,14 +61,9 @@ class TilePictures:
 
 def strip(pictures: Sequence[np.ndarray]) -> Image.Image:
     """Pictures of one size beside each other, transparent in between."""
-    height, width = pictures[0].shape[:2]
-    gap = max(1, round(GAP * width / 256))
-    page = np.zeros((height, len(pictures) * (width + gap) - gap, 4), dtype=np.uint8)
-    for index, picture in enumerate(pictures):
-        left = index * (width + gap)
-        page[:, left:left + width, :3] = picture
-        page[:, left:left + width, 3] = 255
-    return Image.fromarray(page)
+    gap = max(1, round(GAP * pictures[0].shape[1] / 256))
+    opaque = [np.pad(picture, ((0, 0), (0, 0), (0, 1)), constant_values=255) for picture in pictures]
+    return Image.fromarray(beside(opaque, gap, paper=(0, 0, 0, 0)))
 
 
 def data_uri(picture: Image.Image, lossless: bool = False) -> str:

@@ -1,4 +1,4 @@
-from .change_panel import draw_change_panel
 from .change_visualizer import ChangeVisualizer
+from .drawing import draw_change_panel
 
 __all__ = ['ChangeVisualizer', 'draw_change_panel']

@@ -1,4 +1,4 @@
-"""Visualizer for image pairs: hands one picture per pair to every backend of mmengine."""
+"""Visualizer for image pairs: passes one picture per pair to every backend of mmengine."""
 from typing import Any, Optional
 
 import mmcv
@@ -10,12 +10,12 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from torch import Tensor
 
-from .change_panel import draw_change_panel
+from .drawing import draw_change_panel
 
 
 @VISUALIZERS.register_module()
 class ChangeVisualizer(SegLocalVisualizer):
-    """Draw A | B | truth | prediction | error map, or A | B | prediction | overlay where no truth is known.
+    """Draw A | B | ground truth | prediction | error map, or A | B | prediction | overlay without ground truth.
 
     The picture goes to all configured backends alike (local files, TensorBoard, ...). See :func:`draw_change_panel` for
     the picture itself; the arguments are those of mmseg's ``SegLocalVisualizer``.
@@ -39,7 +39,7 @@ class ChangeVisualizer(SegLocalVisualizer):
             name: Name of the picture; also its title.
             image: The pair, uint8 RGB (H, W, 6), A first.
             data_sample: With ``pred_sem_seg`` and, where known, ``gt_sem_seg``, data (1, H, W).
-            draw_gt: Use the truth.
+            draw_gt: Use the ground truth.
             draw_pred: Must be True; part of mmseg's interface.
             show: Open a window instead of writing anything.
             wait_time: Seconds for which the window stays; 0 is forever.

@@ -1,4 +1,5 @@
-"""The course of a training as one picture: losses above, scores of the validations below."""
+"""The curves of a training as one picture: losses above, validation scores below."""
+import os
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple, Union
 
@@ -6,8 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-
-from .figure_file import save_figure
 
 # Palette of Okabe and Ito, distinct in every kind of colour blindness; black for what the eye should go to first.
 COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
@@ -67,3 +66,10 @@ def _mark_best(all_axes: Sequence[Axes], positions: Sequence[float], values: Seq
     label = f'best: {100 * values[best]:.2f} % in {unit} {positions[best]:g}'
     all_axes[-1].plot(positions[best], 100 * values[best], marker='*', markersize=14, color='#E69F00', zorder=4,
                       markeredgecolor='black', linestyle='none', label=label)
+
+
+def save_figure(figure: Figure, out_file: Union[str, Path]) -> None:
+    """Write a figure as PNG, which is replaced as a whole: a reader sees the old picture or the new one."""
+    part = Path(f'{out_file}.part')
+    figure.savefig(part, format='png')
+    os.replace(part, out_file)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mamba_cd_plugin.analysis.ablation.error_sheet import GAP, write_error_sheet
 from mamba_cd_plugin.analysis.ablation.plan import Run
-from mamba_cd_plugin.visualization.change_panel import FALSE_ALARM, FOUND, MISSED, UNCHANGED
+from mamba_cd_plugin.visualization.drawing import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_NEGATIVE, TRUE_POSITIVE
 
 SIDE = 64
 # The changed rows of each pair, and of what each run predicts: (first, stop).
@@ -46,8 +46,8 @@ def runs(tmp_path: Path) -> List[Run]:
 
 
 def cells(sheet: np.ndarray, row_height: int, columns: int) -> List[List[np.ndarray]]:
-    """The pictures of a sheet by row and column; text of 11 px stands in lines of 22."""
-    step, top = SIDE + 2 + GAP, GAP + 22 + 1
+    """The pictures of a sheet by row and column; text of 11 px stands in lines of 19."""
+    step, top = SIDE + 2 + GAP, GAP + 19 + 1
     return [[sheet[y:y + SIDE, GAP + 1 + i * step:GAP + 1 + i * step + SIDE] for i in range(columns)]
             for y in range(top, sheet.shape[0] - row_height, row_height)]
 
@@ -56,18 +56,18 @@ def test_pairs_order_and_colours(runs: List[Run], tmp_path: Path) -> None:
     file = tmp_path / 'sheet.png'
     assert write_error_sheet(runs, file, number=3)
     assert not Path(f'{file}.part').exists()
-    table = cells(np.asarray(Image.open(file)), SIDE + 2 + 22, 5)
+    table = cells(np.asarray(Image.open(file)), SIDE + 2 + 19 + GAP, 5)
     # Rows in error, good and poor: a 0 + 10, b 1 + 40, c 0 + 3, d 0 + 2. In order b, a, c, d; three of them evenly: the
     # first, the last, and of the two in the middle the one numpy rounds 1.5 to, the third.
     assert [int(row[0][5, 5, 0]) for row in table] == [11, 12, 13]
     assert [int(row[1][5, 5, 0]) for row in table] == [21, 22, 23]
     b = table[0]
-    assert tuple(b[2][12, 3]) == FOUND and tuple(b[2][31, 3]) == UNCHANGED
+    assert tuple(b[2][12, 3]) == TRUE_POSITIVE and tuple(b[2][31, 3]) == TRUE_NEGATIVE
     good, poor = b[3], b[4]
-    assert {tuple(color) for color in good[10:29].reshape(-1, 3)} == {FOUND}
-    assert tuple(good[29, 0]) == MISSED and tuple(good[30, 0]) == UNCHANGED
-    assert {tuple(color) for color in poor[10:30].reshape(-1, 3)} == {MISSED}
-    assert {tuple(color) for color in poor[30:50].reshape(-1, 3)} == {FALSE_ALARM}
+    assert {tuple(color) for color in good[10:29].reshape(-1, 3)} == {TRUE_POSITIVE}
+    assert tuple(good[29, 0]) == FALSE_NEGATIVE and tuple(good[30, 0]) == TRUE_NEGATIVE
+    assert {tuple(color) for color in poor[10:30].reshape(-1, 3)} == {FALSE_NEGATIVE}
+    assert {tuple(color) for color in poor[30:50].reshape(-1, 3)} == {FALSE_POSITIVE}
 
 
 def test_larger_images_are_reduced(runs: List[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

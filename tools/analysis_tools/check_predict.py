@@ -17,7 +17,7 @@ from mamba_cd_plugin.inference.outputs import write_picture
 from mamba_cd_plugin.inference.pairs import open_pair
 from mamba_cd_plugin.inference.windows import PredictOptions, Span, Window, axis_spans
 from mamba_cd_plugin.synthetic.sample_rasters import SamplePair, sample_pair
-from mamba_cd_plugin.visualization.change_panel import overlay_picture
+from mamba_cd_plugin.visualization.drawing import overlay_picture
 
 PREDICT = Path(__file__).resolve().parents[1] / 'predict.py'
 CROP = 512  # the side of the picture of a place where four windows meet

@@ -6,7 +6,7 @@ from typing import Sequence, Union
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ...visualization.figure_file import save_figure
+from ...visualization.curves import save_figure
 from .summary import Row, protocols_of
 
 # Palette of Okabe and Ito, distinct in every kind of colour blindness.

@@ -11,8 +11,7 @@ from PIL import Image
 from ...datasets.data_root import with_data_root
 from ...evaluation import binary_confusion, change_scores
 from ...io.pictures import read_label, read_rgb
-from ...visualization.change_panel import OUTCOMES, error_picture, mask_picture
-from ...visualization.typography import FAINT, INK, PAPER, beside, legend_strip, text_strip
+from ...visualization.drawing import OUTCOMES, Cell, draw_page, error_picture, mask_picture
 from .plan import Run
 
 # Pairs on the sheet: as many as fit on a screen, one below the other.
@@ -56,15 +55,11 @@ def write_error_sheet(runs: Sequence[Run], out_file: Union[str, Path], number: i
     pairs.sort(key=lambda pair: (-pair.wrong, pair.info['img_path']))
     ranks = np.linspace(0, len(pairs) - 1, min(number, len(pairs))).round().astype(int)
     rows = [_row(pairs[rank]) for rank in ranks]
-    head = _headings(['A (before)', 'B (after)', 'truth', *(run.name for run in runs)], rows[0].shape[1])
-    text = max(11, head.shape[0] // 2)
-    legend = legend_strip(rows[0].shape[1], 2 * text, text, OUTCOMES)
-    # Pairs may differ in size, and so may the rows.
-    width = max(row.shape[1] for row in rows)
-    page = np.vstack([np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=PAPER[0])
-                      for part in (head, *rows, legend)])
+    names = ['A (before)', 'B (after)', 'ground truth', *(run.name for run in runs)]
+    rows[0] = [cell._replace(heading=name) for cell, name in zip(rows[0], names)]
+    page = draw_page(rows, legend=OUTCOMES, gap=GAP)
     part = Path(f'{out_file}.part')
-    Image.fromarray(np.pad(page, ((GAP, GAP), (GAP, GAP), (0, 0)), constant_values=PAPER[0])).save(part, 'PNG')
+    Image.fromarray(page).save(part, 'PNG')
     os.replace(part, out_file)
     return True
 
@@ -94,28 +89,15 @@ def _read(info: dict, masks: Sequence[Path]) -> Tuple[np.ndarray, List[np.ndarra
     return read_label(info['seg_map_path'], info['ignore_value']), [read_label(str(mask)) for mask in masks]
 
 
-def _row(pair: TestedPair) -> np.ndarray:
+def _row(pair: TestedPair) -> List[Cell]:
     truth, predictions = _read(pair.info, pair.masks)
     pictures = [read_rgb(pair.info['img_path']), read_rgb(pair.info['img_path2']), mask_picture(truth),
                 *(error_picture(prediction, truth) for prediction in predictions)]
     share = f'{np.count_nonzero(truth == 1) / max(np.count_nonzero(truth <= 1), 1):.1%} changed'
     captions = [Path(pair.info['img_path']).stem, '', share, *(_score(prediction, truth) for prediction in predictions)]
     factor = -(-max(truth.shape) // LARGEST_SIDE)
-    return beside([_cell(np.asarray(Image.fromarray(picture).reduce(factor)), caption)
-                   for picture, caption in zip(pictures, captions)], GAP)
-
-
-def _cell(picture: np.ndarray, caption: str) -> np.ndarray:
-    """A picture in a grey line, without which a white mask would melt into the paper, and its caption below."""
-    framed = np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=FAINT[0])
-    size = max(11, picture.shape[1] // 20)
-    return np.vstack([framed, text_strip(framed.shape[1], 2 * size, size, [(caption, INK, False)], centred=True)])
-
-
-def _headings(names: Sequence[str], width: int) -> np.ndarray:
-    column = (width - (len(names) - 1) * GAP) // len(names)
-    size = max(11, column // 18)
-    return beside([text_strip(column, 2 * size, size, [(name, INK, True)], centred=True) for name in names], GAP)
+    return [Cell(np.asarray(Image.fromarray(picture).reduce(factor)), caption=caption)
+            for picture, caption in zip(pictures, captions)]
 
 
 def _score(prediction: np.ndarray, truth: np.ndarray) -> str:

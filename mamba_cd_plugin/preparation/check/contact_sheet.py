@@ -3,8 +3,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...visualization.change_panel import FALSE_ALARM, mask_picture
-from ...visualization.typography import FAINT, INK, PAPER, beside, legend_strip, text_strip
+from ...visualization.drawing import (
+    FAINT,
+    FALSE_POSITIVE,
+    IGNORED,
+    PAPER,
+    TRUE_NEGATIVE,
+    TRUE_POSITIVE,
+    Cell,
+    Span,
+    draw_page,
+    enlarge,
+    mask_picture,
+    outline,
+    text_size,
+)
 
 # Smaller pictures are enlarged by whole factors, so that single pixels can be seen and captions read.
 _SMALLEST_SIDE = 160
@@ -58,31 +71,18 @@ def draw_contact_sheet(samples: list[Sample], columns: int = 2) -> np.ndarray:
         raise ValueError(f'a sheet shows samples of one size, these have {shown or "none, for there are none"}')
     strips = [_strip(sample) for sample in samples]
     strips += [np.full_like(strips[0], PAPER[0])] * (-len(strips) % columns)
-    rows = [beside(strips[start:start + columns], 3 * _GAP) for start in range(0, len(strips), columns)]
-    text = max(11, min(samples[0].a.shape[:2]) // 18)
-    entries = [('changed', (255, 255, 255)), ('unchanged', (0, 0, 0)), ('outline of changed', FALSE_ALARM)]
+    legend = [('changed', TRUE_POSITIVE), ('unchanged', TRUE_NEGATIVE), ('outline of changed', FALSE_POSITIVE)]
     if any((sample.label == 255).any() for sample in samples):
-        entries.append(('ignored', (128, 128, 128)))
-    legend = legend_strip(rows[0].shape[1], 2 * text, text, entries)
-    sheet = np.vstack([*rows, legend])
-    return np.pad(sheet, ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=PAPER[0])
+        legend.append(('ignored', IGNORED))
+    rows = [[Cell(strip, framed=False) for strip in strips[start:start + columns]]
+            for start in range(0, len(strips), columns)]
+    return draw_page(rows, (), legend, text_size(enlarge(samples[0].a, _SMALLEST_SIDE)), 3 * _GAP, _GAP)
 
 
 def _strip(sample: Sample) -> np.ndarray:
     """One sample with its caption above."""
-    zoom = max(1, -(-_SMALLEST_SIDE // min(sample.a.shape[:2])))
-    outlined = np.where(outline(sample.label == 1)[..., None], np.uint8(FALSE_ALARM), sample.b)
-    pictures = [picture.repeat(zoom, 0).repeat(zoom, 1)
-                for picture in (sample.a, sample.b, mask_picture(sample.label), outlined)]
-    body = beside(pictures, _GAP)
-    text = max(11, min(pictures[0].shape[:2]) // 18)
-    share = f'    {(sample.label == 1).mean():.1%} changed    A | B | label | label over B'
-    caption = text_strip(body.shape[1], 2 * text, text, [(sample.caption, INK, True), (share, FAINT, False)])
-    return np.vstack([caption, body])
-
-
-def outline(mask: np.ndarray) -> np.ndarray:
-    """The pixels of a mask that have a neighbour outside of it, above, below or beside them."""
-    padded = np.pad(mask, 1, mode='edge')
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inside
+    outlined = np.where(outline(sample.label == 1)[..., None], np.uint8(FALSE_POSITIVE), sample.b)
+    pictures = {'A': sample.a, 'B': sample.b, 'label': mask_picture(sample.label), 'label over B': outlined}
+    title = [Span(sample.caption, bold=True), Span(f'    {(sample.label == 1).mean():.1%} changed', FAINT)]
+    return draw_page([[Cell(enlarge(picture, _SMALLEST_SIDE), heading, framed=False)
+                       for heading, picture in pictures.items()]], title, gap=_GAP, margin=0)

@@ -10,13 +10,19 @@ from mmengine.structures import PixelData
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 
-from mamba_cd_plugin.visualization import ChangeVisualizer, change_panel, draw_change_panel
-from mamba_cd_plugin.visualization.change_panel import FALSE_ALARM, FOUND, IGNORED, MISSED, UNCHANGED
+from mamba_cd_plugin.visualization import ChangeVisualizer, draw_change_panel, drawing
+from mamba_cd_plugin.visualization.drawing import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    IGNORED,
+    TRUE_NEGATIVE,
+    TRUE_POSITIVE,
+)
 
 # One pixel of each outcome, and one without a label on which change is predicted.
 TRUTH = np.array([[1, 0, 0, 1, 255]], dtype=np.uint8)
 PREDICTION = np.array([[1, 0, 1, 0, 1]], dtype=np.uint8)
-OUTCOMES = [FOUND, UNCHANGED, FALSE_ALARM, MISSED, IGNORED]
+OUTCOMES = [TRUE_POSITIVE, TRUE_NEGATIVE, FALSE_POSITIVE, FALSE_NEGATIVE, IGNORED]
 
 
 def pair(height: int, width: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -41,25 +47,33 @@ def has(panel: np.ndarray, color: Tuple[int, int, int]) -> int:
 
 
 def test_error_map_colours() -> None:
-    assert change_panel.error_picture(PREDICTION, TRUTH)[0].tolist() == [list(color) for color in OUTCOMES]
+    assert drawing.error_picture(PREDICTION, TRUTH)[0].tolist() == [list(color) for color in OUTCOMES]
 
 
 def test_outcome_colours_differ_in_lightness_too() -> None:
     """For a grey print and for every kind of colour blindness."""
-    lightness = sorted(np.dot(color, (0.299, 0.587, 0.114)) for color in (FOUND, UNCHANGED, FALSE_ALARM, MISSED))
+    lightness = sorted(np.dot(color, (0.299, 0.587, 0.114)) for _, color in drawing.OUTCOMES)
     assert np.diff(lightness).min() > 30
 
 
 def test_mask_colours() -> None:
-    assert change_panel.mask_picture(TRUTH)[0].tolist() == [
-        list(color) for color in (FOUND, UNCHANGED, UNCHANGED, FOUND, IGNORED)]
+    assert drawing.mask_picture(TRUTH)[0].tolist() == [
+        list(color) for color in (TRUE_POSITIVE, TRUE_NEGATIVE, TRUE_NEGATIVE, TRUE_POSITIVE, IGNORED)]
 
 
 def test_overlay_tints_only_what_is_predicted() -> None:
     _, image = pair(1, 5)
-    overlay = change_panel.overlay_picture(image, PREDICTION)
+    overlay = drawing.overlay_picture(image, PREDICTION)
     assert overlay[0, 0].tolist() == [213 // 2, (94 + 150) // 2, 0]
     assert overlay[0, 1].tolist() == [0, 150, 0]
+
+
+def test_outline() -> None:
+    mask = np.zeros((5, 6), bool)
+    mask[1:4, 2:6] = True  # touches the right border, which is no outline
+    expected = mask.copy()
+    expected[2, 3:6] = False
+    assert (drawing.outline(mask) == expected).all()
 
 
 @pytest.mark.parametrize('side', [256, 1024])
@@ -69,8 +83,8 @@ def test_images_keep_their_pixels(side: int) -> None:
     assert has(panel, (200, 0, 0)) == side * side
     assert has(panel, (0, 150, 0)) == side * side
     # A quarter of the error map, and the swatch of the legend.
-    assert side * side / 4 < has(panel, MISSED) < side * side / 4 * 1.05
-    assert side * side / 4 < has(panel, FALSE_ALARM) < side * side / 4 * 1.05
+    assert side * side / 4 < has(panel, FALSE_NEGATIVE) < side * side / 4 * 1.05
+    assert side * side / 4 < has(panel, FALSE_POSITIVE) < side * side / 4 * 1.05
     assert panel.dtype == np.uint8
     assert panel.shape[1] < 5.4 * side
 
@@ -82,11 +96,11 @@ def test_columns_stand_in_order() -> None:
     def column(color: Tuple[int, int, int]) -> float:
         return float(np.median(np.nonzero((panel == color).all(axis=-1))[1])) / panel.shape[1]
 
-    assert [int(5 * column(color)) for color in ((200, 0, 0), (0, 150, 0), MISSED)] == [0, 1, 4]
+    assert [int(5 * column(color)) for color in ((200, 0, 0), (0, 150, 0), FALSE_NEGATIVE)] == [0, 1, 4]
     middle = panel[panel.shape[0] // 2 - 40]  # a row in the upper half of the images
     truth_column, prediction_column = (middle[int((index + 0.5) / 5 * panel.shape[1]) + 40] for index in (2, 3))
-    assert truth_column.tolist() == list(UNCHANGED)
-    assert prediction_column.tolist() == list(FOUND)
+    assert truth_column.tolist() == list(TRUE_NEGATIVE)
+    assert prediction_column.tolist() == list(TRUE_POSITIVE)
 
 
 def test_text_grows_with_the_images() -> None:
@@ -111,7 +125,7 @@ def test_images_that_are_not_square() -> None:
 def test_without_truth() -> None:
     _, prediction = quarters(256)
     panel = draw_change_panel(*pair(256, 256), prediction)
-    assert has(panel, MISSED) == 0
+    assert has(panel, FALSE_NEGATIVE) == 0
     assert has(panel, (213 // 2, (94 + 150) // 2, 0)) == 256 * 128
     assert 4 * 256 < panel.shape[1] < 4.4 * 256
 
@@ -125,8 +139,8 @@ def test_without_truth() -> None:
 def test_title_gives_the_scores_of_the_image(monkeypatch: pytest.MonkeyPatch, prediction: np.ndarray,
                                              truth: np.ndarray, text: str) -> None:
     lines = []
-    original = change_panel.text_strip
-    monkeypatch.setattr(change_panel, 'text_strip', lambda *args, **kwargs: lines.append(
+    original = drawing.text_strip
+    monkeypatch.setattr(drawing, 'text_strip', lambda *args, **kwargs: lines.append(
         ''.join(span[0] for span in args[3])) or original(*args, **kwargs))
     draw_change_panel(*pair(1, 5), prediction, truth, title='val_007')
     assert any(line.startswith('val_007') and text in line for line in lines)
@@ -182,7 +196,7 @@ def test_out_file_replaces_the_local_backend(tmp_path: Path) -> None:
 def test_truth_can_be_left_out(tmp_path: Path) -> None:
     visualizer = build(tmp_path, 'LocalVisBackend')
     visualizer.add_datasample('pair', np.concatenate(pair(64, 64), axis=2), make_sample(64), draw_gt=False)
-    assert has(mmcv.imread(str(tmp_path / 'vis_data/vis_image/pair_0.png'), channel_order='rgb'), MISSED) == 0
+    assert has(mmcv.imread(str(tmp_path / 'vis_data/vis_image/pair_0.png'), channel_order='rgb'), FALSE_NEGATIVE) == 0
 
 
 def test_wrong_calls_are_named(tmp_path: Path) -> None:
