@@ -8,11 +8,10 @@ from typing import Callable, Optional
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.utils import digit_version
 from torch import Tensor, nn
 
-from ..inference.models import ALIGN, PROPERTIES, OnnxTileModel, TorchTileModel
+from ..inference.models import PROPERTIES, OnnxTileModel, TorchTileModel
 from ..version import __version__
 from .export_scan import make_exportable
 
@@ -44,8 +43,7 @@ class ExportableModel(nn.Module):
 
     def forward(self, pair: Tensor) -> Tensor:
         """RGB values 0..255 (1, 6, H, W), A first, to change probabilities (1, 1, H, W)."""
-        logits = self.head(self.neck(self.backbone((pair - self.mean) / self.std)))
-        return F.interpolate(logits, size=pair.shape[2:], mode='bilinear', align_corners=False).sigmoid()
+        return self.head(self.neck(self.backbone((pair - self.mean) / self.std))).sigmoid()
 
 
 def trace(model: nn.Module, size: Optional[int]) -> torch.export.ExportedProgram:
@@ -53,12 +51,14 @@ def trace(model: nn.Module, size: Optional[int]) -> torch.export.ExportedProgram
 
     Args:
         model: An mmseg EncoderDecoder on the CPU.
-        size: Side of the only image size it will take; None for any height and width that are multiples of 32.
+        size: Side of the only image size it will take; None for any height and width that are multiples of the
+            encoder's total stride, 32.
     """
     if digit_version(torch.__version__) < digit_version(OLDEST_TORCH):
         raise ImportError(f'exporting needs torch {OLDEST_TORCH} or newer, this is {torch.__version__}')
     shape = TRACED_SIZE if size is None else (size, size)
-    sides = {2 + i: ALIGN * torch.export.Dim(name, min=1, max=MAX_SIDE // ALIGN) for i, name in enumerate(('h', 'w'))}
+    stride = model.backbone.strides[-1]
+    sides = {2 + i: stride * torch.export.Dim(name, min=1, max=MAX_SIDE // stride) for i, name in enumerate('hw')}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter('ignore', FutureWarning)  # torch's own use of what it deprecates
         return torch.export.export(
@@ -93,7 +93,8 @@ def export_onnx(model: TorchTileModel, path: Path, size: Optional[int] = None) -
             trace(model.model, size), dynamo=True, opset_version=OPSET, input_names=['pair'],
             output_names=['probability'], verbose=False)
     program.model.metadata_props[PROPERTIES] = json.dumps(
-        dict(version=__version__, threshold=model.threshold, fill=model.fill.tolist(), side=size, multiple=ALIGN))
+        dict(version=__version__, threshold=model.threshold, fill=model.fill.tolist(), side=size,
+             multiple=model.model.backbone.strides[-1]))
     part = _part(path)
     program.save(part, external_data=False)
     return _keep_if_same(part, path, model, OnnxTileModel(part).forward, size)

@@ -159,8 +159,8 @@ def batch_that_fits(free: int, needed: int) -> int:
 class OnnxTileModel(TileModel):
     """A model that ``tools/export.py`` wrote.
 
-    It takes one size, or multiples of 32; what is smaller or odd is padded with its border pixels. So its windows are
-    all of one size, wherever they then have to start.
+    It takes one size, or multiples of 32; what is smaller or odd is extended by reflection, as the model does by
+    itself in training. So its windows are all of one size, wherever they then have to start.
 
     Args:
         path: The .onnx file.
@@ -201,7 +201,7 @@ class OnnxTileModel(TileModel):
         """uint8 RGB pairs (N, H, W, 6) to change probabilities (N, H, W)."""
         height, width = pairs.shape[1:3]
         rest = [self.side - size if self.side else -size % self.multiple for size in (height, width)]
-        pairs = np.pad(pairs, ((0, 0), (0, rest[0]), (0, rest[1]), (0, 0)), mode='edge')
+        pairs = np.pad(pairs, ((0, 0), (0, rest[0]), (0, rest[1]), (0, 0)), mode='reflect')
         inputs = pairs.transpose(0, 3, 1, 2).astype(np.float32)
         outputs = [self.session.run(None, {'pair': one[None]})[0] for one in inputs]
         return np.concatenate(outputs)[:, 0, :height, :width]

