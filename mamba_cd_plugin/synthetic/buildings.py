@@ -1,13 +1,14 @@
 """Buildings: outlines made of rectangles, roofs with slopes, and the small things on top."""
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 
 from .canvas import Canvas, clip_window, local_grid
-from .light import Sun
 from .materials import GLASS, as_colour, choose
 from .plan import PIXELS_PER_METRE, Building
 from .terrain import Relief, Window
+
+Roofs = dict[int, Optional[tuple[Window, 'Roof']]]
 
 
 def outline_parts(rng: np.random.Generator, shape: str, length: float, width: float) -> np.ndarray:
@@ -15,7 +16,7 @@ def outline_parts(rng: np.random.Generator, shape: str, length: float, width: fl
 
     Args:
         rng: Where the wings stand and how thick they are.
-        shape: 'rect', 'L', 'T' or 'U'.
+        shape: 'rect', 'L', 'T', 'U' or 'cluster', a body with several wings.
         length, width: Of the bounding box, in any unit.
 
     Returns:
@@ -23,8 +24,10 @@ def outline_parts(rng: np.random.Generator, shape: str, length: float, width: fl
     """
     if shape == 'rect':
         return np.array([(0, 0, length / 2, width / 2)])
-    side = rng.choice((-1, 1))
-    spine = width * rng.uniform(0.5, 0.68)  # the bar that all shapes have; the wings fill the rest of the width
+    if shape == 'cluster':
+        return _cluster(rng, length, width)
+    side = choose(rng, (-1, 1))
+    spine = width * rng.uniform(0.58, 0.8)  # the bar that all shapes have; the wings fill the rest of the width
     bar = (0, side * (width - spine) / 2, length / 2, spine / 2)
 
     def wing(position: float, thickness: float) -> tuple[float, float, float, float]:
@@ -41,9 +44,26 @@ def outline_parts(rng: np.random.Generator, shape: str, length: float, width: fl
     return np.array([bar, wing((thick - length) / 2, thick), wing((length - thick) / 2, thick)])
 
 
+def _cluster(rng: np.random.Generator, length: float, width: float) -> np.ndarray:
+    """A body and two to four wings of its sides, stretched to fill the box."""
+    parts = [(0, 0, rng.uniform(0.75, 1.0), rng.uniform(0.6, 0.85))]
+    for _ in range(rng.integers(2, 5)):
+        half_p, half_q = rng.uniform(0.22, 0.45, 2)
+        parts.append((rng.uniform(-0.7, 0.7), choose(rng, (-1, 1)) * rng.uniform(0.35, 0.6), half_p, half_q))
+    parts = np.array(parts)
+    low, high = (parts[:, :2] - parts[:, 2:]).min(0), (parts[:, :2] + parts[:, 2:]).max(0)
+    stretch = np.array((length, width)) / (high - low)
+    parts[:, :2] = (parts[:, :2] - (low + high) / 2) * stretch
+    parts[:, 2:] *= stretch
+    return parts
+
+
 def footprint_distance(building: Building, window: Window) -> np.ndarray:
     """Distance in pixels (h, w) to the outline, negative inside."""
-    p, q = local_grid(window, building.centre, building.angle)
+    return _distance(building, *local_grid(window, building.centre, building.angle))
+
+
+def _distance(building: Building, p: np.ndarray, q: np.ndarray) -> np.ndarray:
     distance = None
     for part_p, part_q, half_length, half_width in building.parts.astype(np.float32):
         part = np.maximum(np.abs(p - part_p) - half_length, np.abs(q - part_q) - half_width)
@@ -114,34 +134,73 @@ def _fittings(building: Building) -> list[tuple[float, float, float, float, floa
     return items
 
 
-def draw_building(canvas: Canvas, building: Building, date: int, relief: Relief, sun: Sun) -> None:
-    """Draws one building as it looks at one date: colour, height and the light on its slopes."""
-    window = building_window(canvas.shape, building)
-    if window is None:
-        return
+class Roof(NamedTuple):
+    """What a roof looks like at either date, within its window: (h, w), `slope` (h, w, 2).
+
+    Attributes:
+        p, q: Coordinates along and across.
+        alpha: Coverage.
+        height: Metres above the ground.
+        slope: Rise to the right and downwards.
+        rim: Where the parapet of a flat roof runs.
+        covers: (coverage, colour) of each thing on the roof.
+    """
+
+    p: np.ndarray
+    q: np.ndarray
+    alpha: np.ndarray
+    height: np.ndarray
+    slope: np.ndarray
+    rim: Optional[np.ndarray]
+    covers: list[tuple[np.ndarray, np.ndarray]]
+
+
+def shape_roof(building: Building, window: Window) -> Roof:
+    """The geometry of a roof, which both dates share."""
     p, q = local_grid(window, building.centre, building.angle)
-    distance = footprint_distance(building, window)
+    distance = _distance(building, p, q)
     alpha = np.clip(0.5 - distance, 0, 1)
-    colour = _roof_colour(building, date, p, q, relief.grain[window], relief.patch[window])
+    slope, rim = np.zeros((*distance.shape, 2), np.float32), None
     if building.pitch:
         rise = _roof_rise(building, p, q)
-        slope_y, slope_x = np.gradient(rise * np.float32(PIXELS_PER_METRE)) if min(rise.shape) > 1 else (0 * rise, ) * 2
-        exposure = sun.exposure(slope_x, slope_y)
+        if min(rise.shape) > 1:
+            slope[:, 1:-1, 0] = (rise[:, 2:] - rise[:, :-2]) * np.float32(PIXELS_PER_METRE / 2)
+            slope[1:-1, :, 1] = (rise[2:] - rise[:-2]) * np.float32(PIXELS_PER_METRE / 2)
         rise = np.maximum(rise, 0)
     else:
         rim = np.clip(distance + 2.2, 0, 1)  # a parapet about 1 m wide runs around flat roofs
         rise = 0.5 * rim
-        colour *= 1 + 0.12 * rim[..., None]
-        exposure = np.ones_like(distance)
+    covers = []
     for item_p, item_q, half_length, half_width, height, tone in _fittings(building):
         cover = np.clip(0.5 - np.maximum(np.abs(p - item_p) - half_length, np.abs(q - item_q) - half_width), 0, 1)
-        colour += cover[..., None] * (tone - colour)
+        covers.append((cover, tone))
         rise = rise + height * cover
-    canvas.blend(window, colour, alpha)
-    light = canvas.exposure[window]
-    light += alpha * (exposure - light)
-    top = canvas.height[window]
-    np.maximum(top, alpha * (building.eaves + rise), out=top)
+    return Roof(p, q, alpha, alpha * (building.eaves + rise), slope, rim, covers)
+
+
+def draw_building(canvas: Canvas, building: Building, date: int, relief: Relief, roofs: Roofs) -> None:
+    """Draws one building as it looks at one date: colour, height and slopes.
+
+    Args:
+        canvas: What to draw on.
+        building: What to draw.
+        date: 0 or 1.
+        relief: Noise of the roof skins.
+        roofs: Those drawn before, by the place of the building's object in memory; grows.
+    """
+    if id(building) not in roofs:
+        window = building_window(canvas.shape, building)
+        roofs[id(building)] = window and (window, shape_roof(building, window))
+    if roofs[id(building)] is None:
+        return
+    window, roof = roofs[id(building)]
+    colour = _roof_colour(building, date, roof.p, roof.q, relief.grain[window], relief.patch[window])
+    if roof.rim is not None:
+        colour *= 1 + 0.12 * roof.rim[..., None]
+    for cover, tone in roof.covers:
+        colour += cover[..., None] * (tone - colour)
+    canvas.blend(window, colour, roof.alpha)
+    canvas.stand(window, roof.alpha, roof.height, roof.slope)
 
 
 def draw_footprint(label: np.ndarray, building: Building) -> None:

@@ -18,7 +18,7 @@ def clip_window(shape: tuple[int, int], low: np.ndarray, high: np.ndarray) -> Op
 
 
 class Canvas:
-    """Colour, height and exposure to the sun of every pixel.
+    """Colour, height and slope of every pixel.
 
     Nothing here touches more than the window of the object at hand, so that the time is proportional to what is
     drawn and not to the number of objects times the size of the image.
@@ -26,14 +26,14 @@ class Canvas:
     Attributes:
         colour: Float32 (H, W, 3), 0-1, unlit.
         height: Float32 (H, W), metres above the ground.
-        exposure: Float32 (H, W), direct sunlight relative to level ground; shadows are not in it.
+        slope: Float32 (H, W, 2), rise in metre per metre to the right and downwards.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.shape = shape
-        self.colour = np.zeros((*shape, 3), np.float32)
-        self.height = np.zeros(shape, np.float32)
-        self.exposure = np.ones(shape, np.float32)
+    def __init__(self, colour: np.ndarray) -> None:
+        self.shape = colour.shape[:2]
+        self.colour = colour
+        self.height = np.zeros(self.shape, np.float32)
+        self.slope = np.zeros((*self.shape, 2), np.float32)
 
     def window_around(self, points: np.ndarray, pad: float) -> Optional[Window]:
         """The window of some points (N, 2) and `pad` pixels around them; None off the canvas."""
@@ -44,23 +44,36 @@ class Canvas:
         view = self.colour[window]
         view += alpha[..., None] * (colour - view)
 
+    def stand(self, window: Window, alpha: np.ndarray, height: np.ndarray, slope: np.ndarray) -> None:
+        """Lets something of `height` (h, w) and `slope` (h, w, 2) stand in the window with opacity (h, w)."""
+        view = self.slope[window]
+        view += alpha[..., None] * (slope - view)
+        top = self.height[window]
+        np.maximum(top, height, out=top)
 
-def _fixed_point(points: np.ndarray, window: Window) -> np.ndarray:
-    origin = (window[1].start, window[0].start)
+
+def fixed_point(points: np.ndarray, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """Coordinates (..., 2) as OpenCV's drawing functions want them, relative to `origin` (x, y)."""
     return np.round((np.asarray(points) - origin) * (1 << _SHIFT)).astype(np.int32)
+
+
+def fill(layer: np.ndarray, polygon: np.ndarray, value: float) -> None:
+    """Sets the pixels of a layer (H, W) within a polygon (N, 2)."""
+    cv2.fillPoly(layer, [fixed_point(polygon)], value, cv2.LINE_8, _SHIFT)
 
 
 def polygon_mask(polygon: np.ndarray, window: Window) -> np.ndarray:
     """Coverage (h, w), 0-1, of a polygon (N, 2) within a window."""
     mask = np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint8)
-    cv2.fillPoly(mask, [_fixed_point(polygon, window)], 255, cv2.LINE_AA, _SHIFT)
+    cv2.fillPoly(mask, [fixed_point(polygon, (window[1].start, window[0].start))], 255, cv2.LINE_AA, _SHIFT)
     return mask.astype(np.float32) / 255
 
 
 def line_mask(segments: np.ndarray, window: Window) -> np.ndarray:
     """Coverage (h, w), 0-1, of 1 px wide lines (N, 2, 2) within a window."""
     mask = np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint8)
-    cv2.polylines(mask, list(_fixed_point(segments, window)), False, 255, 1, cv2.LINE_AA, _SHIFT)
+    origin = (window[1].start, window[0].start)
+    cv2.polylines(mask, list(fixed_point(segments, origin)), False, 255, 1, cv2.LINE_AA, _SHIFT)
     return mask.astype(np.float32) / 255
 
 

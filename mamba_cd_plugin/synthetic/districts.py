@@ -3,14 +3,14 @@ import numpy as np
 
 from .frame import Rect
 from .houses import LAWNS, add_house, add_slab, house_style, residential
-from .land import Block
+from .land import Block, scatter_patches
 from .materials import CONTAINERS, choose, pick
 from .streets import parking_row
 from .town import Style, Town
 
-_FLATS = Style({'rect': 0.6, 'L': 0.25, 'U': 0.15}, {'flat': 0.6, 'hip': 0.3, 'gable': 0.1},
+_FLATS = Style({'rect': 0.4, 'L': 0.2, 'U': 0.1, 'cluster': 0.3}, {'flat': 0.5, 'hip': 0.4, 'gable': 0.1},
                {'shingles': 0.6, 'tiles': 0.4}, (8, 19))
-_HALLS = Style({'rect': 0.75, 'L': 0.25}, {'flat': 0.45, 'metal': 0.55}, {'shingles': 1.0}, (6, 11))
+_HALLS = Style({'rect': 0.5, 'L': 0.15, 'cluster': 0.35}, {'flat': 0.7, 'metal': 0.3}, {'shingles': 1.0}, (6, 11))
 _BARNS = Style({'rect': 0.85, 'L': 0.15}, {'metal': 0.6, 'gable': 0.4}, {'shingles': 0.5, 'tiles': 0.5}, (3.5, 6))
 
 
@@ -21,7 +21,7 @@ def apartments(town: Town, block: Block) -> None:
         u0, v0, u1, v1 = cell
         state = block.growth.state(rng, (u0 + u1) / 2)
         grounds = block.growth.grounds(rng, state, LAWNS)
-        town.area('site', cell, grounds, ragged=1.5)
+        town.area('site', cell, grounds, ragged=True)
         block.clearings.append((cell, (grounds[0] is not None, grounds[1] is not None)))
         length, depth = min(rng.uniform(26, 46), u1 - u0 - 8), rng.uniform(12, 20)
         centre = (u0 + u1) / 2, v0 + 6 + depth / 2
@@ -36,17 +36,18 @@ def apartments(town: Town, block: Block) -> None:
 
 def industrial(town: Town, block: Block) -> None:
     """Halls on paved yards, with lorries, containers and parking rows."""
-    for cell in _cells(town, block, (58, 92), (50, 80)):
+    roomy = town.rng.uniform(0.8, 1.6)
+    for cell in _cells(town, block, (58 * roomy, 92 * roomy), (50 * roomy, 80 * roomy)):
         rng = town.rng
         u0, v0, u1, v1 = cell
         state = block.growth.state(rng, (u0 + u1) / 2)
         paving = {'asphalt': 0.4, 'concrete': 0.35, 'gravel': 0.25}
         grounds = block.growth.grounds(rng, state, paving)
-        town.area('site', cell, grounds, ragged=0.8)
+        town.area('site', cell, grounds, ragged=True)
         block.clearings.append((cell, (grounds[0] is not None, grounds[1] is not None)))
-        # Most halls are small; one of 60 x 42 m fills a seventh of a 256 px tile.
-        length = min(24 + 36 * rng.random()**1.7, u1 - u0 - 12)
-        depth = min(18 + 24 * rng.random()**1.7, v1 - v0 - 24)
+        # Most halls are small; one of 90 x 60 m fills a third of a 256 px tile.
+        length = min(20 + 80 * rng.random()**2, u1 - u0 - 8)
+        depth = min(15 + 50 * rng.random()**2, v1 - v0 - 22)
         centre = (u0 + u1) / 2 + rng.uniform(-3, 3), v0 + 5 + depth / 2
         town.building(centre, (length, depth), _HALLS, state)
         add_slab(town, centre, (length, depth), state, 0.08)
@@ -73,9 +74,9 @@ def rural(town: Town, block: Block) -> None:
     v = v0
     while v < v1 - 15:
         end = min(v + rng.uniform(30, 80), v1)
-        crops = tuple(pick(rng, {'crop': 0.5, 'ploughed': 0.3, 'meadow': 0.2}) for _ in (0, 1))
+        crops = tuple(pick(rng, {'crop': 0.3, 'ploughed': 0.25, 'meadow': 0.25, 'hay': 0.2}) for _ in (0, 1))
         rows = (rng.choice((0, np.pi / 2)), rng.uniform(3, 7), rng.uniform(0.03, 0.08))
-        town.area('land', (u0, v, u1, end - 1), crops, ragged=1.0, rows=rows)
+        town.area('land', (u0, v, u1, end - 1), crops, ragged=True, rows=rows)
         block.clearings.append(((u0, v, u1, end - 3), (True, True)))
         if rng.random() < 0.5:
             hedge = np.arange(u0, u1, 2.6)
@@ -92,7 +93,7 @@ def rural(town: Town, block: Block) -> None:
         farms.append(plot)
         state = block.growth.state(rng, u)
         ground = block.growth.grounds(rng, state, {'dirt': 0.4, 'gravel': 0.3, 'meadow': 0.3})
-        town.area('site', plot, ground, ragged=2.5)
+        town.area('site', plot, ground, ragged=True)
         block.clearings.append((plot, (True, True)))
         town.building((u, v), size, _BARNS, state)
 
@@ -101,35 +102,45 @@ def park(town: Town, block: Block) -> None:
     """Lawns, paths, groups of trees, a court and a pond."""
     rng = town.rng
     u0, v0, u1, v1 = block.rect
-    town.area('land', block.rect, ('lawn', 'lawn'), ragged=2)
+    town.area('land', block.rect, ('lawn', 'lawn'), ragged=True)
     for v in rng.uniform(v0 + 5, v1 - 5, 2):
         town.area('yard', (u0 - 6, v, u1 + 6, v + 1.8), (choose(rng, ('concrete', 'gravel')), ) * 2)
-    for _ in range(3):
+    for _ in range(5):
         u, v = rng.uniform(u0 + 15, u1 - 15), rng.uniform(v0 + 15, v1 - 15)
-        kind = pick(rng, {'pond': 0.3, 'court': 0.4, 'grove': 0.3})
+        kind = pick(rng, {'pond': 0.25, 'court': 0.3, 'grove': 0.25, 'green': 0.2})
         if kind == 'pond':
-            town.disc('land', (u, v), rng.uniform(7, 16), ('water', 'water'), ragged=3)
+            town.blob('land', (u, v), rng.uniform(7, 20), ('water', 'water'))
             block.clearings.append(((u - 16, v - 16, u + 16, v + 16), (True, True)))
+        elif kind == 'green':
+            town.blob('land', (u, v), rng.uniform(6, 20), (choose(rng, ('lawn', 'hay')), choose(rng, ('lawn', 'hay'))))
         elif kind == 'court':
-            surface = choose(rng, ('fresh_asphalt', 'dirt', 'concrete'))
-            town.area('yard', (u - 9, v - 16, u + 9, v + 16), (surface, surface))
+            surfaces = choose(rng, ('fresh_asphalt', 'dirt', 'concrete', 'pool', None)), 'concrete'
+            surface = surfaces if rng.random() < 0.4 else (surfaces[0], surfaces[0])
+            town.area('yard', (u - 9, v - 16, u + 9, v + 16), surface)
             across = [((u - 6, v + y), (u + 6, v + y)) for y in (-12, 0, 12)]
             along = [((u + x, v - 12), (u + x, v + 12)) for x in (-6, 6)]
-            town.lines(across + along, (230, 230, 226), 0.6, (True, True))
+            town.lines(across + along, (230, 230, 226), 0.6, tuple(s is not None for s in surface))
             block.clearings.append(((u - 10, v - 17, u + 10, v + 17), (True, True)))
         else:
             town.trees(rng.normal((u, v), 7, (18, 2)), (1.8, 4.2))
 
 
 def wild(town: Town, block: Block) -> None:
-    """Nothing but the land cover, and sometimes a cabin with a track."""
+    """Nothing but the land cover, with patches and tracks that come and go, and sometimes a cabin."""
     rng = town.rng
     u0, v0, u1, v1 = block.rect
-    u, v = rng.uniform(u0 + 20, u1 - 20), rng.uniform(v0 + 20, v1 - 20)
-    track = (u0 - 6, v + 7, u, v + 10)
-    town.area('yard', track, ('dirt', 'dirt'), ragged=1.0)
-    block.clearings.append((track, (True, True)))
-    add_house(town, block, (u - 9, v - 12, u + 9, v + 14), -1, 6, house_style(rng), False)
+    scatter_patches(town, block.rect, rng.poisson(4))
+    for _ in range(rng.poisson(1.2)):
+        v, width = rng.uniform(v0, v1), rng.uniform(2, 9)
+        track = tuple(choose(rng, ('dirt', 'site', 'gravel')) if rng.random() < 0.75 else None for _ in (0, 1))
+        town.area('yard', (u0 - 6, v, rng.uniform(u0 + 20, u1 + 6), v + width), track, ragged=True)
+        block.clearings.append(((u0, v - 1, u1, v + width + 1), (track[0] is not None, track[1] is not None)))
+    if rng.random() < 0.3:
+        u, v = rng.uniform(u0 + 20, u1 - 20), rng.uniform(v0 + 20, v1 - 20)
+        track = (u0 - 6, v + 7, u, v + 10)
+        town.area('yard', track, ('dirt', 'dirt'), ragged=True)
+        block.clearings.append((track, (True, True)))
+        add_house(town, block, (u - 11, v - 14, u + 11, v + 14), -1, 6, house_style(rng), False)
 
 
 def _cells(town: Town, block: Block, lengths: tuple[float, float], depths: tuple[float, float]) -> list[Rect]:
@@ -156,10 +167,10 @@ DISTRICTS = {
     'wild': wild,
 }
 DISTRICT_SHARES = {
-    'residential': 0.68,
-    'apartments': 0.10,
-    'industrial': 0.08,
-    'rural': 0.06,
-    'park': 0.03,
-    'wild': 0.05,
+    'residential': 0.50,
+    'apartments': 0.05,
+    'industrial': 0.10,
+    'rural': 0.08,
+    'park': 0.05,
+    'wild': 0.22,
 }

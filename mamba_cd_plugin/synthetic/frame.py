@@ -1,5 +1,7 @@
 """From the straight world of the town planner to the curved one of the picture."""
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,23 +20,31 @@ class Frame:
         angle: Rotation, rad.
         centre: Canvas pixel (x, y) at which (0, 0) lies, but for the waves.
         waves: (4, 4) rows (amplitude in m, wave vector u, wave vector v in rad/m, phase), two for each axis.
+        zoom: Pixels per planned pixel of 0.5 m: above 1 the ground sampling is finer.
         turned: Whether the axes are turned by a quarter, so that (u, v) stands for (-v, u): for what runs across.
     """
 
     angle: float
     centre: tuple[float, float]
     waves: np.ndarray
+    zoom: float = 1.0
     turned: bool = False
 
+    @property
+    def scale(self) -> float:
+        """Pixels per metre."""
+        return PIXELS_PER_METRE * self.zoom
+
     @classmethod
-    def random(cls, rng: np.random.Generator, shape: tuple[int, int], bend: float) -> 'Frame':
+    def random(cls, rng: np.random.Generator, shape: tuple[int, int], bend: float,
+               zoom: float = 1.0) -> 'Frame':
         """Draws a frame; `bend` is the largest slope that the waves give to a street."""
         length = rng.uniform(150, 420, 4)
         heading = rng.uniform(0, 2 * np.pi, 4)
         wave = 2 * np.pi / length
         waves = np.stack(
             [bend / 2 / wave, wave * np.cos(heading), wave * np.sin(heading), rng.uniform(0, 2 * np.pi, 4)], 1)
-        return cls(rng.uniform(0, 2 * np.pi), (shape[1] / 2, shape[0] / 2), waves)
+        return cls(rng.uniform(0, 2 * np.pi), (shape[1] / 2, shape[0] / 2), waves, zoom)
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
         """(..., 2) metres to (..., 2) pixels."""
@@ -42,34 +52,62 @@ class Frame:
         u, v = points[..., 0], points[..., 1]
         if self.turned:
             u, v = -v, u
-        amplitude, wave_u, wave_v, phase = self.waves.T
-        shift = amplitude * np.sin(u[..., None] * wave_u + v[..., None] * wave_v + phase)
-        u = u + shift[..., 0] + shift[..., 1]
-        v = v + shift[..., 2] + shift[..., 3]
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
-        x, y = cos * u - sin * v, sin * u + cos * v
-        return np.stack([x * PIXELS_PER_METRE + self.centre[0], y * PIXELS_PER_METRE + self.centre[1]], -1)
+        shift_u, shift_v = 0.0, 0.0
+        for i, (amplitude, wave_u, wave_v, phase) in enumerate(self._waves):
+            shift = amplitude * np.sin(u * wave_u + v * wave_v + phase)
+            if i < 2:
+                shift_u = shift_u + shift
+            else:
+                shift_v = shift_v + shift
+        return self._rotate(u + shift_u, v + shift_v)
+
+    @cached_property
+    def _waves(self) -> list[list[float]]:
+        return self.waves.tolist()
+
+    @cached_property
+    def _turn(self) -> tuple[float, float]:
+        return math.cos(self.angle) * self.scale, math.sin(self.angle) * self.scale
+
+    def _rotate(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        cos, sin = self._turn
+        out = np.empty((*np.shape(u), 2))
+        out[..., 0] = cos * u - sin * v + self.centre[0]
+        out[..., 1] = sin * u + cos * v + self.centre[1]
+        return out
+
+    def point(self, u: float, v: float) -> tuple[float, float]:
+        """As `to_pixels`, for one point, without the cost of arrays."""
+        if self.turned:
+            u, v = -v, u
+        (a0, u0, v0, p0), (a1, u1, v1, p1), (a2, u2, v2, p2), (a3, u3, v3, p3) = self._waves
+        moved_u = u + a0 * math.sin(u * u0 + v * v0 + p0) + a1 * math.sin(u * u1 + v * v1 + p1)
+        moved_v = v + a2 * math.sin(u * u2 + v * v2 + p2) + a3 * math.sin(u * u3 + v * v3 + p3)
+        cos, sin = self._turn
+        return (cos * moved_u - sin * moved_v + self.centre[0], sin * moved_u + cos * moved_v + self.centre[1])
 
     def heading(self, u: float, v: float) -> float:
         """Direction of the u axis in the picture at (u, v), rad."""
-        before, after = self.to_pixels([(u - 2, v), (u + 2, v)])
-        return float(np.arctan2(after[1] - before[1], after[0] - before[0]))
+        (x0, y0), (x1, y1) = self.point(u - 2, v), self.point(u + 2, v)
+        return math.atan2(y1 - y0, x1 - x0)
 
     def bounds(self, shape: tuple[int, int]) -> Rect:
         """(u0, v0, u1, v1) that surely covers a canvas of `shape`."""
         height, width = shape
         corners = np.array([(0, 0), (width, 0), (0, height), (width, height)], float) - self.centre
         cos, sin = np.cos(self.angle), np.sin(self.angle)
-        u = (cos * corners[:, 0] + sin * corners[:, 1]) / PIXELS_PER_METRE
-        v = (-sin * corners[:, 0] + cos * corners[:, 1]) / PIXELS_PER_METRE
+        u = (cos * corners[:, 0] + sin * corners[:, 1]) / self.scale
+        v = (-sin * corners[:, 0] + cos * corners[:, 1]) / self.scale
         reach_u, reach_v = self.waves[:2, 0].sum(), self.waves[2:, 0].sum()
         return u.min() - reach_u, v.min() - reach_v, u.max() + reach_u, v.max() + reach_v
 
-    def outline(self, rect: Rect, step: float = 12.0) -> np.ndarray:
+    def outline(self, rect: Rect, step: float = 16.0) -> np.ndarray:
         """Polygon (N, 2) in pixels of a rectangle (u0, v0, u1, v1), with a point every `step` metres."""
         u0, v0, u1, v1 = rect
-        along_u = np.linspace(u0, u1, max(int(abs(u1 - u0) / step), 1) + 1)
-        along_v = np.linspace(v0, v1, max(int(abs(v1 - v0) / step), 1) + 1)
+        columns, rows = int(abs(u1 - u0) / step) + 1, int(abs(v1 - v0) / step) + 1
+        along_u = [u0 + (u1 - u0) * i / columns for i in range(columns + 1)]
+        along_v = [v0 + (v1 - v0) * i / rows for i in range(rows + 1)]
         ring = [(u, v0) for u in along_u[:-1]] + [(u1, v) for v in along_v[:-1]]
         ring += [(u, v1) for u in along_u[:0:-1]] + [(u0, v) for v in along_v[:0:-1]]
-        return self.to_pixels(ring)
+        # A call of numpy costs as much as a dozen points.
+        return np.array([self.point(*point) for point in ring]) if len(ring) < 12 else self.to_pixels(ring)

@@ -11,19 +11,24 @@ Grounds = tuple[Optional[str], Optional[str]]
 
 # Per way of growth the shares of plots that are built on at (both dates, only B, only A, neither).
 GROWTH = {
-    'settled': (0.93, 0.0, 0.0, 0.07),
-    'new': (0.0, 0.85, 0.0, 0.15),
-    'filling': (0.56, 0.28, 0.04, 0.12),
+    'settled': (0.95, 0.0, 0.0, 0.05),
+    'new': (0.0, 0.9, 0.0, 0.1),
+    'filling': (0.5, 0.35, 0.03, 0.12),
     'cleared': (0.40, 0.05, 0.45, 0.10),
     'prepared': (0.0, 0.0, 0.0, 1.0),
 }
 _STATES: tuple[Presence, ...] = ((True, True), (False, True), (True, False), (False, False))
-# A quiet scene has no changed building, but all of the rest changes.
-QUIET = {'settled': 0.8, 'prepared': 0.2}
-BUSY = {'settled': 0.18, 'new': 0.34, 'filling': 0.28, 'cleared': 0.17, 'prepared': 0.03}
+# A quiet scene has no changed building, but all of the rest changes. In LEVIR-CD most changes are whole streets on what
+# was open land.
+QUIET = {'settled': 0.75, 'prepared': 0.25}
+BUSY = {'settled': 0.2, 'new': 0.55, 'filling': 0.17, 'cleared': 0.05, 'prepared': 0.03}
 
-_WAITING: dict[Optional[str], float] = {None: 0.3, 'soil': 0.25, 'site': 0.2, 'meadow': 0.13, 'scrub': 0.12}
-_RAZED: dict[Optional[str], float] = {'site': 0.35, 'soil': 0.3, 'meadow': 0.25, 'gravel': 0.1}
+# What open land is before something is built on it, and what it is beside settled plots.
+_RAW = {'meadow': 0.3, 'forest': 0.22, 'scrub': 0.15, 'savanna': 0.13, 'field': 0.08, 'bare': 0.12}
+_OPEN = {'meadow': 0.5, 'forest': 0.2, 'scrub': 0.1, 'savanna': 0.12, 'bare': 0.08}
+
+_WAITING: dict[Optional[str], float] = {None: 0.4, 'soil': 0.22, 'site': 0.15, 'meadow': 0.13, 'dirt': 0.1}
+_RAZED: dict[Optional[str], float] = {'site': 0.3, 'soil': 0.3, 'meadow': 0.3, 'gravel': 0.1}
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Growth:
     Attributes:
         kind: Key of `GROWTH`.
         front: Up to this u (metres) the block is settled whatever its kind: towns grow from an edge.
-        cover: What the land was before: 'meadow', 'forest', 'scrub', 'field' or 'bare'.
+        cover: What the land was before: 'meadow', 'forest', 'scrub', 'savanna', 'field' or 'bare'.
         waiting: Per date, the usual ground of plots without a building.
     """
 
@@ -47,10 +52,8 @@ class Growth:
         """Draws how the block between `u0` and `u1` grows."""
         kind = pick(rng, QUIET if quiet else BUSY)
         raw = kind in ('new', 'prepared')
-        covers = {'meadow': 0.35, 'forest': 0.25, 'scrub': 0.2, 'field': 0.08, 'bare': 0.12} if raw else {
-            'meadow': 0.75, 'forest': 0.08, 'scrub': 0.12, 'bare': 0.05}
         front = rng.uniform(u0, u1) if raw and rng.random() < 0.45 else -np.inf
-        return cls(kind, front, pick(rng, covers), (pick(rng, _WAITING), pick(rng, _WAITING)))
+        return cls(kind, front, pick(rng, _RAW if raw else _OPEN), (pick(rng, _WAITING), pick(rng, _WAITING)))
 
     @property
     def raw(self) -> bool:
@@ -70,7 +73,7 @@ class Growth:
             state: Whether it is built on at each date.
             built: Weights of the materials around a building.
         """
-        usual = rng.random() < 0.7
+        usual = rng.random() < 0.9
         empty = self.waiting if usual else (pick(rng, _WAITING), pick(rng, _WAITING))
         if not usual and rng.random() < 0.5:
             empty = empty[0], empty[0]

@@ -3,22 +3,23 @@ import numpy as np
 
 from .frame import Rect
 from .land import Block
-from .materials import choose, pick
+from .materials import METALS, SHINGLES, choose, pick
 from .plan import Presence
 from .streets import STREET, street
 from .town import Style, Town
 
-_HOUSE = {'rect': 0.42, 'L': 0.4, 'T': 0.16, 'U': 0.02}
-LAWNS = {'lawn': 0.82, 'meadow': 0.1, 'soil': 0.08}
+_HOUSE = {'rect': 0.25, 'L': 0.25, 'T': 0.13, 'U': 0.02, 'cluster': 0.35}
+LAWNS = {'lawn': 0.6, 'meadow': 0.17, 'hay': 0.13, 'soil': 0.1}
 
 
 def house_style(rng: np.random.Generator) -> Style:
     """What the houses of one neighbourhood look like."""
-    main = pick(rng, {'shingles': 0.75, 'tiles': 0.25})
+    main = pick(rng, {'shingles': 0.8, 'tiles': 0.2})
     other = 'tiles' if main == 'shingles' else 'shingles'
-    hip = rng.uniform(0.2, 0.8)
-    flat = 0.15 if rng.random() < 0.25 else 0.0
-    return Style(_HOUSE, {'hip': hip, 'gable': 1 - hip, 'flat': flat}, {main: 0.93, other: 0.07}, (2.8, 6.2))
+    hip = rng.uniform(0.3, 1.0)
+    flat = rng.uniform(0, 0.3) if rng.random() < 0.3 else 0.0
+    return Style(_HOUSE, {'hip': hip, 'gable': 1 - hip, 'flat': flat, 'metal': flat / 2},
+                 {main: 0.93, other: 0.07}, (2.8, 6.2))
 
 
 def add_slab(town: Town, centre: tuple[float, float], size: tuple[float, float], state: Presence,
@@ -37,20 +38,25 @@ def add_house(town: Town, block: Block, plot: Rect, side: int, setback: float, s
         return
     state = block.growth.state(rng, (u0 + u1) / 2)
     grounds = block.growth.grounds(rng, state, LAWNS)
-    town.area('site', plot, grounds, ragged=1.2)
-    block.clearings.append((plot, (grounds[0] is not None, grounds[1] is not None)))
+    town.area('site', plot, grounds, ragged=True)
+    cleared = grounds[0] is not None, grounds[1] is not None
     front = v0 if side > 0 else v1
-    length = min(max(u1 - u0 - rng.uniform(2.5, 5.5), 8), 19)
-    depth = min(rng.uniform(11, 17), v1 - v0 - setback - 3)
+    length = min(max(u1 - u0 - rng.uniform(1.5, 4), 9), 25)
+    depth = min(rng.uniform(13, 23), v1 - v0 - setback - 3)
     u = (u0 + u1) / 2 + rng.uniform(-0.5, 0.5)
     v = front + side * (setback + depth / 2)
     town.building((u, v), (length, depth), style, state, rng.normal(0, 0.015))
-    add_slab(town, (u, v), (length, depth), state, 0.12)
+    add_slab(town, (u, v), (length, depth), state, 0.15)
+    if block.leafy:
+        # Crowns reach over the eaves; what is cleared is the ground under the house alone.
+        block.clearings.append(((u - length / 2 + 2, v - depth / 2 + 2, u + length / 2 - 2, v + depth / 2 - 2), state))
+    else:
+        block.clearings.append((plot, cleared))
 
     drive = u + choose(rng, (-1, 1)) * (length / 2 - rng.uniform(1.8, 3))
     ends = sorted((front - side * 2.5, front + side * (setback + 1)))
     paved = tuple('concrete' if built or rng.random() < 0.15 else None for built in state)
-    town.area('yard', (drive - rng.uniform(1.5, 2.8), ends[0], drive + 1.5, ends[1]), paved)
+    town.area('yard', (drive - rng.uniform(1.5, 3.5), ends[0], drive + 1.7, ends[1]), paved)
     for date in (0, 1):
         if state[date] and rng.random() < 0.4:
             town.car(date, (drive, front + side * rng.uniform(1, max(setback - 2, 1.5))), np.pi / 2)
@@ -77,25 +83,38 @@ def _add_garden(town: Town, span: tuple[float, float], wall: float, back: float,
         ends = sorted((wall + side * near, wall + side * far))
         town.area('yard', (u, ends[0], u + width, ends[1]), materials)
 
-    points = rng.uniform((u0 + 1, 2.5), (u1 - 1, room), (rng.poisson(2.3), 2))
+    points = rng.uniform((u0 + 1, 2.5), (u1 - 1, room), (rng.poisson(1.8), 2))
     points[:, 1] = wall + side * points[:, 1]
     grown = np.array(state) | (rng.random((len(points), 2)) < 0.4)
     town.trees(points, (1.2, 3.4), grown, turnover=0.15)
     if rng.random() < 0.35:
         yard(rng.uniform(u0 + 2, u1 - 5), rng.uniform(3, 5), -1, 3, tuple('concrete' if s else None for s in state))
-    if room > 7 and rng.random() < 0.1:
-        old = rng.random() < 0.8
-        pool = tuple('pool' if s and (old or date) else None for date, s in enumerate(state))
-        yard(rng.uniform(u0 + 2, u1 - 8), 6, 3, 6.5, pool)
+    if room > 7 and rng.random() < 0.16:
+        old = rng.random() < 0.7
+        here = tuple(s and (old or bool(date)) for date, s in enumerate(state))
+        start, length = rng.uniform(u0 + 2, u1 - 9), rng.uniform(4, 8)
+        yard(start - 1.5, length + 3, 1.5, 7.5, tuple('concrete' if h else None for h in here))
+        yard(start, length, 3, 6.3, tuple('pool' if h else None for h in here))
+    # Sheds are too small to be marked as buildings: they come and go without being change.
+    if rng.random() < 0.35:
+        place = rng.uniform(u0 + 3, u1 - 3), back - side * rng.uniform(2, 4)
+        size = rng.uniform(2.2, 4.5), rng.uniform(2, 3.2), 2.2
+        colour = choose(rng, SHINGLES + METALS)
+        for date in (0, 1):
+            if rng.random() < 0.75 and state[date]:
+                town.box(date, place, 0.0, size, colour)
 
 
 def residential(town: Town, block: Block) -> None:
     """Rows of houses on both sides of streets along u."""
     rng = town.rng
     u0, v0, u1, v1 = block.rect
-    count = max(1, round((v1 - v0) / rng.uniform(52, 64)))
+    wide = rng.random() < 0.3  # large plots, with room for trees
+    depth = rng.uniform(66, 90) if wide else rng.uniform(50, 66)
+    count = max(1, round((v1 - v0) / depth))
     pitch = (v1 - v0) / count
-    style, width, setback, fenced = house_style(rng), rng.uniform(15, 22), rng.uniform(4.5, 7.5), rng.random() < 0.5
+    style, setback, fenced = house_style(rng), rng.uniform(4.5, 9), rng.random() < 0.6
+    width = rng.uniform(20, 32) if wide else rng.uniform(14, 21)
     for i in range(count):
         centre = v0 + (i + 0.5) * pitch
         dead_end = rng.random() < 0.25

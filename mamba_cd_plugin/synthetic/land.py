@@ -1,22 +1,29 @@
 """The blocks of land between main roads, and what grows on them by itself."""
 from dataclasses import dataclass, field
+from typing import Optional
 
 import numpy as np
 
+from .canopy import KINDS
 from .frame import Rect
 from .growth import Growth
-from .materials import choose
+from .materials import choose, pick
 from .plan import Presence
 from .town import Town
 
-# Crowns per square metre and radii in metres of the land covers.
+# Densities of (shrubs, trees) of the land covers, each between two bounds.
 _WOODS = {
-    'meadow': (0.0016, (1.2, 3.2)),
-    'forest': (0.05, (1.8, 4.2)),
-    'scrub': (0.022, (0.7, 2.4)),
-    'bare': (0.001, (0.8, 2)),
+    'meadow': ((0.0, 0.04), (0.0, 0.04)),
+    'forest': ((0.2, 0.7), (0.6, 1.0)),
+    'scrub': ((0.3, 0.8), (0.0, 0.2)),
+    'savanna': ((0.05, 0.3), (0.03, 0.3)),
+    'field': ((0.0, 0.0), (0.0, 0.0)),
+    'bare': ((0.0, 0.03), (0.0, 0.01)),
 }
-_FLOORS = {'meadow': None, 'forest': 'forest_floor', 'scrub': 'scrub', 'field': 'crop', 'bare': 'soil'}
+_FLOORS = {'meadow': (None, 'meadow', 'hay'), 'forest': ('forest_floor', 'scrub'), 'scrub': ('scrub', 'meadow'),
+           'savanna': ('soil', 'hay', 'meadow', 'site'), 'field': ('crop', 'ploughed', 'meadow'),
+           'bare': ('soil', 'site', 'dirt')}
+_PATCHES = {None: 0.35, 'soil': 0.15, 'dirt': 0.12, 'meadow': 0.12, 'hay': 0.1, 'scrub': 0.08, 'site': 0.08}
 
 
 @dataclass
@@ -26,11 +33,13 @@ class Block:
     Attributes:
         rect: (u0, v0, u1, v1) in metres.
         growth: How it changes.
+        leafy: Density of the trees that stand between and over the houses.
         clearings: Rectangles without wild trees, and whether that holds at each date.
     """
 
     rect: Rect
     growth: Growth
+    leafy: float = 0.0
     clearings: list[tuple[Rect, Presence]] = field(default_factory=list)
 
     @property
@@ -39,27 +48,42 @@ class Block:
         return self.rect[2] - self.rect[0], self.rect[3] - self.rect[1]
 
 
-def cover_land(town: Town, block: Block) -> None:
-    """Paints the open land of a block and plants its wild trees outside the clearings."""
+def cover_land(town: Town, block: Block, levelled: bool) -> None:
+    """Paints the open land of a block and plants its wild trees outside the clearings.
+
+    Args:
+        town: Where it lies.
+        block: The land.
+        levelled: Whether earth works have taken all of it at date B.
+    """
     rng, growth = town.rng, block.growth
-    floor = _FLOORS[growth.cover]
-    levelled = growth.raw and rng.random() < 0.5  # earth works take the whole block
-    later = choose(rng, ('soil', 'site')) if levelled else floor
-    rows = (0.0, rng.uniform(3, 6), 0.05) if growth.cover == 'field' else None
-    town.area('land', block.rect, (floor, later), ragged=3, rows=rows)
-    if growth.cover not in _WOODS:
-        return
-    density, radius = _WOODS[growth.cover]
-    length, depth = block.size
-    points = rng.uniform(block.rect[:2], block.rect[2:], (rng.poisson(density * length * depth), 2))
-    points = points[town.in_view(points)]
-    # Woods have glades: whole neighbourhoods of trees are missing.
-    wave = np.sin(points[:, 0] / 13 + np.sin(points[:, 1] / 17)) + np.sin(points[:, 1] / 11 + rng.uniform(0, 6))
-    points = points[wave + rng.normal(0, 0.5, len(points)) > -0.9]
-    present = np.ones((len(points), 2), bool)
+    floor = choose(rng, _FLOORS[growth.cover])
+    later: Optional[str] = floor
     if levelled:
-        present[:, 1] = rng.random(len(points)) < 0.08
-    for (u0, v0, u1, v1), dates in block.clearings:
-        inside = ((points > (u0 - 1, v0 - 1)) & (points < (u1 + 1, v1 + 1))).all(1)
-        present[inside] &= ~np.array(dates)
-    town.trees(points, radius, present, evergreen=rng.uniform(0.2, 0.9))
+        later = choose(rng, ('soil', 'site', 'dirt'))
+    elif rng.random() < 0.15:
+        later = choose(rng, ('meadow', 'hay', 'soil', 'crop', 'ploughed'))  # the land is used otherwise
+    rows = (0.0, rng.uniform(3, 6), rng.uniform(0.02, 0.08)) if growth.cover == 'field' else None
+    town.area('land', block.rect, (floor, later), ragged=True, rows=rows)
+    scatter_patches(town, block.rect, rng.poisson(2), levelled)
+
+    for kind, bounds in zip(KINDS, _WOODS[growth.cover]):
+        before = max(rng.uniform(*bounds), block.leafy if kind == 'tree' else 0.0)
+        after = rng.uniform(0, 0.05) if levelled else before * rng.uniform(0.8, 1.2)
+        if block.leafy and kind == 'tree':
+            after = max(after, block.leafy)
+        if max(before, after) < 0.005:
+            continue
+        town.wood(block.rect, kind, (min(before, 1.0), min(after, 1.0)))
+        for rect, dates in block.clearings:
+            town.wood(rect, kind, (0.0 if dates[0] else None, 0.0 if dates[1] else None))
+
+
+def scatter_patches(town: Town, rect: Rect, count: int, levelled: bool = False) -> None:
+    """Lays pieces of other grounds on open land, which come, go or stay between the dates."""
+    rng = town.rng
+    for _ in range(count):
+        centre = rng.uniform(rect[0], rect[2]), rng.uniform(rect[1], rect[3])
+        before = pick(rng, _PATCHES)
+        after = pick(rng, _PATCHES) if levelled or rng.random() < 0.5 else before
+        town.blob('land', centre, np.exp(rng.normal(2.6, 0.6)), (before, after))

@@ -1,11 +1,10 @@
-"""Sun and sensor: shading, cast shadows, and what the camera and the air make of the picture."""
+"""The sun: shading and cast shadows."""
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from .plan import PIXELS_PER_METRE
-from .terrain import fractal_noise
 
 # Height in metres over which a shadow's edge fades: the sun is not a point and the pixel is not either. Less than the
 # slack does not count as an obstacle, as a height map with whole pixels has steps on smooth slopes.
@@ -30,8 +29,8 @@ class Sun:
     def random(cls, rng: np.random.Generator) -> 'Sun':
         """Draws a sun of a late morning or early afternoon on the northern hemisphere."""
         azimuth = np.pi / 2 + rng.uniform(-1.1, 1.1)  # from the lower edge of the picture, give or take 63 degrees
-        return cls((float(np.cos(azimuth)), float(np.sin(azimuth))), float(np.radians(rng.uniform(40, 62))),
-                   rng.uniform(0.3, 0.48))
+        return cls((float(np.cos(azimuth)), float(np.sin(azimuth))), float(np.radians(rng.uniform(34, 66))),
+                   rng.uniform(0.22, 0.5))
 
     def exposure(self, slope_x: np.ndarray, slope_y: np.ndarray) -> np.ndarray:
         """Direct light on a surface that rises by `slope_x`, `slope_y` (metre per metre), relative to level ground."""
@@ -60,73 +59,11 @@ def cast_shadows(height: np.ndarray, sun: Sun) -> np.ndarray:
     return np.clip(horizon / _PENUMBRA, 0, 1, out=horizon)
 
 
-def illuminate(colour: np.ndarray, height: np.ndarray, exposure: np.ndarray, sun: Sun) -> np.ndarray:
-    """Lights a scene in place: colour (H, W, 3), height and exposure (H, W); returns `colour`."""
-    direct = (1 - sun.ambient) * exposure * (1 - cast_shadows(height, sun))
+def illuminate(colour: np.ndarray, height: np.ndarray, slope: np.ndarray, sun: Sun) -> np.ndarray:
+    """Lights a scene in place: colour (H, W, 3), height (H, W) in metres, slope (H, W, 2); returns `colour`."""
+    direct = sun.exposure(slope[..., 0], slope[..., 1])
+    direct *= (1 - sun.ambient) * (1 - cast_shadows(height, sun))
     # The sky that lights the shadows is bluer than the sun.
     for channel, sky in enumerate((0.92, 1.0, 1.12)):
         colour[..., channel] *= direct + np.float32(sun.ambient * sky)
     return colour
-
-
-@dataclass(frozen=True)
-class Sensor:
-    """What happens between the ground and the file.
-
-    Attributes:
-        gain: RGB factors: exposure time and colour cast.
-        saturation: 1 keeps the colours, 0 is grey.
-        gamma: Above 1 darkens the middle tones.
-        contrast: Around the middle grey.
-        haze: Share of air light.
-        veil: Relative amplitude of slow brightness variation over the picture.
-        blur: Gaussian sigma in px.
-        noise: Standard deviation, 0-1 scale.
-    """
-
-    gain: np.ndarray
-    saturation: float
-    gamma: float
-    contrast: float
-    haze: float
-    veil: float
-    blur: float
-    noise: float
-
-    @classmethod
-    def random(cls, rng: np.random.Generator) -> 'Sensor':
-        """Draws a camera and a day."""
-        warmth, green = rng.uniform(-0.06, 0.06), rng.uniform(-0.015, 0.02)
-        gain = rng.uniform(0.9, 1.2) * np.array((1 + warmth, 1 + green, 1 - warmth))
-        return cls(
-            gain=gain.astype(np.float32),
-            saturation=rng.uniform(0.7, 1.0),
-            gamma=rng.uniform(0.95, 1.2),
-            contrast=rng.uniform(0.95, 1.25),
-            haze=rng.uniform(0, 0.1),
-            veil=rng.uniform(0, 0.04),
-            blur=rng.uniform(0.45, 0.75),
-            noise=rng.uniform(0.006, 0.018))
-
-    def expose(self, colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Turns a lit scene, float32 (H, W, 3), into an image, uint8 (H, W, 3); `colour` is used up."""
-        shape = colour.shape[:2]
-        colour *= self.gain
-        grey = colour.mean(-1, keepdims=True)
-        colour -= grey
-        colour *= np.float32(self.saturation)
-        colour += grey
-        colour *= 1 + self.veil * fractal_noise(rng, shape, 200, 1)[..., None]
-        np.clip(colour, 0, None, out=colour)
-        cv2.pow(colour, self.gamma, dst=colour)
-        colour -= 0.45
-        colour *= self.contrast * (1 - self.haze)
-        colour += 0.45 * (1 - self.haze)
-        colour += self.haze * np.float32([0.62, 0.66, 0.70])
-        colour = cv2.GaussianBlur(colour, (0, 0), self.blur)
-        # Most of the noise is common to the channels, as after demosaicing.
-        colour += np.float32(0.8 * self.noise) * rng.standard_normal((*shape, 1), np.float32)
-        colour += np.float32(0.6 * self.noise) * rng.standard_normal((*shape, 3), np.float32)
-        colour *= 255
-        np.clip(colour, 0, 255, out=colour)
-        return (colour + 0.5).astype(np.uint8)

@@ -19,14 +19,31 @@ class Area:
     Attributes:
         polygon: (N, 2).
         materials: Per date; None leaves what lies below.
-        ragged: Width in pixels of a frayed border, 0 for a sharp one.
+        ragged: Whether its border is frayed, as that of grass and soil; all ragged areas lie below the sharp ones.
+        variant: Which tone of the material, 0 to VARIANTS - 1.
         rows: (angle in rad, period in px, contrast) of plough or crop rows.
     """
 
     polygon: np.ndarray
     materials: tuple[Optional[str], Optional[str]]
-    ragged: float = 0.0
+    ragged: bool = False
+    variant: int = 0
     rows: Optional[tuple[float, float, float]] = None
+
+
+@dataclass(frozen=True)
+class Wood:
+    """A piece of ground with crowns on it, or, at density 0, a clearing in the woods that come before it.
+
+    Attributes:
+        polygon: (N, 2).
+        kind: 'shrub' or 'tree'.
+        density: Per date, 0 to 1; None leaves what is there.
+    """
+
+    polygon: np.ndarray
+    kind: str
+    density: tuple[Optional[float], Optional[float]]
 
 
 @dataclass(frozen=True)
@@ -128,10 +145,12 @@ class Trees:
 
 @dataclass
 class Plan:
-    """A scene at both dates; the order of `areas` is the order of painting."""
+    """A scene at both dates; the order of `areas` and of `woods` is the order of painting."""
 
     base: tuple[str, str]
+    seed: int = 0  # of the woods
     areas: list[Area] = field(default_factory=list)
+    woods: list[Wood] = field(default_factory=list)
     lines: list[Lines] = field(default_factory=list)
     boxes: tuple[list[Box], list[Box]] = field(default_factory=lambda: ([], []))
     buildings: list[Building] = field(default_factory=list)
@@ -144,8 +163,11 @@ class Plan:
             for g in self.groves
         ]
         return Plan(
-            (self.base[0], self.base[0]),
+            self.base,
+            self.seed,
             [replace(area, materials=(area.materials[0], area.materials[0])) for area in self.areas],
+            # What is cleared at one date is cleared at both, so that no new house stands in the wood of date A.
+            [replace(wood, density=(min(d for d in wood.density if d is not None), ) * 2) for wood in self.woods],
             [replace(line, present=(line.present[0], line.present[0])) for line in self.lines],
             (self.boxes[0], self.boxes[0]),
             [replace(b, colours=(b.colours[0], b.colours[0])) for b in self.buildings],

@@ -1,43 +1,48 @@
 """Draws a plan: ground, lines, boxes, buildings, trees, then the light."""
+from typing import Optional
+
 import cv2
 import numpy as np
 
-from .buildings import draw_building, draw_footprint
-from .canvas import Canvas, line_mask, polygon_mask
+from .buildings import Roofs, draw_building, draw_footprint
+from .canopy import draw_woods
+from .canvas import Canvas, fill, line_mask, polygon_mask
 from .light import Sun, illuminate
 from .materials import as_colour
 from .objects import draw_box, draw_trees
 from .plan import Area, Lines, Plan, Trees
-from .terrain import Relief, Season, Window, ground_texture
+from .terrain import MATERIAL_IDS, Relief, Season, ground_texture, noise
+
+_FRAY = 2.5  # px by which the noise moves the border of a ragged area
 
 
-def _paint_base(canvas: Canvas, plan: Plan, relief: Relief, season: Season) -> None:
-    """Fills the canvas with the open land: one material with patches of another."""
-    everything: Window = (slice(0, canvas.shape[0]), slice(0, canvas.shape[1]))
-    main, other = plan.base
-    canvas.colour[:] = ground_texture(main, relief, season, everything)
-    share = np.clip(1.5 * (relief.broad + 0.5 * relief.patch - 1.0), 0, 1)
-    canvas.blend(everything, ground_texture(other, relief, season, everything), share)
+def _map_ground(plan: Plan, date: int, shape: tuple[int, int], relief: Relief) -> np.ndarray:
+    """Which ground lies where: uint8 (H, W), see `ground_texture`."""
+    main, other = (MATERIAL_IDS[name] for name in plan.base)
+    ids = np.full(shape, main, np.uint8)
+    ids[relief.broad + 0.5 * relief.patch > 1.2] = other
+    for ragged in (True, False):
+        for area in plan.areas:
+            if area.ragged == ragged and area.materials[date] is not None:
+                fill(ids, area.polygon, MATERIAL_IDS[area.materials[date]] + area.variant)
+        if ragged:
+            x = np.arange(shape[1], dtype=np.float32) + np.float32(_FRAY) * relief.patch
+            y = np.arange(shape[0], dtype=np.float32)[:, None] + np.float32(_FRAY) * relief.tint
+            ids = cv2.remap(ids, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return ids
 
 
-def _paint_area(canvas: Canvas, area: Area, date: int, relief: Relief, season: Season) -> None:
-    """Paints a piece of ground, frayed at the border where the area says so."""
-    material = area.materials[date]
-    window = canvas.window_around(area.polygon, 2 * area.ragged + 1)
-    if material is None or window is None:
+def _plough(canvas: Canvas, area: Area, date: int, relief: Relief) -> None:
+    """Draws the rows of a field."""
+    window = canvas.window_around(area.polygon, 1)
+    if area.rows is None or area.materials[date] is None or window is None:
         return
-    alpha = polygon_mask(area.polygon, window)
-    if area.ragged:
-        alpha = cv2.GaussianBlur(alpha, (0, 0), area.ragged)
-        alpha = np.clip((alpha - 0.5 + 0.12 * relief.patch[window]) * 3 + 0.5, 0, 1)
-    texture = ground_texture(material, relief, season, window)
-    if area.rows:
-        angle, period, contrast = area.rows
-        x = np.arange(window[1].start, window[1].stop, dtype=np.float32)
-        y = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None]
-        phase = (np.cos(angle) * x + np.sin(angle) * y) * np.float32(2 * np.pi / period)
-        texture *= (1 + np.float32(contrast) * np.sin(phase + 0.7 * relief.patch[window]))[..., None]
-    canvas.blend(window, texture, alpha)
+    angle, period, contrast = area.rows
+    x = np.arange(window[1].start, window[1].stop, dtype=np.float32)
+    y = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None]
+    phase = (np.cos(angle) * x + np.sin(angle) * y) * np.float32(2 * np.pi / period)
+    furrows = np.float32(contrast) * np.sin(phase + 0.7 * relief.patch[window]) * polygon_mask(area.polygon, window)
+    canvas.colour[window] *= (1 + furrows)[..., None]
 
 
 def _paint_lines(canvas: Canvas, lines: Lines, date: int) -> None:
@@ -46,7 +51,8 @@ def _paint_lines(canvas: Canvas, lines: Lines, date: int) -> None:
         canvas.blend(window, as_colour(lines.colour), np.float32(lines.opacity) * line_mask(lines.segments, window))
 
 
-def render(plan: Plan, date: int, shape: tuple[int, int], relief: Relief, season: Season, sun: Sun) -> np.ndarray:
+def render(plan: Plan, date: int, shape: tuple[int, int], relief: Relief, season: Season, sun: Sun,
+           roofs: Optional[Roofs] = None) -> np.ndarray:
     """Draws a plan as it looks at one date.
 
     Args:
@@ -56,23 +62,27 @@ def render(plan: Plan, date: int, shape: tuple[int, int], relief: Relief, season
         relief: Noise of the ground, of the same size.
         season: State of vegetation and soil.
         sun: Direction and strength of the light.
+        roofs: The same dictionary for both dates saves a second computation of what does not change.
 
     Returns:
-        Float32 (H, W, 3), lit, before the sensor.
+        Float32 (H, W, 3), lit, before the camera.
     """
-    canvas = Canvas(shape)
-    _paint_base(canvas, plan, relief, season)
+    roofs = {} if roofs is None else roofs
+    canvas = Canvas(ground_texture(_map_ground(plan, date, shape, relief), relief, season))
     for area in plan.areas:
-        _paint_area(canvas, area, date, relief, season)
+        _plough(canvas, area, date, relief)
     for lines in plan.lines:
         _paint_lines(canvas, lines, date)
     for box in plan.boxes[date]:
         draw_box(canvas, box)
     for building in plan.buildings:
         if building.present[date]:
-            draw_building(canvas, building, date, relief, sun)
-    draw_trees(canvas, Trees.concatenate(plan.groves), date, season.greenness, sun)
-    return illuminate(canvas.colour, canvas.height, canvas.exposure, sun)
+            draw_building(canvas, building, date, relief, roofs)
+    if plan.woods:
+        glades = noise(np.random.default_rng(plan.seed), shape, 60, 3)
+        draw_woods(canvas, plan.woods, date, season.greenness, glades, plan.seed)
+    draw_trees(canvas, Trees.concatenate(plan.groves), date, season.greenness)
+    return illuminate(canvas.colour, canvas.height, canvas.slope, sun)
 
 
 def render_label(plan: Plan, shape: tuple[int, int]) -> np.ndarray:

@@ -63,7 +63,8 @@ def write_sample_pair(folder: Path, size: tuple[int, int], seed: int = 0) -> Sam
     folder.mkdir(parents=True, exist_ok=True)
     height, width = size
     around = height + 2 * MARGIN, width + 2 * MARGIN
-    scene = generate_pair(seed, tuple(min(side, LARGEST) for side in around))
+    # Registered to a pixel: what georeferenced images promise, and the truth has to fit A as well.
+    scene = generate_pair(seed, tuple(min(side, LARGEST) for side in around), largest_offset=1.0)
     a, b, label = (_enlarge(image, around) for image in (scene.a, scene.b, scene.label))
     inner = slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width)
     pair = _paths(folder)

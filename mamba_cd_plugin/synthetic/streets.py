@@ -45,7 +45,7 @@ def _traffic(town: Town, span: tuple[float, float], centre: float, width: float,
 
 def _resurfaced(rng: np.random.Generator) -> Pair:
     """Surfaces of an existing road: mostly the same, sometimes renewed."""
-    surface = pick(rng, {'asphalt': 0.65, 'concrete': 0.15, 'fresh_asphalt': 0.2})
+    surface = pick(rng, {'asphalt': 0.5, 'concrete': 0.35, 'fresh_asphalt': 0.15})
     return surface, surface if rng.random() < 0.82 else pick(rng, {'asphalt': 0.4, 'fresh_asphalt': 0.6})
 
 
@@ -77,12 +77,15 @@ def main_road(town: Town, centre: float, span: tuple[float, float]) -> None:
     else:
         _strip(town, 'verge', span, centre, MAIN_ROAD + 3.0, ('dirt', 'dirt'))
     _strip(town, 'road', span, centre, MAIN_ROAD, surfaces)
-    middle = choose(rng, (_WHITE, _YELLOW))
+    middle, bold = choose(rng, (_WHITE, _YELLOW)), rng.uniform(0, 0.6)
     for start in np.arange(*span, _PIECE):
         end = start + _PIECE
-        town.lines(_dashes(start, end, centre, 3, 4.5), middle, 0.65, (True, True))
+        if not town.touches_view((start, centre - MAIN_ROAD / 2, end, centre + MAIN_ROAD / 2)):
+            continue
+        town.lines(_dashes(start, end, centre, 3, 4.5), middle, bold, (True, True))
         for side in (-1, 1):
-            town.lines(_dashes(start, end, centre + side * (MAIN_ROAD / 2 - 0.6), 9, 0), _WHITE, 0.4, (True, True))
+            edge = _dashes(start, end, centre + side * (MAIN_ROAD / 2 - 0.6), 9, 0)
+            town.lines(edge, _WHITE, 0.7 * bold, (True, True))
     _traffic(town, span, centre, MAIN_ROAD, 32, (True, True))
     if rng.random() < 0.4:
         along = np.arange(span[0], span[1], rng.uniform(9, 16))

@@ -1,5 +1,6 @@
 """Ground texture: multi-octave noise and what materials look like through it."""
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -7,6 +8,12 @@ import numpy as np
 from .materials import MATERIALS, as_colour
 
 Window = tuple[slice, slice]
+
+# Tones of one material side by side, e.g. of neighbouring lawns: enough that two plots are seldom alike.
+VARIANTS = 8
+MATERIAL_IDS = {name: i * VARIANTS for i, name in enumerate(MATERIALS)}
+# Side of the noise fields that are computed once and cut at random places; larger pictures compute their own.
+_LIBRARY = 1024
 
 
 def fractal_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float, octaves: int = 4) -> np.ndarray:
@@ -34,6 +41,23 @@ def fractal_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float,
     return total / np.float32(0.7 * np.sqrt(power))
 
 
+@cache
+def _library(cell: float, octaves: int) -> np.ndarray:
+    seed = np.random.default_rng((int(10 * cell), octaves))
+    return fractal_noise(seed, (_LIBRARY, _LIBRARY), cell, octaves)
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, int], cell: float, octaves: int) -> np.ndarray:
+    """As :func:`fractal_noise`, cut from a stored field at a random place and turned: a twentieth of the time."""
+    if max(shape) > _LIBRARY // 2:
+        return fractal_noise(rng, shape, cell, octaves)
+    field = _library(cell, octaves)
+    y, x = (int(rng.integers(0, _LIBRARY - side + 1)) for side in shape)
+    cut = field[y:y + shape[0], x:x + shape[1]]
+    way = int(rng.integers(4))
+    return cut[::1 - 2 * (way & 1), ::1 - (way & 2)]
+
+
 @dataclass
 class Relief:
     """The noise fields that all grounds of one image share, each float32 (H, W) with unit variance.
@@ -53,16 +77,15 @@ class Relief:
     @classmethod
     def random(cls, rng: np.random.Generator, shape: tuple[int, int]) -> 'Relief':
         """Draws the fields of a new place."""
-        return cls(
-            fractal_noise(rng, shape, 2.5, 2), fractal_noise(rng, shape, 24, 4), fractal_noise(rng, shape, 140, 2),
-            fractal_noise(rng, shape, 60, 3))
+        return cls(noise(rng, shape, 2.5, 2), noise(rng, shape, 24, 4), noise(rng, shape, 140, 2),
+                   noise(rng, shape, 60, 3))
 
     def weathered(self, rng: np.random.Generator, amount: float) -> 'Relief':
-        """The same place at another time: patch and tint drift by the share `amount`, the rest stays."""
-        shape = self.patch.shape
-        keep = np.float32(np.sqrt(1 - amount**2))
-        return Relief(self.grain, keep * self.patch + amount * fractal_noise(rng, shape, 24, 3), self.broad,
-                      keep * self.tint + amount * fractal_noise(rng, shape, 60, 2))
+        """The same place at another time: every field drifts by the share `amount` of its amplitude."""
+        keep, shape = np.float32(np.sqrt(1 - amount**2)), self.patch.shape
+        new = Relief.random(rng, shape)
+        return Relief(*(keep * getattr(self, name) + np.float32(amount) * getattr(new, name)
+                        for name in ('grain', 'patch', 'broad', 'tint')))
 
 
 @dataclass(frozen=True)
@@ -72,35 +95,50 @@ class Season:
     Attributes:
         greenness: 0 (dry, leafless) to 1 (lush).
         moisture: 0 (dry, bright soil) to 1 (wet, dark soil).
-        gains: Per material, RGB factors that make e.g. this year's asphalt a little bluer.
+        gains: (materials * VARIANTS, 3) RGB factors that make e.g. this year's asphalt a little bluer.
+        roughness: Factor of all texture.
     """
 
     greenness: float
     moisture: float
-    gains: dict[str, np.ndarray]
+    gains: np.ndarray
+    roughness: float
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> 'Season':
         """Draws a season."""
-        gains = {
-            name: (rng.uniform(0.92, 1.08) * rng.uniform(0.98, 1.02, 3)).astype(np.float32)
-            for name in MATERIALS
-        }
-        return cls(rng.uniform(0.0, 1.0), rng.uniform(0.0, 1.0), gains)
+        count = len(MATERIALS)
+        common = np.exp(rng.normal(0, 0.11, (count, 1, 1))) * np.exp(rng.normal(0, 0.03, (count, 1, 3)))
+        single = np.exp(rng.normal(0, 0.06, (count, VARIANTS, 1))) * np.exp(rng.normal(0, 0.012, (count, VARIANTS, 3)))
+        return cls(rng.random()**1.3, rng.random(), (common * single).reshape(-1, 3).astype(np.float32),
+                   rng.uniform(0.4, 1.4))
 
 
-def ground_texture(name: str, relief: Relief, season: Season, window: Window) -> np.ndarray:
-    """What the material `name` looks like within a window: float32 (h, w, 3) in 0-1."""
-    material = MATERIALS[name]
-    level = season.greenness if material.vegetated else season.moisture
-    spread = 0.17 if material.vegetated else 0.12  # in units of the way from dry to lush
-    blend = np.clip(level + spread * relief.tint[window], 0, 1)[..., None]
-    brightness = (
-        1 + material.grain * relief.grain[window] + material.patch * relief.patch[window] +
-        material.broad * relief.broad[window])
-    gain = season.gains[name]
-    dry, lush = as_colour(material.dry) * gain, as_colour(material.lush) * gain
-    texture = blend * (lush - dry)
-    texture += dry
-    texture *= brightness[..., None]
+def ground_texture(ids: np.ndarray, relief: Relief, season: Season) -> np.ndarray:
+    """What the grounds look like: float32 (H, W, 3) in 0-1.
+
+    Args:
+        ids: Uint8 (H, W) of ``MATERIAL_IDS[name] + variant``.
+        relief: Fields of the same size.
+        season: State of vegetation and soil.
+    """
+    materials = [m for m in MATERIALS.values() for _ in range(VARIANTS)]
+
+    def per_pixel(values: list) -> np.ndarray:
+        return np.asarray(values, np.float32)[ids]
+
+    dry = np.stack([as_colour(m.dry) for m in materials]) * season.gains
+    lush = np.stack([as_colour(m.lush) for m in materials]) * season.gains
+    blend = per_pixel([0.17 if m.vegetated else 0.12 for m in materials])  # in units of the way from dry to lush
+    blend *= relief.tint
+    blend += per_pixel([season.greenness if m.vegetated else season.moisture for m in materials])
+    np.clip(blend, 0, 1, out=blend)
+    texture = (lush - dry)[ids]
+    texture *= blend[..., None]
+    texture += dry[ids]
+    brightness = per_pixel([m.grain * season.roughness for m in materials]) * relief.grain
+    brightness += per_pixel([m.patch * season.roughness for m in materials]) * relief.patch
+    brightness += per_pixel([m.broad * season.roughness for m in materials]) * relief.broad
+    brightness += 1
+    texture *= np.maximum(brightness, 0.2)[..., None]
     return texture

@@ -1,4 +1,5 @@
 """The builder of plans: puts grounds, buildings, trees and vehicles into a plan, in metres along a frame."""
+import math
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Optional, Sequence
@@ -8,7 +9,8 @@ import numpy as np
 from .buildings import outline_parts
 from .frame import Frame, Rect
 from .materials import CARS, FENCE, MEMBRANES, METALS, SHINGLES, TILES, choose, pick
-from .plan import PIXELS_PER_METRE, Area, Box, Building, Lines, Plan, Presence, Trees
+from .plan import Area, Box, Building, Lines, Plan, Presence, Trees, Wood
+from .terrain import VARIANTS
 
 Pair = tuple[Optional[str], Optional[str]]
 
@@ -68,34 +70,51 @@ class Town:
         xy = self.frame.to_pixels(points)
         return ((xy > -pad) & (xy < np.array(self.shape[::-1]) + pad)).all(-1)
 
+    def sees(self, u: float, v: float, pad: float = 30.0) -> bool:
+        """As `in_view`, for one point."""
+        x, y = self.frame.point(u, v)
+        return -pad < x < self.shape[1] + pad and -pad < y < self.shape[0] + pad
+
     def touches_view(self, rect: Rect) -> bool:
-        """Whether the bounding box of a rectangle in metres meets the canvas."""
+        """Whether the circle around a rectangle in metres meets the canvas."""
         u0, v0, u1, v1 = rect
-        return self._meets_canvas(self.frame.to_pixels([(u0, v0), (u1, v0), (u1, v1), (u0, v1)]))
+        # 1.2: the waves of the frame stretch the ground by less.
+        radius = 0.6 * math.hypot(u1 - u0, v1 - v0) * self.frame.scale
+        return self.sees((u0 + u1) / 2, (v0 + v1) / 2, radius + 2)
 
-    def _meets_canvas(self, xy: np.ndarray) -> bool:
-        # 30 px is more than the sides of a block sag between its corners.
-        return bool((xy.max(0) > -30).all() and (xy.min(0) < np.array(self.shape[::-1]) + 30).all())
-
-    def area(self, layer: str, rect: Rect, materials: Pair, ragged: float = 0.0,
+    def area(self, layer: str, rect: Rect, materials: Pair, ragged: bool = False,
              rows: Optional[tuple[float, float, float]] = None) -> None:
         """Adds a rectangle of ground; `rows` gives the angle in the frame, the period in px and the contrast."""
-        if materials == (None, None):
-            return
-        outline = self.frame.outline(rect)
-        if not self._meets_canvas(outline):
+        if materials == (None, None) or not self.touches_view(rect):
             return
         if rows:
             rows = (rows[0] + self.frame.heading((rect[0] + rect[2]) / 2, (rect[1] + rect[3]) / 2), *rows[1:])
-        self._layers[layer].append(Area(outline, materials, ragged, rows))
+        self._layers[layer].append(
+            Area(self.frame.outline(rect), materials, ragged, int(self.rng.integers(VARIANTS)), rows))
+
+    def wood(self, rect: Rect, kind: str, density: tuple[Optional[float], Optional[float]]) -> None:
+        """Adds a rectangle of woods, or a clearing in those that came before."""
+        if density != (None, None) and self.touches_view(rect):
+            self.plan.woods.append(Wood(self.frame.outline(rect), kind, density))
 
     def disc(self, layer: str, centre: tuple[float, float], radius: float, materials: Pair,
-             ragged: float = 0.0) -> None:
+             ragged: bool = False) -> None:
         """Adds a round piece of ground."""
-        turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        points = np.stack([np.cos(turn), np.sin(turn)], -1) * radius + centre
-        if self.in_view(points).any():
+        if self.touches_view((centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius)):
+            turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+            points = np.stack([np.cos(turn), np.sin(turn)], -1) * radius + centre
             self._layers[layer].append(Area(self.frame.to_pixels(points), materials, ragged))
+
+    def blob(self, layer: str, centre: tuple[float, float], radius: float, materials: Pair) -> None:
+        """Adds a piece of ground of irregular shape, of about `radius` metres."""
+        rng = self.rng
+        if materials != (None, None) and self.sees(*centre, 1.7 * radius * self.frame.scale):
+            turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+            reach = radius * (1 + sum(0.3 / n * rng.normal() * np.sin(n * turn + rng.uniform(0, 6)) for n in (1, 2, 3)))
+            stretch = np.exp(rng.normal(0, 0.3))
+            points = np.stack([np.cos(turn) * reach * stretch, np.sin(turn) * reach / stretch], -1) + centre
+            self._layers[layer].append(
+                Area(self.frame.to_pixels(points), materials, True, int(rng.integers(VARIANTS))))
 
     def lines(self, segments: Sequence, colour: tuple[int, int, int], opacity: float, present: Presence) -> None:
         """Adds painted lines, given as pairs of points in metres."""
@@ -108,9 +127,10 @@ class Town:
                  turn: float = 0.0) -> None:
         """Adds a building of `size` (along u, along v) in metres."""
         rng = self.rng
-        if not any(present) or not self.in_view(np.array(centre), max(size) * PIXELS_PER_METRE):
+        scale, zoom = self.frame.scale, self.frame.zoom
+        if not any(present) or not self.sees(*centre, max(size) * scale):
             return
-        length, width = np.asarray(size) * PIXELS_PER_METRE
+        length, width = size[0] * scale, size[1] * scale
         parts = outline_parts(rng, pick(rng, style.shapes), length, width)
         roof = pick(rng, style.roofs)
         pitch = rng.uniform(*_PITCHES[roof])
@@ -119,10 +139,11 @@ class Town:
         later = colour * rng.uniform(0.93, 1.07)  # weathered or cleaned
         if rng.random() < 0.04:
             later = np.array(choose(rng, _ROOFS[skin])) * rng.uniform(0.9, 1.1)  # a new skin on an old house
-        x, y = self.frame.to_pixels(np.array(centre))
+        # Heights shrink with everything else where the ground sampling is coarser, for shadows of the right length.
         self.plan.buildings.append(
-            Building((float(x), float(y)), self.frame.heading(*centre) + turn, parts, roof, rng.uniform(*style.eaves),
-                     pitch, (tuple(colour), tuple(later)), present, int(rng.integers(2**31))))
+            Building(self.frame.point(*centre), self.frame.heading(*centre) + turn, parts, roof,
+                     rng.uniform(*style.eaves) * zoom, pitch,
+                     (tuple(colour), tuple(later)), present, int(rng.integers(2**31))))
 
     def trees(self, points: np.ndarray, radius: tuple[float, float], present: Optional[np.ndarray] = None,
               evergreen: float = 0.4, turnover: float = 0.06) -> None:
@@ -138,27 +159,28 @@ class Town:
         rng = self.rng
         points = np.asarray(points, float).reshape(-1, 2)
         present = np.ones((len(points), 2), bool) if present is None else present
-        keep = self.in_view(points) & present.any(1)
-        points, present = points[keep], present[keep].copy()
-        count = len(points)
+        pixels = self.frame.to_pixels(points)
+        keep = ((pixels > -30) & (pixels < np.array(self.shape[::-1]) + 30)).all(-1) & present.any(1)
+        pixels, present = pixels[keep], present[keep].copy()
+        count = len(pixels)
         if not count:
             return
         gone = rng.random((count, 2)) < turnover / 2
         present &= ~gone
-        size = rng.uniform(*radius, (count, 1)) * PIXELS_PER_METRE
+        size = rng.uniform(*radius, (count, 1)) * self.frame.scale
         size = size * rng.uniform(0.88, 1.12, (count, 2))
         self.plan.groves.append(
-            Trees(self.frame.to_pixels(points), size, present, rng.random(count) < evergreen,
+            Trees(pixels, size, present, rng.random(count) < evergreen,
                   rng.uniform(0.82, 1.18, count)))
 
     def box(self, date: int, centre: tuple[float, float], turn: float, size: tuple[float, float, float],
             colour: tuple[int, int, int], glazed: bool = False) -> None:
         """Adds a box of `size` (length, width, height) in metres, turned against the u axis."""
-        if self.in_view(np.array(centre)):
-            x, y = self.frame.to_pixels(np.array(centre))
+        if self.sees(*centre):
+            scale = self.frame.scale
             self.plan.boxes[date].append(
-                Box((float(x), float(y)), self.frame.heading(*centre) + turn, size[0] * PIXELS_PER_METRE,
-                    size[1] * PIXELS_PER_METRE, size[2], colour, glazed))
+                Box(self.frame.point(*centre), self.frame.heading(*centre) + turn, size[0] * scale, size[1] * scale,
+                    size[2] * self.frame.zoom, colour, glazed))
 
     def car(self, date: int, centre: tuple[float, float], turn: float) -> None:
         """Adds a car, van or small lorry."""

@@ -11,11 +11,12 @@ import pytest
 
 from mamba_cd_plugin.synthetic import ScenePair, generate_pair, write_dataset, writer
 from mamba_cd_plugin.synthetic.buildings import outline_parts
+from mamba_cd_plugin.synthetic.camera import misregister
 from mamba_cd_plugin.synthetic.frame import Frame
 from mamba_cd_plugin.synthetic.light import Sun, cast_shadows
 from mamba_cd_plugin.synthetic.plan import PIXELS_PER_METRE, Building, Plan
 from mamba_cd_plugin.synthetic.rendering import render, render_label
-from mamba_cd_plugin.synthetic.scene import misregister, plan_scene
+from mamba_cd_plugin.synthetic.scene import plan_scene
 from mamba_cd_plugin.synthetic.terrain import Relief, Season
 from mamba_cd_plugin.synthetic.writer import FOLDERS, METADATA_NAME, SPLITS
 
@@ -67,8 +68,9 @@ class TestStatistics:
 
     def test_share_of_changed_pixels(self, pairs):
         shares = np.array([np.mean(pair.label > 0) for pair in pairs])
-        assert 0.03 < shares.mean() < 0.10
-        assert 0.05 <= np.mean(shares == 0) <= 0.4
+        # LEVIR-CD's tiles: 4 % of the pixels, 57 to 63 % of the tiles without any, up to 40 % in the others.
+        assert 0.015 < shares.mean() < 0.08
+        assert 0.4 <= np.mean(shares == 0) <= 0.7
         assert shares.max() < 0.6
 
     def test_unchanged_pairs_differ_all_over(self, pairs):
@@ -158,7 +160,8 @@ class TestLabel:
                 allowed[:-step] |= rim[step:]
             # Not at the sides, where the rims of buildings that stand outside show.
             assert not differs[:, 4:-4][allowed[:, 4:-4] == 0].any()
-            assert not label.any() or differs[label > 0].mean() > 0.99  # a roof may have the colour of the ground
+            # A roof may have the colour of the ground, or lie under trees.
+            assert not label.any() or differs[label > 0].mean() > 0.8
             appeared += int(label.any())
         assert appeared >= 5
 
@@ -200,22 +203,31 @@ class TestGeometry:
         assert straight.heading(3, 4) == pytest.approx(0)
         assert straight.bounds((100, 200)) == pytest.approx((-50, -25, 50, 25))
 
-    @pytest.mark.parametrize('shape', ['rect', 'L', 'T', 'U'])
+    @pytest.mark.parametrize('shape', ['rect', 'L', 'T', 'U', 'cluster'])
     def test_outlines_fill_their_box(self, shape):
         for seed in range(5):
             parts = outline_parts(np.random.default_rng(seed), shape, 30, 20)
             low, high = (parts[:, :2] - parts[:, 2:]).min(0), (parts[:, :2] + parts[:, 2:]).max(0)
             assert np.concatenate([low, high]) == pytest.approx([-15, -10, 15, 10])
 
-    def test_misregistration_stays_below_a_pixel(self):
+    @pytest.mark.parametrize('largest', [1.0, 4.0])
+    def test_misregistration_by_a_ramp(self, largest):
         y, x = np.mgrid[:64, :96].astype(np.float32)
         ramp = np.dstack([x, y, x])  # the value of a pixel is its place
-        shifts = []
-        for seed in range(20):
-            moved = misregister(ramp, np.random.default_rng(seed)) - ramp
-            shifts.append(np.hypot(moved[2:-2, 2:-2, 0], moved[2:-2, 2:-2, 1]).max())
-        assert max(shifts) <= 1.03  # interpolation works with 1/32 px
-        assert max(shifts) > 0.4
+        offsets = []
+        for seed in range(60):
+            moved = misregister(ramp, np.random.default_rng(seed), largest) - ramp
+            offsets.append(np.hypot(moved[5:-5, 5:-5, 0], moved[5:-5, 5:-5, 1]))
+        assert np.max(offsets) <= largest + 0.03  # interpolation works with 1/32 px
+        assert np.max(offsets) > 0.6 * largest
+        # As measured between the dates of LEVIR-CD: 1.6 to 2.1 px in the median.
+        assert 0.35 * largest < np.median(offsets) < 0.6 * largest
+        assert any(offset.max() - offset.min() > 0.1 * largest for offset in offsets)  # some bend
+
+    def test_ground_sampling_scales_everything(self):
+        half = Frame(0.0, (100.0, 50.0), np.zeros((4, 4)), zoom=0.5)
+        assert half.to_pixels(np.array([10, 5])) == pytest.approx([110, 55])
+        assert half.point(10, 5) == pytest.approx((110, 55))
 
 
 class TestWriter:
