@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmseg.registry import METRICS
 from torch import Tensor
 
+from ..io.files import OutputFolder
 from ..io.pictures import IGNORE_INDEX
 from .confusion import binary_confusion, change_scores
 
@@ -50,6 +51,7 @@ class ChangeMetric(BaseMetric):
         self.output_dir = output_dir
         self.format_only = format_only
         self._written: Dict[str, str] = {}
+        self._outputs: Optional[OutputFolder] = None
         self.confusion: Optional[Tensor] = None
         """Matrix of the last evaluation, ``[[TN, FP], [FN, TP]]``; only in the main process."""
 
@@ -99,10 +101,13 @@ class ChangeMetric(BaseMetric):
         if self._written.setdefault(stem, source) != source:
             raise ValueError(f'{source} and {self._written[stem]} would both be written as {stem}.png into '
                              f'{self.output_dir}. Test the folders one after the other, each with its own output_dir.')
-        out_file = Path(self.output_dir) / f'{stem}.png'
+        if self._outputs is None or self._outputs.folder != Path(self.output_dir):
+            data = [Path(sample[key]).parent for key in ('img_path', 'img_path2', 'seg_map_path') if sample.get(key)]
+            self._outputs = OutputFolder(self.output_dir, data, 'the folder of the predicted masks')
         mask = (prediction.cpu().numpy() != 0).astype(np.uint8) * 255
-        if not mmcv.imwrite(mask, str(out_file)):
-            raise OSError(f'Could not write the mask {out_file}: is the folder writable and the disk not full?')
+        with self._outputs.write(f'{stem}.png') as part:
+            if not mmcv.imwrite(mask, str(part)):
+                raise OSError(f'Could not write the mask {part}: is the folder writable and the disk not full?')
 
 
 def summary_line(confusion: Tensor, scores: Dict[str, float]) -> str:

@@ -1,7 +1,6 @@
 """Exporting a model to ONNX or torch.export, and proving that the file computes the same."""
 import copy
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Callable, Optional
@@ -12,6 +11,7 @@ from mmengine.utils import digit_version
 from torch import Tensor, nn
 
 from ..inference.models import PROPERTIES, OnnxTileModel, TorchTileModel
+from ..io.files import output_file
 from ..version import __version__
 from .export_scan import make_exportable
 
@@ -95,9 +95,9 @@ def export_onnx(model: TorchTileModel, path: Path, size: Optional[int] = None) -
     program.model.metadata_props[PROPERTIES] = json.dumps(
         dict(version=__version__, threshold=model.threshold, fill=model.fill.tolist(), side=size,
              multiple=model.model.backbone.strides[-1]))
-    part = _part(path)
-    program.save(part, external_data=False)
-    return _keep_if_same(part, path, model, OnnxTileModel(part).forward, size)
+    with output_file(path, option='the exported model') as part:
+        program.save(part, external_data=False)
+        return _require_same(path, model, OnnxTileModel(part).forward, size)
 
 
 def export_program(model: TorchTileModel, path: Path, size: Optional[int] = None) -> float:
@@ -105,30 +105,24 @@ def export_program(model: TorchTileModel, path: Path, size: Optional[int] = None
 
     Args and errors are those of :func:`export_onnx`; the file ends in .pt2.
     """
-    part = _part(path)
-    torch.export.save(trace(model.model, size), part)
-    loaded = torch.export.load(part).module()
+    program = trace(model.model, size)
+    with output_file(path, option='the exported model') as part:
+        torch.export.save(program, part)
+        loaded = torch.export.load(part).module()
 
-    def forward(pairs: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return loaded(torch.from_numpy(pairs).permute(0, 3, 1, 2).float())[:, 0].numpy()
+        def forward(pairs: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                return loaded(torch.from_numpy(pairs).permute(0, 3, 1, 2).float())[:, 0].numpy()
 
-    return _keep_if_same(part, path, model, forward, size)
-
-
-def _part(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f'.{path.name}.part{path.suffix}')
+        return _require_same(path, model, forward, size)
 
 
-def _keep_if_same(part: Path, path: Path, model: TorchTileModel, exported: Callable[[np.ndarray], np.ndarray],
+def _require_same(path: Path, model: TorchTileModel, exported: Callable[[np.ndarray], np.ndarray],
                   size: Optional[int]) -> float:
     worst = largest_difference(model.forward, exported, CHECKED_SIZES if size is None else ((size, size), ) * 3)
     if not worst <= TOLERANCE:  # so that NaN fails as well
-        part.unlink()
         raise ValueError(f'{path}: was not written, because the exported model differs from the original by '
                          f'{worst:.2g}, more than {TOLERANCE:g}')
-    os.replace(part, path)
     return worst
 
 

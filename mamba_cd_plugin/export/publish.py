@@ -1,6 +1,6 @@
 """A checkpoint as one file that can be handed on."""
+import hashlib
 import io
-import os
 from pathlib import Path
 from typing import Optional
 
@@ -8,7 +8,8 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from ..engine.config_text import untrusted_model_config
-from ..inference.models import VERSION_KEY, build_model, config_of, file_hash, load_weights, read_checkpoint
+from ..inference.models import HASH_LENGTH, VERSION_KEY, build_model, config_of, load_weights, read_checkpoint
+from ..io.files import whole_file
 from ..version import __version__
 
 # What of a config is handed on: the model and how it was trained. The rest are paths and habits of the machine it was
@@ -51,11 +52,10 @@ def publish(checkpoint_path: str, out: Path, cfg: Optional[Config] = None, metri
     # Into memory: torch writes the name of the file into the file.
     buffer = io.BytesIO()
     torch.save(dict(meta=meta, state_dict=model.state_dict()), buffer)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'.{out.name}.part')
-    part.write_bytes(buffer.getvalue())
-    final = out.with_name(f'{out.stem}-{file_hash(part)}.pth')
-    os.replace(part, final)
+    content = buffer.getvalue()
+    final = out.with_name(f'{out.stem}-{hashlib.sha256(content).hexdigest()[:HASH_LENGTH]}.pth')
+    with whole_file(final) as part:
+        part.write_bytes(content)
     return final
 
 

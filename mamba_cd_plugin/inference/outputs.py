@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 from PIL import Image
 
+from ..io.files import OutputFolder
 from ..version import __version__
 from .job import NODATA, PROBABILITY_STEPS, Spool, write_whole
 from .overview import count_values, draw_overview
@@ -104,6 +105,9 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
         files['overview'] = spool.folder / f'{source.name}_overview.png'
         write_picture(files['overview'], draw_overview(source, mask))
     earlier = _read_summary(out_dir, source.name) or dict(files=[])
+    names = [path.name for path in files.values()] + [summary_path(out_dir, source.name).name]
+    outputs = OutputFolder(out_dir, option='--out')
+    outputs.claim(names)
     stale = set(earlier['files']) - {path.name for path in files.values()}
     summary_path(out_dir, source.name).unlink(missing_ok=True)  # it says that all is complete, and now it is not
     for path in files.values():
@@ -112,6 +116,7 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
         (out_dir / Path(name).name).unlink(missing_ok=True)
     summary.update(files=[path.name for path in files.values()], job=json.loads(json.dumps(job)))
     write_whole(summary_path(out_dir, source.name), json.dumps(summary, indent=1, ensure_ascii=False))
+    outputs.sign(names)
     spool.remove()
     return summary
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
+from ..io.files import own_outputs
 from ..io.picture_file import Picture, read_picture
 from ..io.radiometry import check_value_range, find_stretch
 
@@ -151,7 +152,10 @@ def find_pairs(a: Union[str, Path], b: Union[str, Path]) -> list[tuple[Path, Pat
 
 def _images(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
+    made_here = own_outputs(folder)  # a mask of an earlier run is no image to predict
     for path in sorted(folder.iterdir()):
+        if path.name.startswith('.') or path.name in made_here:  # ._x.png is what macOS leaves beside x.png
+            continue
         if path.suffix.lower() not in (*PICTURE_SUFFIXES, '.tif', '.tiff', '.vrt', '.jp2', '.img'):
             continue
         if path.stem in found:

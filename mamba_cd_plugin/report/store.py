@@ -7,6 +7,8 @@ from typing import Iterator, NamedTuple
 
 import numpy as np
 
+from ..io.files import whole_file
+
 # To be raised whenever the content of a file changes its meaning: older results are then computed anew.
 FORMAT = 1
 
@@ -48,14 +50,10 @@ class Store:
 
     def write(self, index: int, record: Record) -> None:
         """Store one image, as a whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(index)
-        part = path.with_suffix('.part')
         fields = {f'levels_{way}': levels for way, levels in record.levels.items()}
-        with part.open('wb') as file:
-            np.savez_compressed(file, name=record.name, image_a=record.image_a, image_b=record.image_b,
+        with whole_file(self._path(index)) as part:
+            np.savez_compressed(part, name=record.name, image_a=record.image_a, image_b=record.image_b,
                                 truth=record.truth, **fields)
-        os.replace(part, path)
 
     def read(self, index: int) -> Record:
         """Read one image."""

@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from torch import Tensor
 
+from ..io.files import output_file
 from .drawing import draw_change_panel
 
 
@@ -65,8 +66,9 @@ class ChangeVisualizer(SegLocalVisualizer):
             self._write(out_file, name, panel, step)
 
     def _write(self, out_file: str, name: str, panel: np.ndarray, step: int) -> None:
-        if not mmcv.imwrite(mmcv.rgb2bgr(panel), out_file):
-            raise OSError(f'Could not write the picture {out_file}: is the folder writable and the disk not full?')
+        with output_file(out_file, option='the picture') as part:
+            if not mmcv.imwrite(mmcv.rgb2bgr(panel), str(part)):
+                raise OSError(f'Could not write the picture {out_file}: is the folder writable and the disk not full?')
         for backend in self._vis_backends.values():
             if not isinstance(backend, LocalVisBackend):
                 backend.add_image(name, panel, step)

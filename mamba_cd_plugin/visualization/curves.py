@@ -1,5 +1,4 @@
 """The curves of a training as one picture: losses above, validation scores below."""
-import os
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple, Union
 
@@ -7,6 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from ..io.files import whole_file
 
 # Palette of Okabe and Ito, distinct in every kind of colour blindness; black for what the eye should go to first.
 COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
@@ -70,6 +71,5 @@ def _mark_best(all_axes: Sequence[Axes], positions: Sequence[float], values: Seq
 
 def save_figure(figure: Figure, out_file: Union[str, Path]) -> None:
     """Write a figure as PNG, which is replaced as a whole: a reader sees the old picture or the new one."""
-    part = Path(f'{out_file}.part')
-    figure.savefig(part, format='png')
-    os.replace(part, out_file)
+    with whole_file(out_file) as part:
+        figure.savefig(part, format='png')

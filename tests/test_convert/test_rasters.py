@@ -139,7 +139,7 @@ def test_interruption(whu, second_release, tmp_path, monkeypatch, reader):
     rename = rasters_module.os.replace
 
     def stop(old, new):
-        if new == row_seven:
+        if str(new) == row_seven:
             raise KeyboardInterrupt
         rename(old, new)
 

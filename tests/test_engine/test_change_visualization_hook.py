@@ -46,7 +46,7 @@ def test_a_test_draws_all_pairs_once(make_runner: Make) -> None:
 def test_show_dir(make_runner: Make, tmp_path: Path) -> None:
     runner = make_runner(drawing(show_dir=str(tmp_path / 'show')))
     runner.test()
-    assert sorted(file.name for file in (tmp_path / 'show').iterdir()) == ['pair_0.png', 'pair_1.png']
+    assert sorted(file.name for file in (tmp_path / 'show').glob('*.png')) == ['pair_0.png', 'pair_1.png']
     assert pictures(runner) == []
 
 

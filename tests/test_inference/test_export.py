@@ -72,7 +72,7 @@ def test_onnx_has_standard_operators_only_and_no_file_beside_it(onnx_path):
     assert {opset.domain for opset in graph.opset_import} <= {'', 'ai.onnx'} | {f.domain for f in graph.functions}
     nodes = [*graph.graph.node, *(node for function in graph.functions for node in function.node)]
     assert not {node.domain for node in nodes} - {'', *(f.domain for f in graph.functions)}
-    assert [path.name for path in onnx_path.parent.iterdir()] == ['model.onnx']
+    assert [path.name for path in onnx_path.parent.glob('[!.]*')] == ['model.onnx']
 
 
 def test_predict_takes_the_onnx(model, onnx_path, town, monkeypatch):

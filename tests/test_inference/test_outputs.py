@@ -16,7 +16,7 @@ SMALL = dict(tile=128, overlap=32)
 def test_everything_lies_on_the_grid_of_a(tmp_path, inferencer, pair, local_model):
     out = tmp_path / 'out'
     summary = inferencer(pair, out_dir=str(out), probability='float32', **SMALL)['predictions'][0]
-    assert sorted(path.name for path in out.iterdir()) == [
+    assert sorted(path.name for path in out.glob('[!.]*')) == [
         'a_mask.tif', 'a_overview.png', 'a_polygons.gpkg', 'a_probability.tif', 'a_summary.json']
     with rasterio.open(pair[0]) as a, rasterio.open(out / 'a_mask.tif') as mask, \
             rasterio.open(out / 'a_probability.tif') as probability:
@@ -101,7 +101,7 @@ def test_other_settings_leave_no_file_of_the_old_ones(tmp_path, inferencer, pair
     inferencer(pair, out_dir=str(out), probability='uint8', **SMALL)
     (out / 'mine.txt').write_text('of the user')
     inferencer(pair, out_dir=str(out), polygons='none', overview=False, threshold=0.4, **SMALL)
-    assert sorted(path.name for path in out.iterdir()) == ['a_mask.tif', 'a_summary.json', 'mine.txt']
+    assert sorted(path.name for path in out.glob('[!.]*')) == ['a_mask.tif', 'a_summary.json', 'mine.txt']
 
 
 def test_all_nodata(tmp_path, inferencer, pair, write_raster):

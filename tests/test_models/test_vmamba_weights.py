@@ -56,7 +56,7 @@ def test_features_are_those_of_the_official_code(backend: str, weights: dict, of
 def test_a_converted_file_loads_by_init_cfg(tmp_path: Path, weights: dict, official: dict) -> None:
     torch.save(dict(model=weights), tmp_path / 'official.pth')
     convert_file(tmp_path / 'official.pth', tmp_path / 'new/ours.pth')
-    assert [path.name for path in (tmp_path / 'new').iterdir()] == ['ours.pth']
+    assert [path.name for path in (tmp_path / 'new').glob('[!.]*')] == ['ours.pth']
     encoder = SiameseVSSM('fixture', init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'new/ours.pth')))
     encoder.init_weights()
     assert_same_features(encoder, official)
@@ -152,7 +152,7 @@ def test_a_wrong_file_is_refused_and_writes_nothing(content: object, message: st
 
 def test_a_source_is_never_overwritten(tmp_path: Path, weights: dict) -> None:
     torch.save(weights, tmp_path / 'official.pth')
-    with pytest.raises(ValueError, match='choose another target'):
+    with pytest.raises(ValueError, match='is one of the inputs'):
         convert_file(tmp_path / 'official.pth', tmp_path / '.' / 'official.pth')
 
 
@@ -164,7 +164,7 @@ def test_tool_says_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert f"arch 'fixture', {len(weights)} encoder weights converted" in capsys.readouterr().out
     assert torch.load(target)['meta'] == dict(arch='fixture', source='official.pth', fresh=[])
     monkeypatch.setattr(sys, 'argv', ['vmamba.py', str(source), str(source)])
-    with pytest.raises(SystemExit, match='choose another target'):
+    with pytest.raises(SystemExit, match='is one of the inputs'):
         runpy.run_path(str(ROOT / 'tools/model_converters/vmamba.py'), run_name='__main__')
 
 

@@ -1,5 +1,4 @@
 """Where the configs of an ablation are right and wrong: the same pairs for all of them, in one picture."""
-import os
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from ...datasets.data_root import with_data_root
 from ...evaluation import binary_confusion, change_scores
+from ...io.files import whole_file
 from ...io.pictures import read_label, read_rgb
 from ...visualization.drawing import OUTCOMES, Cell, draw_page, error_picture, mask_picture
 from .plan import Run
@@ -58,9 +58,8 @@ def write_error_sheet(runs: Sequence[Run], out_file: Union[str, Path], number: i
     names = ['A (before)', 'B (after)', 'ground truth', *(run.name for run in runs)]
     rows[0] = [cell._replace(heading=name) for cell, name in zip(rows[0], names)]
     page = draw_page(rows, legend=OUTCOMES, gap=GAP)
-    part = Path(f'{out_file}.part')
-    Image.fromarray(page).save(part, 'PNG')
-    os.replace(part, out_file)
+    with whole_file(out_file) as part:
+        Image.fromarray(page).save(part, 'PNG')
     return True
 
 

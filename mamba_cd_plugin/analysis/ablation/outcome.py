@@ -1,10 +1,10 @@
 """What became of a run, kept in its folder."""
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict
 
+from ...io.files import whole_file
 from .plan import Run
 
 FILENAME = 'outcome.json'
@@ -42,9 +42,8 @@ def read_outcome(run: Run) -> Outcome:
 
 def write_outcome(run: Run, outcome: Outcome) -> None:
     """Replace the state of the run as a whole, never half."""
-    part = run.folder / f'{FILENAME}.part'
-    part.write_text(json.dumps(asdict(outcome), indent=2))
-    os.replace(part, run.folder / FILENAME)
+    with whole_file(run.folder / FILENAME) as part:
+        part.write_text(json.dumps(asdict(outcome), indent=2))
 
 
 def read_scores(folder: Path) -> Scores:

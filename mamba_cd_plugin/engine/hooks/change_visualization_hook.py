@@ -9,6 +9,7 @@ from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...io.files import OutputFolder
 from ...io.pictures import read_rgb
 
 
@@ -53,8 +54,20 @@ class ChangeVisualizationHook(SegVisualizationHook):
         self._seen = self._drawn = 0
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Start counting images."""
+        """Start counting images, and refuse a folder in which pictures would lie over or among other files.
+
+        Raises:
+            ValueError: ``show_dir`` is a folder of the data.
+            FileExistsError: It holds pictures of these names that this package did not make.
+        """
         self._seen = self._drawn = 0
+        dataset = runner.test_loop.dataloader.dataset
+        if self.draw and self.show_dir and hasattr(dataset, 'get_data_info'):  # mmengine's; others show no paths
+            infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+            keys = ('img_path', 'img_path2', 'seg_map_path')
+            data = {str(Path(info[key]).parent) for info in infos for key in keys if info.get(key)}
+            folder = OutputFolder(self.show_dir, data, 'show_dir')
+            folder.refuse_foreign(f'{Path(info["img_path"]).stem}.png' for info in infos if info.get('img_path'))
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict,
                        outputs: Sequence[SegDataSample]) -> None:

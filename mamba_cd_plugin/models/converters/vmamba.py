@@ -1,5 +1,4 @@
 """From an official VMamba v2 or ChangeMamba checkpoint to one of :class:`SiameseVSSM`."""
-import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mamba_cd_plugin.engine.checkpoint import load_from_local
+from mamba_cd_plugin.io.files import guard_output, output_file
 from mamba_cd_plugin.models.backbones.siamese_vssm import ARCHS, SiameseVSSM
 from mamba_cd_plugin.models.layers.ss2d import NUM_DIRECTIONS
 
@@ -195,18 +195,13 @@ def convert_file(source: Union[str, Path], target: Union[str, Path]) -> Conversi
         ValueError: if the source is no checkpoint or does not fit (see ``convert_state_dict``), or is the target.
     """
     source, target = Path(source), Path(target)
-    if source.resolve() == target.resolve():
-        raise ValueError(f'{source} would be overwritten by its own conversion; choose another target')
+    guard_output(target, [source], 'the converted checkpoint')
     try:
         conversion = convert_state_dict(unwrap(load_from_local(str(source), map_location='cpu')))
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from error
-    target.parent.mkdir(parents=True, exist_ok=True)
     meta = dict(arch=conversion.arch, source=source.name, fresh=conversion.fresh)
-    part = target.with_name(f'{target.name}.part')
-    try:
-        torch.save(dict(meta=meta, state_dict=conversion.state_dict), part)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    # An open file, since torch writes the name of a path into the file.
+    with output_file(target, [source], 'the converted checkpoint') as part, part.open('wb') as file:
+        torch.save(dict(meta=meta, state_dict=conversion.state_dict), file)
     return conversion

@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image
 
+from ...io.files import whole_file
 from .sources import SourceFile, unpack
 
 # Rows of a raster that are copied at once.
@@ -99,8 +100,8 @@ def _unpacked(file: SourceFile, base: str) -> str:
         return file.container
     path = base + osp.splitext(file.member)[1]
     if not osp.isfile(path):
-        unpack(file, f'{path}.part')
-        os.replace(f'{path}.part', path)
+        with whole_file(path) as part:
+            unpack(file, str(part))
     return path
 
 
@@ -119,12 +120,12 @@ def _decode_to(path: str, target: str, label: str) -> None:
             image.load()
         except (OSError, SyntaxError) as error:
             raise OSError(f'{label}: cannot be read as an image: {error}. Replace it by a whole copy.') from error
-    array = np.lib.format.open_memmap(f'{target}.part', 'w+', np.uint8, (height, width, *channels))
-    for top in range(0, height, _STRIP):
-        strip = np.asarray(image.crop((0, top, width, min(top + _STRIP, height))))
-        array[top:top + _STRIP] = strip[..., :3] if channels else strip
-    array.flush()
-    os.replace(f'{target}.part', target)
+    with whole_file(target, needed=width * height * (3 if channels else 1)) as part:
+        array = np.lib.format.open_memmap(part, 'w+', np.uint8, (height, width, *channels))
+        for top in range(0, height, _STRIP):
+            strip = np.asarray(image.crop((0, top, width, min(top + _STRIP, height))))
+            array[top:top + _STRIP] = strip[..., :3] if channels else strip
+        array.flush()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ...io.files import whole_file
 from .catalog import ROLES
 from .pair_reader import Window
 from .sources import RECORD
@@ -61,18 +62,19 @@ class SplitFolder:
             os.makedirs(osp.join(self.path, role), exist_ok=True)
         record = osp.join(self.path, RECORD)
         if not osp.isfile(record):
-            write_whole(record, json.dumps(self.settings, indent=2).encode())
+            with whole_file(record) as part:
+                part.write_text(json.dumps(self.settings, indent=2), 'utf-8')
         journal = osp.join(self.path, _JOURNAL)
         if osp.isfile(journal):  # without a line that an interruption cut short
-            lines = (json.dumps([key, names]) + '\n' for key, names in self.jobs.items())
-            write_whole(journal, ''.join(lines).encode())
+            with whole_file(journal) as part:
+                part.write_text(''.join(json.dumps(job) + '\n' for job in self.jobs.items()), 'utf-8')
 
     def write(self, name: str, tile: Window) -> None:
         """Write the three files of a tile, the label as 0 and 255."""
         for role, array in zip(ROLES, (tile.a, tile.b, tile.label * np.uint8(255))):
             path = osp.join(self.path, role, f'{name}.png')
-            Image.fromarray(array).save(f'{path}.part', format='PNG', compress_level=_COMPRESS_LEVEL)
-            os.replace(f'{path}.part', path)
+            with whole_file(path, sync=False) as part:  # empty files are looked for when a conversion goes on
+                Image.fromarray(array).save(part, format='PNG', compress_level=_COMPRESS_LEVEL)
 
     def finish_job(self, key: str, names: list[str]) -> None:
         """Note that all tiles of a job are there."""
@@ -126,13 +128,6 @@ class SplitFolder:
                     if present.issuperset(f'{name}.png' for name in names):
                         jobs[key] = names
         return jobs
-
-
-def write_whole(path: str, content: bytes) -> None:
-    """Write a file so that it is there with all its content or not at all."""
-    with open(f'{path}.part', 'wb') as file:
-        file.write(content)
-    os.replace(f'{path}.part', path)
 
 
 def _filled_files(folder: str) -> set[str]:
