@@ -90,7 +90,10 @@ def test_every_parameter_of_every_config_gets_a_gradient(name: str, toy_config: 
     samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
     losses = model(torch.randn(2, 6, 64, 64), samples, mode='loss')
     sum(losses.values()).backward()
-    without = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # A bias in front of a BatchNorm, even with a 1x1 convolution between them, has a gradient of exactly 0, of which
+    # only rounding noise is seen: it must be reached, no more.
+    without = [key for key, p in model.named_parameters() if p.requires_grad and (
+        p.grad is None or not (key.endswith('bias') or p.grad.abs().sum() > 0))]
     # Two ablations leave A and B unread above the deepest level; they say so, since several GPUs must know it too.
     by_design = ('backbone.out_norms.', 'neck.reductions.') if cfg.get('find_unused_parameters') else ()
     assert [key for key in without if not key.startswith(by_design or ' ')] == []

@@ -146,7 +146,8 @@ def test_laplacian_map_answers_to_edges_only() -> None:
 
 
 def test_bias_of_the_gaussians_is_a_key() -> None:
-    assert LaplacianMap(3, gaussian_bias=True).gaussian.bias is not None
+    frozen = LaplacianMap(3, gaussian_bias=True).gaussian.bias
+    assert frozen.tolist() == [0., 0., 0.] and not frozen.requires_grad
     assert LaplacianMap(3, gaussian_bias=False).gaussian.bias is None
 
 

@@ -17,7 +17,10 @@ class LaplacianMap(BaseModule):
 
     Args:
         channels: C.
-        gaussian_bias: whether the smoothing has a bias (V3 to V5; diary, V6: 高斯卷积不需要偏置项).
+        gaussian_bias: whether the smoothing has a bias (V3 to V5; diary, V6: 高斯卷积不需要偏置项). It stays at 0: the
+            Laplacian's weights sum to 0, so that its gradient is exactly 0 at the start, and all that it could ever add
+            is a constant, which the Laplacian's own bias adds already. It is kept, frozen, because those versions'
+            weights have it; a checkpoint with another value gives what it gave.
         kernel_size: of the Gaussian, in pixels.
         sigma: of the Gaussian, in pixels; 1 px, which a 5x5 window holds to 98.8 % on each axis.
     """
@@ -35,6 +38,7 @@ class LaplacianMap(BaseModule):
             self.laplacian.bias.zero_()
             if gaussian_bias:
                 self.gaussian.bias.zero_()
+                self.gaussian.bias.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, 1, H, W)."""
