@@ -1,5 +1,5 @@
 # The two commands of a fresh machine are `make demo` and `make test`. Each sets up all it needs and a second call
-# starts in seconds: the stamp file is newer than setup.py, so that nothing is installed again.
+# starts in seconds: the stamp file is newer than pyproject.toml, so that nothing is installed again.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -11,7 +11,7 @@ TORCH ?= torch==2.13.0
 .PHONY: install demo test lint docs clean
 install: $(STAMP)
 
-$(STAMP): setup.py Makefile
+$(STAMP): pyproject.toml setup.py Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet '$(TORCH)'
 	$(PY) -m pip install --quiet -e '.[onedl,tests,geo,export]'

@@ -1,25 +1,50 @@
 """State-space models for change detection in bitemporal satellite images, as an MMSegmentation / Open-CD plugin.
 
-Importing the package registers every component in mmseg's registries; a config does it by
-``custom_imports = dict(imports=['mamba_cd_plugin'])``.
+Importing the package changes nothing in the process, and imports neither torch nor mmengine: the names below are
+looked up when they are used. The components are registered by :func:`register_all_modules`, or by a config's
+``custom_imports = dict(imports=['mamba_cd_plugin.registration'])``.
 """
-import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, List
 
 from .version import __version__
 
-__all__ = ['__version__']
+if TYPE_CHECKING:
+    from .inference import ChangeDetectionInferencer
+    from .ops import selective_scan
+
+# Name: the module that has it.
+_LAZY = {
+    'ChangeDetectionInferencer': '.inference',
+    'selective_scan': '.ops',
+}
+
+__all__ = ['ChangeDetectionInferencer', '__version__', 'register_all_modules', 'selective_scan']
 
 
-def _doctor_is_starting() -> bool:
-    """Whether this import is the first step of ``python -m mamba_cd_plugin.doctor`` (or of its probe).
+def register_all_modules(init_default_scope: bool = True) -> None:
+    """Register every component in mmseg's registries, and mmseg's own.
 
-    While Python looks for the module that ``-m`` names, argv[0] is '-m'. Python 3.9 does not keep the rest of the
-    command; there the doctor can start only where the stack can be imported.
+    Args:
+        init_default_scope: Whether mmseg's becomes mmengine's default scope, so that a config can name all of them
+            without a prefix.
+
+    Raises:
+        ImportError: If mmengine, mmcv or mmseg cannot be imported; the message says what to install.
     """
-    command = getattr(sys, 'orig_argv', [])
-    return sys.argv[:1] == ['-m'] and any(f'{__name__}.doctor' in argument for argument in command)
+    import_module('.registration', __name__)
+    if init_default_scope:
+        import_module('mmengine.registry').init_default_scope('mmseg')
 
 
-# The doctor has to run just where torch, mmengine, mmcv or mmseg cannot be imported.
-if not _doctor_is_starting():
-    from . import registration  # noqa: F401
+def __getattr__(name: str) -> Any:
+    """Look up one of the lazy names (PEP 562)."""
+    if name not in _LAZY:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}; it has {", ".join(__all__)}')
+    value = getattr(import_module(_LAZY[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

@@ -11,7 +11,11 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
-import mamba_cd_plugin  # noqa: F401  registers everything
+from mamba_cd_plugin import register_all_modules
+from mamba_cd_plugin.engine.checkpoint import use_safe_loaders
+
+register_all_modules()
+use_safe_loaders()  # as the tools do
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 TOY_CHANNELS = [16, 32, 64, 128]

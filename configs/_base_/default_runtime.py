@@ -1,5 +1,5 @@
 default_scope = 'mmseg'
-custom_imports = dict(imports=['mamba_cd_plugin'], allow_failed_imports=False)
+custom_imports = dict(imports=['mamba_cd_plugin.registration'], allow_failed_imports=False)
 
 env_cfg = dict(
     cudnn_benchmark=True,

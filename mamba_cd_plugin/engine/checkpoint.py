@@ -96,12 +96,9 @@ def _check_resume_text(checkpoint: Any, filename: str) -> None:
         parse_config_text(str(meta['config']), f'checkpoint {filename}')
 
 
-# Replaces mmengine's own for local files: with torch >= 2.6 upstream's cannot read its own training checkpoints, and
-# the maintained one falls back, with a warning, to running whatever the file contains.
-@CheckpointLoader.register_scheme(prefixes='', force=True)
 @_safely
 def load_from_local(filename: str, map_location: Optional[Any] = None) -> dict:
-    """Read a checkpoint file; every mmengine entry (load_from, resume, Pretrained) comes through here.
+    """Read a checkpoint file as data only.
 
     Args:
         filename: Path of the checkpoint.
@@ -117,13 +114,43 @@ def load_from_local(filename: str, map_location: Optional[Any] = None) -> dict:
     return torch.load(filename, map_location=map_location, weights_only=not _trusted)
 
 
-# The loaders that download first read the file by torch.hub, without restriction.
-for _prefixes, _name in (
-    (('http://', 'https://'), 'load_from_http'),
-    (('modelzoo://', 'torchvision://'), 'load_from_torchvision'),
-    (('open-mmlab://', 'openmmlab://'), 'load_from_openmmlab'),
-    ('mmcls://', 'load_from_mmcls'),
-    ('pavi://', 'load_from_pavi'),
-    ((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), 'load_from_ceph'),
-):
-    CheckpointLoader.register_scheme(_prefixes, _safely(getattr(mmengine_checkpoint, _name)), force=True)
+# mmengine's loaders by what an address begins with. Those that download first read the file by torch.hub, without
+# restriction.
+_LOADERS = {
+    ('http://', 'https://'): 'load_from_http',
+    ('modelzoo://', 'torchvision://'): 'load_from_torchvision',
+    ('open-mmlab://', 'openmmlab://'): 'load_from_openmmlab',
+    ('mmcls://', ): 'load_from_mmcls',
+    ('pavi://', ): 'load_from_pavi',
+    (r'(\S+\:)?s3://', r'(\S+\:)?petrel://'): 'load_from_ceph',
+}
+_in_force = False
+
+
+def use_safe_loaders() -> None:
+    """Put safe loaders in the place of mmengine's, for the rest of the process: the first thing that our tools do.
+
+    Every entry of mmengine (``load_from``, ``resume``, ``Pretrained``) comes through them. mmengine's own do not do:
+    with torch 2.6 and newer upstream's cannot read its own training checkpoints, and the maintained one falls back,
+    with a warning, to running whatever the file contains.
+    """
+    global _in_force
+    if _in_force:
+        return
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+    for prefixes, name in _LOADERS.items():
+        CheckpointLoader.register_scheme(prefixes, _safely(getattr(mmengine_checkpoint, name)), force=True)
+    _in_force = True
+
+
+def load_safely(address: str, map_location: Optional[Any] = None) -> dict:
+    """Read a checkpoint from a path or an address that mmengine knows, whether or not the loaders are in force.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is refused, see :func:`load_from_local`.
+    """
+    if '://' not in address:
+        return load_from_local(address, map_location)
+    load = CheckpointLoader.load_checkpoint
+    return load(address, map_location) if _in_force else _safely(load)(address, map_location)

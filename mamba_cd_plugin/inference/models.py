@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
-from mmengine.runner.checkpoint import CheckpointLoader, load_state_dict
+from mmengine.runner.checkpoint import load_state_dict
 from mmseg.registry import MODELS
 from torch import nn
 
+from ..engine.checkpoint import load_safely
 from ..engine.config_text import parse_config_text, untrusted_model_config
+from ..resources import find_config
 from ..version import __version__
 
 # Windows start at multiples of the encoder's deepest stride, so that every window downsamples the same pixels together
@@ -259,12 +261,12 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:
 
 
 def read_checkpoint(path: str) -> dict:
-    """Read a checkpoint through mmengine's loader, which is ours, and compare it with the hash in its name.
+    """Read a checkpoint as data only, and compare it with the hash in its name.
 
     Raises:
         ValueError: If the file is not the one that was published under this name, or holds no weights.
     """
-    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    checkpoint = load_safely(str(path), map_location='cpu')
     if not isinstance(checkpoint, dict) or not checkpoint:
         raise ValueError(f'checkpoint {path}: holds no weights but a {type(checkpoint).__name__}')
     named = _PUBLISHED.search(Path(path).name)
@@ -292,11 +294,9 @@ def config_of(checkpoint: dict, path: str) -> ConfigDict:
 
 
 def read_config(path: str) -> Config:
-    """A config file that the user names, which is run.
+    """A config that the user names, by its file or by its name alone; it is run.
 
     Raises:
         FileNotFoundError: If it does not exist.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'config {path} does not exist')
-    return Config.fromfile(path)
+    return Config.fromfile(find_config(path))

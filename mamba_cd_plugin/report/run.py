@@ -6,8 +6,8 @@ from typing import Any, Dict, Optional, Sequence
 
 from mmengine.config import Config
 
-from ..cli.experiment import merge_options
 from ..datasets.data_root import DATA_ROOT_ENV
+from ..engine.config_options import merge_options
 from ..io.pictures import shorten
 
 BEST = 'best_changed_F1.pth'

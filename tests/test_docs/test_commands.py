@@ -6,6 +6,8 @@ from typing import Dict, List
 
 import pytest
 
+from mamba_cd_plugin.cli.main import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 COMMAND = re.compile(r'\bpython ((?:tools/|-m mamba_cd_plugin)[^`\n]*)')
@@ -26,12 +28,12 @@ def source_of(command: List[str]) -> str:
     """Code that reads the command line: the tool, and what of ours it imports."""
     if command[0] == '-m':
         return (ROOT / command[1].replace('.', '/') / '__main__.py').read_text('utf-8')
-    tool = ROOT / command[0]
-    text = tool.read_text('utf-8')
-    names = re.findall(r'^from (mamba_cd_plugin[\w.]*) import', text, re.M)
-    imported = [ROOT / name.replace('.', '/') for name in names]
-    files = [file for path in imported for file in [path.with_suffix('.py'), *path.glob('*.py')] if file.is_file()]
-    return text + ''.join(file.read_text('utf-8') for file in files)
+    text = (ROOT / command[0]).read_text('utf-8')
+    shim = re.search(r"run_tool\('([\w-]+)'", text)
+    if not shim:
+        return text
+    files = [COMMANDS[shim.group(1)].module.replace('.', '/'), 'cli/experiment']
+    return ''.join((ROOT / f'mamba_cd_plugin/{name}.py').read_text('utf-8') for name in files)
 
 
 def test_there_are_commands() -> None:

@@ -51,19 +51,12 @@ def test_this_environment_is_sound() -> None:
     assert list(found['probe'])[-1] == 'self-test: load' and found['probe']['self-test: load']['difference'] <= 1e-4
 
 
-@pytest.mark.parametrize(('argv', 'command', 'registers'), [
-    (['-c'], ['python', '-c', 'import mamba_cd_plugin'], True),
-    (['-m'], ['python', '-m', 'other.train'], True),  # whose package imports ours
-    (['train.py', 'mamba_cd_plugin.doctor'], ['python', 'train.py', 'mamba_cd_plugin.doctor'], True),
-    (['-m'], ['python', '-m', 'mamba_cd_plugin.doctor'], False),
-    (['-m'], ['python', '-m', 'mamba_cd_plugin.doctor.probe'], False),
-])
-def test_only_the_doctor_goes_without_registration(argv: list, command: list, registers: bool) -> None:
-    """In a Python without packages registration fails, which tells whether it was tried."""
-    program = f'import sys; sys.argv[:] = {argv}; sys.orig_argv = {command}; import mamba_cd_plugin'
+def test_only_registration_needs_the_stack() -> None:
+    """In a Python without packages the package itself can be imported, and registration says what is missing."""
+    program = 'import mamba_cd_plugin; mamba_cd_plugin.register_all_modules()'
     run = subprocess.run([sys.executable, '-S', '-c', program], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == registers
-    assert ('mamba_cd_plugin needs mmengine, mmcv and mmsegmentation' in run.stderr) is registers
+    assert run.returncode == 1
+    assert 'mamba_cd_plugin needs mmengine, mmcv and mmsegmentation' in run.stderr
 
 
 def test_no_compiler_on_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

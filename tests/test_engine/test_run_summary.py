@@ -27,5 +27,6 @@ def test_a_model_without_a_scan() -> None:
 
 
 def test_importing_the_plugin_prints_nothing() -> None:
-    run = subprocess.run([sys.executable, '-c', 'import mamba_cd_plugin'], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, '-c', 'import mamba_cd_plugin.registration'], capture_output=True, text=True,
+                         check=True)
     assert (run.stdout, run.stderr) == ('', '')

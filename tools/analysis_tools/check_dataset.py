@@ -1,50 +1,5 @@
-"""Find every problem of a data set in one pass: python tools/analysis_tools/check_dataset.py data/levir_cd_256
-
-Exit status: 0 without errors, 1 with (with --strict: or with warnings).
-"""
-import argparse
-import json
-import sys
-
-from mmengine.logging import print_log
-
-from mamba_cd_plugin.preparation.check import Limits, as_json, check_dataset, format_result
-
-
-def parse_args() -> argparse.Namespace:
-    """The command line."""
-    defaults = Limits()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('data_root', help='folder with train|val|test / A, B, label')
-    parser.add_argument('--splits', nargs='+', help='look at these only (default: all that are there)')
-    parser.add_argument('--json', metavar='FILE', help='write everything to this file too; - for stdout only')
-    parser.add_argument('--strict', action='store_true', help='warnings give exit status 1 too')
-    parser.add_argument('--ignore-value', type=int, help='value of label pixels without truth')
-    parser.add_argument('--max-shift', type=float, default=defaults.max_shift, metavar='PX',
-                        help=f'report pairs whose images lie further apart (default {defaults.max_shift:g})')
-    parser.add_argument('--no-shift', action='store_true', help='do not measure the registration: several times faster')
-    parser.add_argument('--workers', type=int, help='threads (default: one a processor, at most 8)')
-    return parser.parse_args()
-
-
-def main() -> int:
-    """Check, and say what was found."""
-    args = parse_args()
-    try:
-        result = check_dataset(args.data_root, args.splits, Limits(max_shift=args.max_shift), args.ignore_value,
-                               not args.no_shift, args.workers, progress=True)
-    except FileNotFoundError as error:
-        raise SystemExit(f'error: {error}') from error
-    text = json.dumps(as_json(result), indent=2)
-    if args.json == '-':
-        print_log(text)
-    else:
-        print_log(format_result(result))
-        if args.json:
-            with open(args.json, 'w') as file:
-                file.write(text)
-    return int(result.count('error') > 0 or (args.strict and result.count('warning') > 0))
-
+"""Find every problem of a data set: python tools/analysis_tools/check_dataset.py data/levir_cd_256"""
+from mamba_cd_plugin.cli import run_tool
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool('check')

@@ -12,7 +12,7 @@ import yaml
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-import mamba_cd_plugin  # noqa: F401  registers everything
+from mamba_cd_plugin import register_all_modules
 from mamba_cd_plugin.analysis.complexity import Cost, measure_complexity
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +46,7 @@ def describe_cost(cost: Cost) -> dict:
 def main() -> None:
     """Count every config's model, each once, and write the file."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    register_all_modules()
     index = yaml.safe_load(METAFILE.read_text(encoding='utf-8'))
     kept = {entry['Name']: {'Results': entry['Results']} for entry in index['Models'] if 'Results' in entry}
     costs: Dict[str, Cost] = {}

@@ -1,7 +1,5 @@
 """Cut a data set into tiles: python tools/dataset_converters/prepare.py whu_cd downloads/whu_cd data/whu_cd_256"""
-import sys
-
-from mamba_cd_plugin.preparation.convert import main
+from mamba_cd_plugin.cli import run_tool
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool('prepare')

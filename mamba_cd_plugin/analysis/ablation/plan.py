@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
-from ...cli.experiment import merge_options
+from ...engine.config_options import merge_options
 
 
 @dataclass(frozen=True)

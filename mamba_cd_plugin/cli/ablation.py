@@ -1,0 +1,101 @@
+"""Train configs under the same conditions, test them, and put the results into one table and a bar chart:
+
+    mamba-cd ablation configs/small/*_synthetic.py --seeds 0 1 --minutes 8 --jobs 2
+
+Called again after a stop it goes on where it was; what is finished is not done again, what failed is tried again.
+Exit status: 0 if every run finished, 1 if one failed.
+"""
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import List
+
+from mmengine.config import DictAction
+from mmengine.logging import print_log
+from prettytable import PrettyTable
+
+from ..analysis.ablation.cost import measure_costs
+from ..analysis.ablation.error_sheet import write_error_sheet
+from ..analysis.ablation.execute import describe_start, run_all
+from ..analysis.ablation.outcome import read_outcome
+from ..analysis.ablation.plan import Run, make_plan
+from ..analysis.ablation.report import write_report
+from ..analysis.ablation.summary import summarise_runs
+from ..analysis.benchmark_report import describe_machine
+from ..resources import find_config, tools_dir
+
+ERRORS = (OSError, KeyError, ValueError)
+STOPPED = 'stopped; the same command goes on from the last checkpoints'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument('configs', nargs='+', help='configs: their files, or their names alone')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='one run per config and seed (default 0)')
+    parser.add_argument('--work-dir', default='work_dirs/ablation', help='for all runs and the table')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help='overrides, key=value, for all')
+    parser.add_argument(
+        '--minutes', type=float, metavar='M',
+        help='equal time: every training gets M minutes, its schedule fitted to them by the clock. Default: equal '
+        "epochs, each config's own, or those of --cfg-options")
+    parser.add_argument(
+        '--jobs', type=int, default=1, metavar='J',
+        help='runs at once, each with its share of the cores; on 2 cores --jobs 2 gets more done than --jobs 1')
+    parser.add_argument(
+        '--pictures', action='store_true',
+        help='draw the tested pairs of every run with their errors, and ablation_errors.png: the same pairs for all')
+    parser.add_argument('--size', type=int, default=256, metavar='PX', help='side of the pair for FLOPs and seconds')
+    parser.add_argument('--seconds', type=float, default=5., metavar='S', help='of timing per config (default 5)')
+    parser.add_argument('--dry-run', action='store_true', help='print the plan and do nothing')
+
+
+def describe_plan(runs: List[Run], budget: str) -> str:
+    """The plan as a table: what will be trained, and from where."""
+    table = PrettyTable(['config', 'seed', 'to do', 'folder'])
+    table.align = 'l'
+    for run in runs:
+        outcome = read_outcome(run)
+        state = 'finished' if outcome.status == 'done' else describe_start(run, outcome)
+        failed = f'; failed before: {outcome.error}' if outcome.status == 'failed' else ''
+        table.add_row([run.name, run.seed, state + failed, run.folder])
+    return f'{table}\n{len(runs)} runs; {budget}'
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, test, report.
+
+    Raises:
+        ValueError: If an argument is not as it must be.
+    """
+    if args.jobs < 1:
+        raise ValueError(f'--jobs must be 1 or more, but is {args.jobs}')
+    work_dir = Path(args.work_dir)
+    runs = make_plan([str(find_config(name)) for name in args.configs], args.seeds, work_dir, args.cfg_options,
+                     args.minutes)
+    budget = f'every training gets {args.minutes:g} minutes' if args.minutes else 'every config trains its own epochs'
+    if args.dry_run:
+        print_log(describe_plan(runs, budget))
+        return 0
+    # Like Ctrl-C: the trainings end with this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    outcomes = run_all(runs, tools_dir(), args.jobs, args.pictures)
+    conditions = [
+        f'{budget[0].upper()}{budget[1:]}; {args.jobs} at once. F1: mean ± standard deviation over the seeds. FLOPs '
+        f'and s per pair: forward pass of one pair of {args.size} px. Peak memory: of the training process.', '',
+        f'{describe_machine()}.'
+    ]
+    rows = summarise_runs(runs, outcomes)
+    write_report(rows, conditions, work_dir)  # hours of training are on the disk before anything else can go wrong
+    # One run a config, of the first seed that finished.
+    finished = {run.name: run for run, outcome in reversed(list(zip(runs, outcomes))) if outcome.status == 'done'}
+    sheet = work_dir / 'ablation_errors.png'
+    if args.pictures and not write_error_sheet([finished[row.name] for row in rows if row.name in finished], sheet):
+        print_log(f'no {sheet.name}: the finished runs share no tested pair with a mask')
+    print_log('Measuring what the models cost')
+    costs = measure_costs(list(finished.values()), args.size, args.seconds)
+    for row in rows:
+        row.cost = costs.get(row.name)
+    paths = write_report(rows, conditions, work_dir)
+    print_log(f'{paths[0].read_text()}\nwritten: {", ".join(map(str, paths))}')
+    return int(any(row.errors for row in rows))

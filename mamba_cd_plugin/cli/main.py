@@ -1,0 +1,124 @@
+"""The console command ``mamba-cd``: finds the module of a subcommand, and imports no other.
+
+A subcommand is a row below and a module with ``add_arguments(parser)`` and ``run(args)``, whose docstring describes it.
+"""
+import argparse
+import sys
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Type
+
+from ..version import __version__
+
+
+class Command(NamedTuple):
+    """A subcommand.
+
+    Attributes:
+        module: What has ``add_arguments`` and ``run``.
+        help: One line for the list.
+        loads_models: Whether it needs the registered components; they are registered before the module is imported.
+    """
+    module: str
+    help: str
+    loads_models: bool = False
+
+
+_PREFIX = 'mamba_cd_plugin'
+COMMANDS = {
+    'train': Command('cli.train', 'train a model', True),
+    'test': Command('cli.test', 'score a checkpoint on a test set', True),
+    'predict': Command('cli.predict', 'find what changed between two images, or two folders of images', True),
+    'export': Command('cli.export', 'write a checkpoint as ONNX or torch.export program', True),
+    'publish': Command('cli.publish', 'put weights, config and scores of a checkpoint into one small file', True),
+    'prepare': Command('cli.prepare', 'cut LEVIR-CD, WHU-CD, ... into tiles for training'),
+    'synthetic': Command('cli.synthetic', 'write a data set of generated scenes'),
+    'sample': Command('cli.sample', 'write a generated town as two GeoTIFFs to try prediction on'),
+    'check': Command('cli.check', 'find every problem of a data set'),
+    'browse': Command('cli.browse', 'see pairs as the model gets them, after augmentation', True),
+    'report': Command('cli.report', 'one HTML page of a run, or a comparison of several', True),
+    'ablation': Command('cli.ablation', 'train several configs under the same conditions and compare them', True),
+    'benchmark': Command('cli.benchmark', 'time and memory of the scan, the model and its training step', True),
+    'benchmark-predict': Command('cli.benchmark_predict', 'speed and memory of predicting large GeoTIFFs', True),
+    'check-predict': Command('cli.check_predict', 'check prediction on a large generated town', True),
+    'flops': Command('cli.flops', 'parameters and FLOPs of a model, part by part', True),
+    'convert-weights': Command('cli.convert_weights', 'convert official VMamba or ChangeMamba weights', True),
+    'doctor': Command('doctor.__main__', 'examine this installation, and say how to mend it'),
+    'configs': Command('cli.configs', 'list the configs, or copy one to edit'),
+    'models': Command('cli.models', 'list the models and the weights that come with the package'),
+}
+# What ends a command with one line instead of a traceback: the user can do something about it. A module that wants
+# others names them in ERRORS.
+ERRORS = (ValueError, OSError, ImportError)
+
+
+def list_commands() -> str:
+    """The help of the whole, without importing any command."""
+    width = max(map(len, COMMANDS)) + 2
+    lines = '\n'.join(f'  {name:{width}}{command.help}' for name, command in COMMANDS.items())
+    return ('usage: mamba-cd COMMAND [arguments]\n\nChange detection in bitemporal satellite images with state-space '
+            f'models.\n\ncommands:\n{lines}\n\nmamba-cd COMMAND --help describes one; mamba-cd --version tells the '
+            'version.\n')
+
+
+@contextmanager
+def one_line(errors: Sequence[Type[BaseException]] = ERRORS) -> Iterator[None]:
+    """End the process with one line where one of these errors is raised inside.
+
+    Raises:
+        SystemExit: With the message.
+    """
+    try:
+        yield
+    except tuple(errors) as error:
+        # A KeyError's own text is its message in quotes.
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise SystemExit(f'error: {message}') from error
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run a subcommand.
+
+    Args:
+        argv: The command and its arguments; those of the process by default.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        SystemExit: With what is wrong with the arguments, or with what they name.
+    """
+    words: List[str] = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ('-h', '--help'):
+        sys.stdout.write(list_commands())
+        return 0 if words else 2
+    if words[0] == '--version':
+        sys.stdout.write(f'mamba-cd {__version__}\n')
+        return 0
+    name, *arguments = words
+    if name not in COMMANDS:
+        raise SystemExit(f'mamba-cd: there is no command {name!r}; there are {", ".join(COMMANDS)}')
+    with one_line((ImportError, )):
+        if COMMANDS[name].loads_models:
+            import_module(f'{_PREFIX}.cli.process').prepare_process()
+        module = import_module(f'{_PREFIX}.{COMMANDS[name].module}')
+    parser = argparse.ArgumentParser(prog=f'mamba-cd {name}', description=module.__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.add_arguments(parser)
+    args = parser.parse_args(arguments)
+    with one_line(getattr(module, 'ERRORS', ERRORS)):
+        try:
+            return module.run(args) or 0
+        except KeyboardInterrupt:
+            raise SystemExit(f'\n{getattr(module, "STOPPED", "stopped")}') from None
+
+
+def run_tool(*command: str) -> None:
+    """What a script under tools/ does: the subcommand with the arguments of the process.
+
+    Raises:
+        SystemExit: If the exit status is not 0.
+    """
+    status = main([*command, *sys.argv[1:]])
+    if status:
+        raise SystemExit(status)

@@ -1,0 +1,69 @@
+"""Find what changed between two images of any size: mamba-cd predict 2019.tif 2023.tif --checkpoint c.pth --out out"""
+import argparse
+import logging
+
+from mmengine.logging import print_log
+
+from ..engine.checkpoint import trust_checkpoints
+from ..inference import ChangeDetectionInferencer
+from ..inference.outputs import OutputOptions
+from ..inference.windows import PredictOptions
+
+STOPPED = 'stopped; the same command again goes on where it was'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    run, out = PredictOptions(), OutputOptions()
+    parser.add_argument('a', help='the earlier image, whose grid is that of the results; or a folder')
+    parser.add_argument('b', help='the later image; or a folder with the same names')
+    parser.add_argument('--checkpoint', required=True, help='checkpoint (.pth), or model of tools/export.py (.onnx)')
+    parser.add_argument('--out', required=True, help='folder of the results')
+    parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
+    parser.add_argument('--device', help='such as cpu or cuda:0; the best there is by default')
+    parser.add_argument('--trust-checkpoint', action='store_true', help='run whatever code the checkpoint contains')
+    parser.add_argument('--fresh', action='store_true', help='begin anew, also where a run was stopped or complete')
+
+    reading = parser.add_argument_group('images')
+    reading.add_argument('--bands', type=int, nargs='+', help='numbers of the red, green and blue, or of a grey band')
+    reading.add_argument('--bands-b', type=int, nargs='+', help='the same of B, where it has others')
+    reading.add_argument(
+        '--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
+        help='values for black and white; by default 8-bit images are used as they are, all others from their 2nd to '
+        'their 98th percentile')
+
+    running = parser.add_argument_group('model')
+    running.add_argument('--tile', type=int, default=run.tile, help='side of the windows in pixels')
+    running.add_argument('--overlap', type=int, default=run.overlap, help='pixels that neighbouring windows share')
+    running.add_argument('--batch-size', type=int, help='windows per step; by the memory by default')
+    running.add_argument('--tta', action='store_true', help='average over flips')
+    running.add_argument('--threshold', type=float, help="probability of a change; the model's own by default")
+
+    writing = parser.add_argument_group('results')
+    writing.add_argument(
+        '--probability', choices=['none', 'uint8', 'float32'], default=out.probability, help='write it as well')
+    writing.add_argument('--polygons', choices=['gpkg', 'geojson', 'none'], default=out.polygons)
+    writing.add_argument(
+        '--min-area', type=float, default=out.min_area, help='square metres below which a polygon is dropped')
+    writing.add_argument('--no-overview', dest='overview', action='store_false', help='draw no overview picture')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Predict."""
+    options = vars(args).copy()
+    trust_checkpoints(options.pop('trust_checkpoint'))
+    pair = options.pop('a'), options.pop('b')
+    inferencer = ChangeDetectionInferencer(options.pop('config'), options.pop('checkpoint'), options.pop('device'))
+    out_dir = options.pop('out')
+    for summary in inferencer(pair, out_dir=out_dir, **options)['predictions']:
+        print_log(describe(summary, out_dir), logger='current', level=logging.INFO)
+
+
+def describe(summary: dict, out_dir: str) -> str:
+    """What came out, in one line."""
+    share = summary['changed_pixels'] / summary['pixels']
+    parts = [f'{summary["name"]}: {share:.2%} of {summary["pixels"]:,} px changed']
+    if 'polygons' in summary:
+        area = summary.get('changed_area_m2')
+        parts.append(f'{summary["polygons"]} polygons' + ('' if area is None else f' of {area:,.0f} m2'))
+    return f'{", ".join(parts)}; in {out_dir}: {", ".join(summary["files"])}'

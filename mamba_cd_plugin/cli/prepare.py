@@ -1,0 +1,49 @@
+"""Cut a change detection data set into tiles: mamba-cd prepare levircd downloads/LEVIR-CD data/levir_cd_256
+
+The official folders or zips in, train|val|test / A, B, label out. An interrupted conversion goes on when the same
+command is run again. Exit status: 0 where every split is in its place, 1 otherwise.
+"""
+import argparse
+
+from mmengine.logging import print_log
+
+from ..preparation.convert import CATALOG, Converter, Tiling
+from ..preparation.convert.report import format_reports
+from ..preparation.convert.tiling import EDGES
+
+ERRORS = (OSError, ValueError)
+# What a shell reports for a process that was interrupted from the keyboard.
+_INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument('dataset', choices=sorted(CATALOG), help='the data set')
+    parser.add_argument('source', help='folder of the download, unpacked or with its zips, or one zip')
+    parser.add_argument('out', help='folder to write, such as data/levir_cd_256')
+    parser.add_argument('--size', type=int, default=256, metavar='PX', help='side of a tile (default 256)')
+    parser.add_argument('--overlap', type=int, default=0, metavar='PX', help='pixels that neighbours share (default 0)')
+    parser.add_argument(
+        '--edges', choices=EDGES,
+        help='where tiles do not fit: shift = one more that ends with the image, drop = leave the rest out '
+        '(default: shift, for WHU-CD drop)')
+    parser.add_argument(
+        '--val-share', type=float, metavar='SHARE',
+        help='share of train set aside where there is no official val split (default 0.1); 0 = none')
+    parser.add_argument('--workers', type=int, metavar='N', help='threads (default: one a processor, at most 8)')
+    parser.add_argument('--accept-incomplete', action='store_true', help='use what is there, whatever is missing')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, and say what was written; the exit status."""
+    facts = CATALOG[args.dataset]
+    tiling = Tiling(args.size, args.overlap, args.edges or facts.edges,
+                    facts.val_share if args.val_share is None else args.val_share)
+    try:
+        converter = Converter(facts, args.source, args.out, tiling, args.workers, args.accept_incomplete)
+        reports = converter.run()
+    except KeyboardInterrupt:
+        print_log('interrupted; the same command goes on where it stopped')
+        return _INTERRUPTED
+    print_log(format_reports(facts, tiling, args.out, reports))
+    return 0 if args.accept_incomplete or all(report.is_in_place for report in reports.values()) else 1

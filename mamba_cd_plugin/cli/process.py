@@ -1,0 +1,12 @@
+"""What the commands that load models do to their own process; no module of the package does any of it on import."""
+from .. import register_all_modules
+
+
+def prepare_process() -> None:
+    """Register the components, keep freed memory, and read checkpoints as data only."""
+    register_all_modules()
+    # Registered first: that is where what the stack says at every import is held back.
+    from ..engine.allocator import keep_freed_memory
+    from ..engine.checkpoint import use_safe_loaders
+    keep_freed_memory()
+    use_safe_loaders()

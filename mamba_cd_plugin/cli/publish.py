@@ -1,0 +1,28 @@
+"""Put weights, config and scores of a checkpoint into one file: mamba-cd publish work_dirs/x/best.pth cdmamba.pth"""
+import argparse
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmengine.logging import print_log
+
+from ..engine.checkpoint import trust_checkpoints
+from ..export.publish import publish
+from ..inference.models import read_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument('checkpoint', help='training checkpoint')
+    parser.add_argument('out', help='file to write; the hash of its content is put before the ending')
+    parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
+    parser.add_argument(
+        '--metrics', nargs='+', action=DictAction, help='scores to write into it, such as test_changed_F1=0.9012')
+    parser.add_argument('--trust-checkpoint', action='store_true', help='run whatever code the checkpoint contains')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Publish."""
+    trust_checkpoints(args.trust_checkpoint)
+    cfg = read_config(args.config) if args.config else None
+    path = publish(args.checkpoint, Path(args.out), cfg, args.metrics)
+    print_log(f'{path}: {path.stat().st_size / 1e6:.1f} MB, all that `mamba-cd predict` needs', logger='current')

@@ -1,0 +1,31 @@
+"""Write a data set of generated scenes in LEVIR layout: mamba-cd synthetic data/synthetic"""
+import argparse
+import os
+
+from ..synthetic import write_dataset
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument('out', help='folder to write; train, val and test with A, B and label each will lie in it')
+    parser.add_argument('--num-train', type=int, default=400, help='pairs to train on')
+    parser.add_argument('--num-val', type=int, default=40, help='pairs to choose the checkpoint by')
+    parser.add_argument('--num-test', type=int, default=60, help='pairs to score')
+    parser.add_argument('--size', type=int, nargs='+', default=[256], metavar='PX', help='one, or height and width')
+    parser.add_argument('--seed', type=int, default=0, help='the same seed gives the same files')
+    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes; the files do not depend on it')
+    parser.add_argument('--overwrite', action='store_true', help='replace scenes made with other parameters')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the scenes.
+
+    Raises:
+        ValueError: If an argument is not as it must be.
+        FileExistsError: If the folder holds other scenes.
+    """
+    if len(args.size) > 2:
+        raise ValueError(f'--size takes one number or two (height, width), not {len(args.size)}')
+    size = args.size[0] if len(args.size) == 1 else tuple(args.size)
+    counts = args.num_train, args.num_val, args.num_test
+    write_dataset(args.out, *counts, size, args.seed, args.workers, args.overwrite)

@@ -1,0 +1,94 @@
+"""Weights that come with the package: found by name, each with a card that says what they are good for.
+
+A weight file lies in ``mamba_cd_plugin/weights`` as ``NAME.pth``, written by ``mamba-cd publish``, with its card
+``NAME.json`` beside it. Nothing here imports torch.
+"""
+import json
+from pathlib import Path
+from typing import Any, Dict, NamedTuple, Tuple, Union
+
+WEIGHTS = Path(__file__).resolve().parent / 'weights'
+# What `mamba-cd predict` takes where no checkpoint is named.
+STARTER = 'cdmamba_v8_small'
+
+
+class Card(NamedTuple):
+    """What is known of packaged weights.
+
+    Attributes:
+        name: Of the weights; the file is called so.
+        config: Name of the config they were trained with.
+        trained_on: The data.
+        good_for: What they may be used for, and what not, in one or two sentences.
+        scores: Measured scores by what they were measured on.
+        licence: Of the weights.
+    """
+    name: str
+    config: str
+    trained_on: str
+    good_for: str
+    scores: Dict[str, Any]
+    licence: str
+
+    @property
+    def path(self) -> Path:
+        """The weight file."""
+        return WEIGHTS / f'{self.name}.pth'
+
+
+def read_card(path: Path) -> Card:
+    """Read a card.
+
+    Raises:
+        ValueError: If it is not JSON, or has other keys than a card.
+    """
+    try:
+        return Card(name=path.stem, **json.loads(path.read_text(encoding='utf-8')))
+    except (TypeError, ValueError) as error:
+        keys = ', '.join(Card._fields[1:])
+        raise ValueError(f'{path}: expected a JSON object with exactly the keys {keys}: {error}') from error
+
+
+def list_weights() -> Dict[str, Card]:
+    """The cards of all packaged weights, by name.
+
+    Raises:
+        ValueError: If a card is not as it must be.
+    """
+    cards = map(read_card, sorted(WEIGHTS.glob('*.json')))
+    return {card.name: card for card in cards if card.path.is_file()}
+
+
+def resolve_checkpoint(name: Union[str, Path]) -> str:
+    """The checkpoint that is meant by a path, an address or the name of packaged weights.
+
+    A path that exists wins over a name, so that a file is never silently replaced by another.
+
+    Args:
+        name: Such as ``work_dirs/x/best_changed_F1.pth``, ``https://...``, or ``cdmamba_v8_small``.
+
+    Returns:
+        A path or an address. One that does not exist is given back as it is where it looks like a path, for whoever
+        reads it to say so.
+
+    Raises:
+        FileNotFoundError: If it looks like a name, and there are no such weights.
+    """
+    text = str(name)
+    if '://' in text or Path(text).expanduser().exists():
+        return text
+    cards = list_weights()
+    if text in cards:
+        return str(cards[text].path)
+    if Path(text).suffix or Path(text).name != text:
+        return text
+    there = f'the package has {", ".join(cards)}' if cards else 'the package has none'
+    raise FileNotFoundError(f'checkpoint {text}: there is no such file, and no weights of that name; {there}')
+
+
+def describe_weights(path: str) -> Tuple[str, ...]:
+    """What the card says of packaged weights, for the log; empty for any other checkpoint."""
+    card = next((card for card in list_weights().values() if str(card.path) == path), None)
+    if card is None:
+        return ()
+    return (f'weights {card.name}, trained on {card.trained_on}', card.good_for)
