@@ -2,6 +2,7 @@ from .best_checkpoint_hook import BestCheckpointHook
 from .change_visualization_hook import ChangeVisualizationHook
 from .collapse_guard_hook import CollapsedPredictionError, CollapseGuardHook
 from .curves_hook import CurvesHook
+from .loss_ramp_hook import LossRampHook
 from .nonfinite_loss_guard_hook import NonFiniteLossError, NonFiniteLossGuardHook
 from .plateau_stopping_hook import PlateauStoppingHook
 from .run_summary_hook import RunSummaryHook
@@ -9,5 +10,6 @@ from .time_budget_hook import TimeBudgetHook
 
 __all__ = [
     'BestCheckpointHook', 'ChangeVisualizationHook', 'CollapseGuardHook', 'CollapsedPredictionError', 'CurvesHook',
-    'NonFiniteLossError', 'NonFiniteLossGuardHook', 'PlateauStoppingHook', 'RunSummaryHook', 'TimeBudgetHook'
+    'LossRampHook', 'NonFiniteLossError', 'NonFiniteLossGuardHook', 'PlateauStoppingHook', 'RunSummaryHook',
+    'TimeBudgetHook'
 ]

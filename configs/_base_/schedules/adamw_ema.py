@@ -1,0 +1,23 @@
+# The recipe: AdamW, warm-up and one cosine to zero, averaged weights, and Lovasz only once there is something to sort.
+_base_ = './plateau_200e.py'
+
+max_epochs = 100
+train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+optim_wrapper = dict(
+    # The decay holds the decoder's trunk down, which nothing else does: BatchNorm follows it, whatever its size.
+    optimizer=dict(lr=1e-3, weight_decay=0.05),
+    clip_grad=dict(max_norm=5.))  # the first steps of Lovasz from random weights reach norms of 50
+
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=200),
+    dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True),
+]
+
+custom_hooks = [
+    # Not that of the plateau: a cosine gains most at its end.
+    *[hook for hook in _base_.custom_hooks if hook['type'] != 'PlateauStoppingHook'],
+    # The average is over the last tenth of the steps so far (gamma 10), and never over more than the last 1,000. The
+    # buffers are averaged too: BatchNorm's statistics of other weights would not fit.
+    dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=0.001, gamma=10, update_buffers=True),
+    dict(type='LossRampHook', loss='loss_lovasz', iters=500),
+]

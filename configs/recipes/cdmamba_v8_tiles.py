@@ -1,0 +1,7 @@
+# V8, d = 64, by the recipe, on 256 tiles of any data set of LEVIR layout (data_root), from random weights.
+_base_ = [
+    '../_base_/models/cdmamba_v8.py', '../_base_/datasets/pairs_256_scaled.py',
+    '../_base_/schedules/adamw_ema.py', '../_base_/default_runtime.py'
+]
+
+optim_wrapper = dict(optimizer=dict(lr=5e-4))  # 2.7 times as wide: the step of each weight is smaller accordingly
