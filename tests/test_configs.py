@@ -11,7 +11,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mamba_cd_plugin.analysis.complexity import build_model, count_parameters
+from mamba_cd_plugin.analysis.complexity import count_parameters, uninitialised_model
 from mamba_cd_plugin.inference.inferencer import ChangeDetectionInferencer
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -27,7 +27,7 @@ def count(name: str) -> int:
 
 def count_by_part(name: str) -> Dict[str, int]:
     """Parameters of a version's backbone, neck and head, and of the neck's difference blocks."""
-    model = build_model(Config.fromfile(CONFIGS / name), device='meta')
+    model = uninitialised_model(Config.fromfile(CONFIGS / name), device='meta')
     parts = dict(backbone=model.backbone, neck=model.neck, decode_head=model.decode_head,
                  differences=model.neck.differences)
     return {part: sum(p.numel() for p in module.parameters()) for part, module in parts.items()}

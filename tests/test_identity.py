@@ -19,8 +19,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mamba_cd_plugin.analysis.complexity import build_model
-from mamba_cd_plugin.analysis.parts import part_of
+from mamba_cd_plugin.analysis.complexity import part_of, uninitialised_model
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 PINS = Path(__file__).parent / 'data/identity.json'
@@ -35,7 +34,7 @@ def weights(cfg: Config) -> Dict[str, str]:
     """The weights of each part at full size: how many, and a hash over their names and shapes."""
     parts: Dict[str, List[str]] = {}
     numbers: Dict[str, int] = {}
-    for name, tensor in build_model(cfg, device='meta').state_dict().items():
+    for name, tensor in uninitialised_model(cfg, device='meta').state_dict().items():
         part = part_of(name)
         parts.setdefault(part, []).append(f'{name} {tuple(tensor.shape)}')
         numbers[part] = numbers.get(part, 0) + tensor.numel()

@@ -1,18 +1,16 @@
 """What the benchmark found, as a Markdown table, a CSV file and a picture."""
-import os
 from functools import partial
 from pathlib import Path
 from typing import Iterator, List, Sequence, Union
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..doctor.processor import read_processor
 from ..visualization.curves import save_figure
 from .benchmark import Group
 from .report_files import write_files
+from .timing import describe_machine
 
 FIELDS = ('group', 'case', 'median_ms', 'q1_ms', 'q3_ms', 'best_ms', 'samples', 'ratio', 'best_ratio', 'baseline',
           'bound_ms', 'times_bound', 'peak_mib')
@@ -30,12 +28,6 @@ def rows(groups: Sequence[Group]) -> Iterator[dict]:
                        q3_ms=1e3 * timing.high, best_ms=1e3 * timing.best, samples=timing.samples, ratio=timing.ratio,
                        best_ratio=timing.best / best, baseline=group.baseline, bound_ms=bound and 1e3 * bound,
                        times_bound=bound and timing.median / bound, peak_mib=group.memory.get(name, ''))
-
-
-def describe_machine() -> str:
-    """The machine and the versions in one line."""
-    name, _ = read_processor()
-    return f'{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}'
 
 
 def _number(value: object) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mamba_cd_plugin.models.layers import SS2D, build_part
 from mamba_cd_plugin.ops import resolve_backend, selective_scan
 
-from .replaced_scan import replaced_scan
+from .complexity import replaced_scan
 
 KINDS = ('op', 'encoder', 'model')
 # In place of a backend: the scan gives back its input, so that what remains is the cost of everything else.

@@ -1,23 +1,30 @@
-"""Parameters and FLOPs of a model, part by part."""
-from dataclasses import dataclass
-from typing import Dict, Sequence, Tuple
+"""What models cost: parameters and FLOPs part by part, the selective scan included, and the time of a prediction."""
+from collections import Counter
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from mmengine.analysis import FlopAnalyzer
+from mmengine.analysis.jit_handles import get_shape
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
-from mamba_cd_plugin.models.layers import build_part
+from ..models.layers import build_part, ss2d
+from .timing import Timing, alternate, describe_machine, summarise
 
-from .parts import part_of
-from .scan_flops import CountedScan, counted_scans, cross_scan_flops
-
-HANDLES = {
-    f'prim::PythonOp.{CountedScan.__name__}': cross_scan_flops,
-    'aten::pad': None,  # these two compute nothing, but mmengine does not know them
-    'aten::unflatten': None,
-}
+# Steps of the path that make a part of their own; where none fits, the first two are.
+PARTS = (
+    'decode_head.levels.skip.block',
+    'decode_head.levels.skip',
+    'decode_head.levels.squeeze',
+    'decode_head.levels.edge',
+    'decode_head.levels.fusion',
+)
+# Rows of the table that add up the parts below them.
+GROUPS = ('backbone', 'neck', 'decode_head')
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,66 @@ class Complexity:
         return Cost(*(sum(getattr(cost, key) for cost in costs) for key in Cost.__dataclass_fields__))
 
 
+@contextmanager
+def replaced_scan(function: Callable[..., Tensor]) -> Iterator[None]:
+    """While this is open, every SS2D calls ``function`` with the arguments of ``cross_selective_scan``."""
+    original = ss2d.cross_selective_scan
+    ss2d.cross_selective_scan = function
+    try:
+        yield
+    finally:
+        ss2d.cross_selective_scan = original
+
+
+def scan_flops(elements: int, states: int) -> int:
+    """FLOPs of one selective scan: 9 per element and state, 1 per element for the direct path D.
+
+    The count of Mamba's authors (state-spaces/mamba, issue 110), which VMamba's published figures follow: it is that
+    of the parallel scan, with the discretisation (exp(delta A), delta B u), the recurrence and the sum over the states.
+
+    Args:
+        elements: N * L * C of one direction.
+        states: S.
+    """
+    return elements * (9 * states + 1)
+
+
+def cross_scan_flops(inputs: List[Any], outputs: List[Any]) -> Counter:
+    """mmengine's handle for a traced :class:`CountedScan`: the four scans, and the steps raised from their low rank."""
+    x, _, dt_weight, decay = (get_shape(value) for value in inputs[:4])
+    directions, _, rank = dt_weight
+    elements = directions * prod(x)
+    return Counter(scan=scan_flops(elements, decay[2]), linear=elements * rank)
+
+
+class CountedScan(torch.autograd.Function):
+    """Stands for the scan in a trace, as one operator that computes nothing."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, proj: Tensor, dt_weight: Tensor, decay: Tensor) -> Tensor:
+        """Arguments of ``cross_selective_scan`` to a tensor of its output's shape.
+
+        ``proj`` is only passed through the trace, which drops what nothing reads, and its linear layer with it.
+        """
+        return torch.zeros_like(x)
+
+
+def counted_scans() -> AbstractContextManager:
+    """While this is open, the scan inside every SS2D is a :class:`CountedScan`.
+
+    A trace sees the same operator then whatever backend the machine has; the plain PyTorch scan would fall apart into
+    hundreds.
+    """
+    return replaced_scan(lambda x, proj, dt_weight, dt_bias, A, D, **_: CountedScan.apply(x, proj, dt_weight, A))
+
+
+HANDLES = {
+    f'prim::PythonOp.{CountedScan.__name__}': cross_scan_flops,
+    'aten::pad': None,  # these two compute nothing, but mmengine does not know them
+    'aten::unflatten': None,
+}
+
+
 class TrainingForward(nn.Module):
     """The outputs of a model that training computes: with deep supervision more than a prediction needs."""
 
@@ -65,7 +132,7 @@ class TrainingForward(nn.Module):
         return tuple(self.model.decode_head.all_logits(self.model.extract_feat(inputs)))
 
 
-def build_model(cfg: Config, device: str = 'cpu') -> nn.Module:
+def uninitialised_model(cfg: Config, device: str = 'cpu') -> nn.Module:
     """A config's model, not initialised.
 
     Args:
@@ -78,7 +145,7 @@ def build_model(cfg: Config, device: str = 'cpu') -> nn.Module:
 
 def count_parameters(cfg: Config) -> int:
     """Number of parameters of a config's model."""
-    return sum(p.numel() for p in build_model(cfg, device='meta').parameters())
+    return sum(p.numel() for p in uninitialised_model(cfg, device='meta').parameters())
 
 
 def measure_complexity(cfg: Config, shape: Sequence[int] = (256, 256)) -> Complexity:
@@ -97,7 +164,7 @@ def measure_complexity(cfg: Config, shape: Sequence[int] = (256, 256)) -> Comple
     """
     if len(shape) != 2 or min(shape) < 1:
         raise ValueError(f'shape: got {tuple(shape)}, expected height and width in pixels')
-    model = revert_sync_batchnorm(build_model(cfg)).eval()
+    model = revert_sync_batchnorm(uninitialised_model(cfg)).eval()
     pair = torch.zeros(1, 6, *shape)
     predicting, uncounted = count_flops(model, pair)
     training = predicting
@@ -129,3 +196,97 @@ def _by_part(counts: Dict[str, int]) -> Dict[str, int]:
     for name, count in counts.items():
         parts[part_of(name)] = parts.get(part_of(name), 0) + count
     return parts
+
+
+def part_of(name: str) -> str:
+    """The part that a module or parameter belongs to: its path without the numbers, cut short.
+
+    All levels and stages count as one: ``backbone.stages.2.0.ss2d.Ds`` is in ``backbone.stages``, and
+    ``decode_head.levels.3.skip.block.vss.norm1.weight`` in ``decode_head.levels.skip.block``, the trunk's blocks.
+    """
+    path = '.'.join(step for step in name.split('.') if not step.isdigit())
+    for part in PARTS:
+        if path == part or path.startswith(f'{part}.'):
+            return part
+    return '.'.join(path.split('.')[:2])
+
+
+def as_json(complexity: Complexity) -> dict:
+    """Everything counted, as plain data: whole numbers of weights and of multiply-adds."""
+    return dict(
+        shape=list(complexity.shape),
+        total=asdict(complexity.sum_of()),
+        parts={name: asdict(cost) for name, cost in complexity.parts.items()},
+        uncounted_operators=complexity.uncounted)
+
+
+def _row(name: str, cost: Cost) -> Tuple[str, ...]:
+    return (name, f'{cost.parameters / 1e6:.3f}', f'{cost.flops / 1e9:.3f}', f'{cost.training_flops / 1e9:.3f}')
+
+
+def format_complexity(complexity: Complexity) -> str:
+    """A Markdown table, a row per part, and what it leaves out."""
+    table = [('part', 'parameters, M', 'FLOPs, G', 'in training, G'), ('---', *['---:'] * 3)]
+    for group in GROUPS:
+        table.append(_row(f'**{group}**', complexity.sum_of(f'{group}.')))
+        table += [_row(name, cost) for name, cost in complexity.parts.items() if name.startswith(f'{group}.')]
+    table.append(_row('**total**', complexity.sum_of()))
+    height, width = complexity.shape
+    lines: List[str] = [f'| {" | ".join(cells)} |' for cells in table]
+    left_out = ', '.join(f'{name} ({times})' for name, times in complexity.uncounted.items())
+    return '\n'.join([
+        *lines, '',
+        f'FLOPs: multiply-adds of the forward pass on one pair of {height} x {width} px; in training with the outputs '
+        'that only the loss reads.',
+        f'Not counted, element by element operators of the prediction: {left_out or "none"}.'])
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """Cost of a model for one pair of ``side`` x ``side`` pixels.
+
+    Attributes:
+        side: Height and width of the pair.
+        parameters: Number of weights.
+        flops: Multiply-adds of a prediction, see :func:`measure_complexity`.
+        timing: Seconds of a prediction; None where it was not measured.
+        machine: Where it was measured.
+    """
+    side: int
+    parameters: int
+    flops: int
+    timing: Optional[Timing] = None
+    machine: str = ''
+
+
+def measure_costs(cfgs: Mapping[str, Config], side: int, seconds: Optional[float] = 5., device: str = 'cpu',
+                  models: Optional[Mapping[str, nn.Module]] = None) -> Dict[str, ModelCost]:
+    """Parameters, FLOPs and time of several models; they are timed in turns, so that a slow moment hits all alike.
+
+    Args:
+        cfgs: Whole configs by name.
+        side: Height and width of the pair.
+        seconds: Of timing per model, about; None to leave it out.
+        device: Where the models run.
+        models: Models by name on the device, to be timed instead of new ones.
+    """
+    counts = {name: measure_complexity(cfg, (side, side)).sum_of() for name, cfg in cfgs.items()}
+    timings: Dict[str, Timing] = {}
+    if seconds is not None:
+        ready = {name: (models or {}).get(name) or uninitialised_model(cfg).to(device).eval()
+                 for name, cfg in cfgs.items()}
+        timings = summarise(alternate({name: _prediction(model, side, device) for name, model in ready.items()},
+                                      seconds * len(ready)))
+    machine = torch.cuda.get_device_name(device) if device.startswith('cuda') else describe_machine()
+    return {name: ModelCost(side, cost.parameters, cost.flops, timings.get(name), machine)
+            for name, cost in counts.items()}
+
+
+def _prediction(model: nn.Module, side: int, device: str) -> Callable[[], object]:
+    pair = torch.randn(1, 6, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def predict() -> object:
+        with torch.inference_mode():
+            return model(pair).cpu()  # waits for a GPU
+
+    return predict

@@ -15,14 +15,12 @@ from mmengine.config import DictAction
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 
-from ..analysis.ablation.cost import measure_costs
 from ..analysis.ablation.error_sheet import write_error_sheet
 from ..analysis.ablation.execute import describe_start, run_all
-from ..analysis.ablation.outcome import read_outcome
-from ..analysis.ablation.plan import Run, make_plan
-from ..analysis.ablation.report import write_report
-from ..analysis.ablation.summary import summarise_runs
-from ..analysis.benchmark_report import describe_machine
+from ..analysis.ablation.plan import Trial, make_plan, read_outcome
+from ..analysis.ablation.table import summarise_trials, write_report
+from ..analysis.complexity import measure_costs
+from ..analysis.timing import describe_machine
 from ..resources import find_config, tools_dir
 
 ERRORS = (OSError, KeyError, ValueError)
@@ -50,16 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--dry-run', action='store_true', help='print the plan and do nothing')
 
 
-def describe_plan(runs: List[Run], budget: str) -> str:
+def describe_plan(trials: List[Trial], budget: str) -> str:
     """The plan as a table: what will be trained, and from where."""
     table = PrettyTable(['config', 'seed', 'to do', 'folder'])
     table.align = 'l'
-    for run in runs:
-        outcome = read_outcome(run)
-        state = 'finished' if outcome.status == 'done' else describe_start(run, outcome)
+    for trial in trials:
+        outcome = read_outcome(trial)
+        state = 'finished' if outcome.status == 'done' else describe_start(trial, outcome)
         failed = f'; failed before: {outcome.error}' if outcome.status == 'failed' else ''
-        table.add_row([run.name, run.seed, state + failed, run.folder])
-    return f'{table}\n{len(runs)} runs; {budget}'
+        table.add_row([trial.name, trial.seed, state + failed, trial.folder])
+    return f'{table}\n{len(trials)} trials; {budget}'
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,29 +69,30 @@ def run(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise ValueError(f'--jobs must be 1 or more, but is {args.jobs}')
     work_dir = Path(args.work_dir)
-    runs = make_plan([str(find_config(name)) for name in args.configs], args.seeds, work_dir, args.cfg_options,
+    trials = make_plan([str(find_config(name)) for name in args.configs], args.seeds, work_dir, args.cfg_options,
                      args.minutes)
     budget = f'every training gets {args.minutes:g} minutes' if args.minutes else 'every config trains its own epochs'
     if args.dry_run:
-        print_log(describe_plan(runs, budget))
+        print_log(describe_plan(trials, budget))
         return 0
     # Like Ctrl-C: the trainings end with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    outcomes = run_all(runs, tools_dir(), args.jobs, args.pictures)
+    outcomes = run_all(trials, tools_dir(), args.jobs, args.pictures)
     conditions = [
         f'{budget[0].upper()}{budget[1:]}; {args.jobs} at once. F1: mean ± standard deviation over the seeds. FLOPs '
         f'and s per pair: forward pass of one pair of {args.size} px. Peak memory: of the training process.', '',
         f'{describe_machine()}.'
     ]
-    rows = summarise_runs(runs, outcomes)
+    rows = summarise_trials(trials, outcomes)
     write_report(rows, conditions, work_dir)  # hours of training are on the disk before anything else can go wrong
-    # One run a config, of the first seed that finished.
-    finished = {run.name: run for run, outcome in reversed(list(zip(runs, outcomes))) if outcome.status == 'done'}
+    # One trial a config, of the first seed that finished.
+    finished = {trial.name: trial for trial, outcome in reversed(list(zip(trials, outcomes)))
+                if outcome.status == 'done'}
     sheet = work_dir / 'ablation_errors.png'
     if args.pictures and not write_error_sheet([finished[row.name] for row in rows if row.name in finished], sheet):
-        print_log(f'no {sheet.name}: the finished runs share no tested pair with a mask')
+        print_log(f'no {sheet.name}: the finished trials share no tested pair with a mask')
     print_log('Measuring what the models cost')
-    costs = measure_costs(list(finished.values()), args.size, args.seconds)
+    costs = measure_costs({name: trial.cfg for name, trial in finished.items()}, args.size, args.seconds)
     for row in rows:
         row.cost = costs.get(row.name)
     paths = write_report(rows, conditions, work_dir)

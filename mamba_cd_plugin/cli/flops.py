@@ -8,8 +8,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from ..analysis.complexity import measure_complexity
-from ..analysis.complexity_report import as_json, format_complexity
+from ..analysis.complexity import as_json, format_complexity, measure_complexity
 from .experiment import add_config_arguments, read_config
 
 ERRORS = (FileNotFoundError, KeyError, ValueError)

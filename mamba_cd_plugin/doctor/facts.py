@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from .processor import read_processor
 from .tried import OWNERS, TABLE
 
 # The self-test takes some ten seconds; a cold file system and a busy machine, minutes.
@@ -62,6 +61,18 @@ def describe_machine() -> dict[str, str]:
         'system': platform.platform(),
         'processor': f'{model}, {os.cpu_count()} cores, {vectors or "vector extensions unknown"}',
     }
+
+
+def read_processor() -> tuple[str, set[str]]:
+    """Name and flags, from /proc/cpuinfo where there is one."""
+    name = platform.processor() or platform.machine()
+    try:
+        text = Path('/proc/cpuinfo').read_text()
+    except OSError:
+        return name, set()
+    model = re.search(r'^model name\s*:\s*(.+)$', text, re.MULTILINE)
+    flags = re.search(r'^(?:flags|Features)\s*:\s*(.+)$', text, re.MULTILINE)
+    return model.group(1).strip() if model else name, set(flags.group(1).split()) if flags else set()
 
 
 def find_installed(path: Optional[Sequence[str]] = None) -> dict[str, str]:

@@ -1,8 +1,11 @@
-"""The charts of the report."""
+"""The charts of the report, and how they become SVG inside the page."""
+import io
 from itertools import cycle
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from xml.etree import ElementTree
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -10,11 +13,12 @@ from matplotlib.ticker import MaxNLocator
 
 from ..engine.history import History
 from ..visualization.curves import COLORS
-from .inline_svg import GRID, INK
-from .levels import LEVELS, f1, precision, recall
-from .results import Results
-from .summary import Comparison, RunSummary
+from .pixels import LEVELS, f1, precision, recall
+from .results import Comparison, Results, RunSummary
 
+# Drawn in exactly these colours, and replaced by what the page's style sheet says.
+INK, GRID = '#2b2d30', '#d4d7db'
+PAGE_COLORS = {INK: 'currentColor', GRID: 'var(--line)'}
 # The palette of the package, and four more that can be told from it, so that no two of ten runs look alike.
 RUN_COLORS = (*COLORS, '#7B4B94', '#8C6D31', '#6E7276', '#A3AD00')
 STROKES = ('-', '--', ':')
@@ -136,6 +140,27 @@ def _draw_f1_lines(axes: Axes) -> None:
                       fontsize=6.5, color=INK, alpha=0.6, va='center', annotation_clip=False)
 
 
+def draw_calibration(summaries: Sequence[RunSummary], protocol: str) -> Figure:
+    """Reliability diagram: how often pixels of a probability are changed, and how many pixels have it."""
+    figure, (left, right) = new_figure(9, 3.8, 2)
+    left.plot([0, 100], [0, 100], color=INK, linewidth=0.8, linestyle=':')
+    for index, summary in enumerate(summaries):
+        if protocol not in summary.protocols:
+            continue
+        calibration = summary.protocols[protocol].calibration
+        drawn = [(100 * p, 100 * f) for p, f in zip(calibration.probability, calibration.frequency) if p is not None]
+        left.plot(*zip(*drawn), marker='.', linewidth=1.2, label=summary.name, **style(index))
+        shares = 100 * np.asarray(calibration.pixels) / max(sum(calibration.pixels), 1)
+        right.stairs(shares, np.linspace(0, 100, len(shares) + 1), linewidth=1.4, **style(index))
+    left.set_ylim(0, 100)
+    right.set_yscale('log')
+    for axes, what in ((left, 'of them changed, %'), (right, 'share of all pixels, %')):
+        axes.set_xlim(0, 100)
+        label_axes(axes, 'predicted probability of change, %', what)
+    add_legend(figure, left)
+    return figure
+
+
 def draw_tile_scores(summaries: Sequence[RunSummary]) -> Figure:
     """How many tiles with some change have which F1; of many runs what share of the tiles has less."""
     figure, (axes, ) = new_figure(9, 2.8)
@@ -203,3 +228,53 @@ def draw_comparison(comparisons: Sequence[Comparison]) -> Figure:
     axes.set_ylim(len(comparisons) - 0.5, -0.5)
     label_axes(axes, f'F1 less that of {comparisons[0].baseline}, points', '')
     return figure
+
+
+def to_inline_svg(figure: Figure, name: str, label: str, colors: Mapping[str, str]) -> str:
+    """The ``<svg>`` element of a figure, which follows the light or dark colours of its page.
+
+    Text stays text in the font of the page. Its ids start with ``name``, because a page holds several figures, and
+    matplotlib numbers the parts of each alike.
+
+    Args:
+        figure: With a transparent background.
+        name: Different for every figure of a page.
+        label: What is to be seen, for a screen reader.
+        colors: Replacements of colours as CSS values, besides those of the ink and the grid.
+    """
+    file = io.StringIO()
+    with rc_context({'svg.fonttype': 'none', 'svg.hashsalt': name}):
+        figure.savefig(file, format='svg', transparent=True)
+    root = ElementTree.fromstring(file.getvalue())
+    replaced = {color.lower(): value for color, value in {**PAGE_COLORS, **colors}.items()}
+    for element in root.iter():
+        for child in list(element):
+            # matplotlib's style sheet would apply to the whole page; report.css says the same of charts.
+            if _local(child.tag) in ('metadata', 'style') or child.tag is ElementTree.Comment:
+                element.remove(child)
+        attributes = {_local(key): value for key, value in element.attrib.items()}
+        if 'style' in attributes:
+            rules = (rule.partition(':')[::2] for rule in attributes['style'].split(';') if rule.strip())
+            attributes['style'] = '; '.join(_css(key.strip(), value.strip(), replaced) for key, value in rules)
+        if 'id' in attributes:
+            attributes['id'] = f'{name}-{attributes["id"]}'
+        for key, value in attributes.items():
+            attributes[key] = value.replace('url(#', f'url(#{name}-')
+        if attributes.get('href', '').startswith('#'):
+            attributes['href'] = f'#{name}-{attributes["href"][1:]}'
+        element.tag, element.attrib = _local(element.tag), attributes
+    # The size follows the page; the view box keeps the proportions.
+    root.attrib = {'viewBox': root.attrib['viewBox'], 'role': 'img', 'aria-label': label}
+    return ElementTree.tostring(root, encoding='unicode')
+
+
+def _local(name: str) -> str:
+    """A tag or attribute without its namespace."""
+    return name.rpartition('}')[2] if isinstance(name, str) else name
+
+
+def _css(key: str, value: str, colors: Mapping[str, str]) -> str:
+    """One rule with the colours and the font of the page."""
+    if key in ('font', 'font-family'):  # `font: 8px 'DejaVu Sans', ...`, or with other versions the family alone
+        value = f"{value.partition(chr(39))[0]}var(--font)"
+    return f'{key}: {colors.get(value.lower(), value)}'

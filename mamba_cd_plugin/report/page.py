@@ -1,5 +1,5 @@
-"""The page: everything in one HTML file that asks nothing of the network."""
-import html
+"""The page: its sections in their order, in one HTML file that asks nothing of the network."""
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -8,17 +8,25 @@ from typing import Dict, List, Optional, Sequence
 from jinja2 import Environment, FileSystemLoader
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from torch import nn
 
+from ..analysis.complexity import ModelCost
+from ..engine.history import find_scalar_files, read_history
 from ..version import __version__
 from ..visualization.drawing import OUTCOMES
-from .charts import RUN_COLORS
-from .gallery import Album
-from .inline_svg import to_inline_svg
+from . import charts, tables
+from .pictures import Album, differences, inside_the_head, worst_and_best
+from .regions import COVERED, WORTH_SHOWING, spread
+from .results import Comparison, Results, RunSummary, Sampling
 from .tables import Table
 
 TEMPLATES = Path(__file__).parent / 'templates'
 # How much white is mixed into a run's colour on dark paper, where the palette's blue would be hard to see.
 LIGHTER = 0.35
+# More runs than this, and their pictures are folded away.
+SHOWN_AT_ONCE = 2
+# From fewer images the bootstrap's intervals come out too narrow.
+MIN_UNITS = 20
 
 
 @dataclass
@@ -53,14 +61,202 @@ class Charts:
         if figure is None:
             return []
         figure.savefig(self.folder / f'{name}.png', facecolor='white', transparent=False)
-        colors = {color: f'var(--c{index})' for index, color in enumerate(RUN_COLORS)}
-        return [to_inline_svg(figure, name, html.escape(label), colors)]
+        colors = {color: f'var(--c{index})' for index, color in enumerate(charts.RUN_COLORS)}
+        return [charts.to_inline_svg(figure, name, label, colors)]
 
 
 def run_colors() -> List[Dict[str, str]]:
     """The colours of the runs on light and on dark paper."""
-    lighter = [to_hex([channel + (1 - channel) * LIGHTER for channel in to_rgb(color)]) for color in RUN_COLORS]
-    return [dict(light=light, dark=dark) for light, dark in zip(RUN_COLORS, lighter)]
+    lighter = [to_hex([channel + (1 - channel) * LIGHTER for channel in to_rgb(color)]) for color in charts.RUN_COLORS]
+    return [dict(light=light, dark=dark) for light, dark in zip(charts.RUN_COLORS, lighter)]
+
+
+@dataclass
+class Contents:
+    """All that the page says about the runs, in the order in which they were named."""
+    results: Sequence[Results]
+    summaries: Sequence[RunSummary]
+    comparisons: Sequence[Comparison]
+    costs: Dict[str, ModelCost]
+    models: Dict[str, nn.Module]
+    latex: str
+    sampling: Sampling
+
+    @property
+    def protocols(self) -> List[str]:
+        """Of any run, the first run's first."""
+        return list(dict.fromkeys(protocol for summary in self.summaries for protocol in summary.protocols))
+
+
+def in_words(protocol: str) -> str:
+    """A protocol's name as a heading."""
+    side = protocol[len('tiles'):]
+    return f'{side} × {side} tiles' if protocol.startswith('tiles') else 'Whole images'
+
+
+def file_name(name: str) -> str:
+    """A run's name as that of a folder, on any system."""
+    return re.sub(r'[^\w.+-]+', '_', name).strip('.')
+
+
+def all_sections(contents: Contents, drawn: Charts, folder: Path, panels: int, maps: int) -> List[Section]:
+    """Every section that has something to show.
+
+    Args:
+        contents: The numbers.
+        drawn: Takes the charts.
+        folder: For the pictures of tiles.
+        panels: Tiles in each album.
+        maps: Tiles to look into.
+    """
+    sections = [_scores(contents), _comparison(contents, drawn), _training(contents, drawn),
+                _thresholds(contents, drawn), _calibration(contents, drawn), _tiles(contents, drawn),
+                _sizes(contents, drawn), _costs(contents), _pictures(contents, folder, panels),
+                _head(contents, folder, maps), Section('latex', 'LaTeX', [Part(code=contents.latex)]),
+                _methods(contents)]
+    return [section for section in sections if section.parts]
+
+
+def _scores(contents: Contents) -> Section:
+    parts = [Part(in_words(protocol), tables=[tables.scores_table(contents.summaries, protocol)])
+             for protocol in contents.protocols]
+    level = f'{100 * contents.sampling.level:g} %'
+    parts[0].text = ('Changed class, in percent, from one confusion matrix over all pixels. Below each score the '
+                     f'{level} interval over images. '
+                     + ('The tiles are those of the same images, each predicted without what lies around it.'
+                        if len(contents.protocols) > 1 else contents.results[0].reason))
+    if contents.summaries[0].units < MIN_UNITS:
+        parts[0].text += f' The intervals are from {contents.summaries[0].units} images only: a rough guide.'
+    runs = Part(tables=[tables.runs_table(contents.results, contents.summaries)])
+    return Section('scores', 'Scores', [runs, *parts])
+
+
+def _comparison(contents: Contents, drawn: Charts) -> Section:
+    if len(contents.results) < 2:
+        return Section('comparison', 'Comparison', [])
+    baseline = contents.results[0].run.name
+    compared = {one.run for one in contents.comparisons}
+    others = [result.run.name for result in contents.results[1:] if result.run.name not in compared]
+    text = (f'Each run against {baseline}, image by image. A positive difference is in favour of the run; better and '
+            'worse count the images on which it has fewer and more pixels in error.')
+    if others:
+        text += f" Not on {baseline}'s images, hence not compared: {', '.join(others)}."
+    part = Part(text=text)
+    if contents.comparisons:
+        part.charts = drawn.add(charts.draw_comparison(contents.comparisons), 'comparison',
+                                f'Difference of F1 to {baseline}')
+        names = [summary.name for summary in contents.summaries]
+        part.tables = [tables.comparison_table(contents.comparisons, names)]
+    return Section('comparison', 'Comparison', [part])
+
+
+def _training(contents: Contents, drawn: Charts) -> Section:
+    histories = {result.run.name: read_history(find_scalar_files(result.run.work_dir)) for result in contents.results}
+    chart = drawn.add(charts.draw_training(histories), 'training', 'Training loss and validation F1')
+    return Section('training', 'Training', [Part(charts=chart)] if chart else [])
+
+
+def _thresholds(contents: Contents, drawn: Charts) -> Section:
+    parts = []
+    for protocol in contents.protocols:
+        figure = charts.draw_thresholds(contents.results, contents.summaries, protocol)
+        chart = drawn.add(figure, f'thresholds-{protocol}', f'Precision, recall and F1 over thresholds, {protocol}')
+        parts.append(Part(in_words(protocol), charts=chart,
+                          tables=[tables.threshold_table(contents.summaries, protocol)]))
+    parts[0].text = ('A dot at the threshold in use, a star at the best one. The best one is chosen on the very images '
+                     'that are scored: it shows what calibration could gain, and is no score to report.')
+    return Section('thresholds', 'Thresholds', parts)
+
+
+def _calibration(contents: Contents, drawn: Charts) -> Section:
+    protocol = contents.protocols[0]
+    text = ('Of the pixels to which a calibrated model gives a probability of 70 %, 70 % are changed: its curve lies '
+            'on the diagonal. Below the diagonal the model is overconfident in change, above it underconfident. The '
+            'expected calibration error is the mean distance from the diagonal, weighted by pixels (Guo et al., ICML '
+            '2017); most pixels are easy, so that it is small for any model.')
+    chart = drawn.add(charts.draw_calibration(contents.summaries, protocol), 'calibration',
+                      f'Reliability diagram, {protocol}')
+    return Section('calibration', 'Calibration', [
+        Part(in_words(protocol), text, chart, [tables.calibration_table(contents.summaries, protocol)])])
+
+
+def _tiles(contents: Contents, drawn: Charts) -> Section:
+    chart = drawn.add(charts.draw_tile_scores(contents.summaries), 'tiles', 'F1 per tile')
+    return Section('tiles', 'F1 per tile', [Part(charts=chart, tables=[tables.tiles_table(contents.summaries)])])
+
+
+def _sizes(contents: Contents, drawn: Charts) -> Section:
+    text = (f'Connected changed regions. One is found when at least {COVERED:.0%} of its pixels are predicted; a '
+            f'predicted region is right when at least {COVERED:.0%} of its pixels are changed.')
+    chart = drawn.add(charts.draw_sizes(contents.summaries), 'sizes', 'Objects found and right, by size')
+    return Section('sizes', 'Object size', [
+        Part(text=text, charts=chart),
+        Part('Changed objects found', tables=[tables.objects_table(contents.summaries)]),
+        Part('Predicted regions that are right', tables=[tables.regions_table(contents.summaries)])])
+
+
+def _costs(contents: Contents) -> Section:
+    cost = next(iter(contents.costs.values()))
+    text = f'One pair of {cost.side} × {cost.side} pixels, batch 1; a multiply-add is one FLOP.'
+    if cost.timing is not None:
+        text += f' Median time, and the quartiles below it, measured in turns on {cost.machine}.'
+    return Section('costs', 'Cost', [Part(text=text, tables=[tables.costs_table(contents.summaries, contents.costs)])])
+
+
+def _pictures(contents: Contents, folder: Path, number: int) -> Section:
+    if not number:
+        return Section('pictures', 'Pictures', [])
+    parts = []
+    for result in contents.results:
+        albums = worst_and_best(result, number, folder / file_name(result.run.name))
+        parts.append(Part(result.run.name, albums=[album for album in albums if album.shots],
+                          folded=len(contents.results) > SHOWN_AT_ONCE))
+    baseline = contents.results[0]
+    albums = [differences(baseline, other, number) for other in contents.results[1:] if baseline.same_images(other)]
+    if albums:
+        parts.append(Part('Where the runs differ most', albums=albums, folded=len(albums) > SHOWN_AT_ONCE))
+    parts[0].text = parts[0].text or (
+        f'The tiles that cost the pooled score most, and the best of those with at least {WORTH_SHOWING:.0%} change.')
+    return Section('pictures', 'Pictures', parts)
+
+
+def _head(contents: Contents, folder: Path, number: int) -> Section:
+    chosen = spread(contents.results[0].tiles, number)
+    parts = []
+    for result in contents.results if number else []:
+        by_place = {(tile.name, tile.rows.start, tile.columns.start): tile for tile in result.tiles}
+        places = [(tile.name, tile.rows.start, tile.columns.start) for tile in chosen]
+        album = inside_the_head(result, contents.models[result.run.name],
+                                [by_place[place] for place in places if place in by_place],
+                                folder / file_name(result.run.name))
+        if any(shot.maps for shot in album.shots):
+            parts.append(Part(result.run.name, albums=[album], folded=len(contents.results) > SHOWN_AT_ONCE))
+    if parts:
+        parts[0].text = (
+            'Gate: the mean weight that the AFF gives the trunk; orange where the trunk counts more, purple where the '
+            'edge branch does, white where both count alike. Edge: the mean strength of the edge response, dark for '
+            'none. Each map has colours of its own; the numbers compare them.')
+    return Section('head', 'Inside the head', parts)
+
+
+def _methods(contents: Contents) -> Section:
+    sampling = contents.sampling
+    units = contents.summaries[0].units
+    images = contents.summaries[0].images
+    unit = 'images' if units == images else f'scenes that the {images:,} tiles were cut from'
+    text = [
+        ('Intervals', f'Percentile bootstrap, {sampling.resamples:,} resamples of the {units:,} {unit}, because the '
+         'pixels of one image are not independent of each other (Efron and Tibshirani 1993). F1 is pooled anew in each '
+         'resample.'),
+        ('Test', f'Paired randomisation, {sampling.permutations:,} random assignments or all where there are fewer, on '
+         'the pooled F1 (Noreen 1989; Yeh, COLING 2000): how often a difference at least as large comes about when the '
+         'results of the two runs are swapped at random on each image. Corrected for several runs after Holm (1979). '
+         'The interval of the difference is from the bootstrap with the same images drawn for both runs. One training '
+         'each: neither says how much another seed would change.'),
+        ('Thresholds', 'Probabilities are kept in steps of 1/256, exact for a threshold such as 0.5; any other is '
+         'moved to the nearest step.'),
+    ]
+    return Section('methods', 'Methods', [Part(title, text=body) for title, body in text])
 
 
 def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:

@@ -1,22 +1,29 @@
-"""Pictures of tiles: strips for the page, and the package's panels for the folder beside it."""
+"""The pictures of the page: the worst and best tiles, where two runs differ, and what the decode head does inside."""
 import base64
 import io
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
+import torch
 from matplotlib import colormaps
 from matplotlib.colors import TwoSlopeNorm
 from PIL import Image
+from torch import Tensor, nn
 
 from ..io.pictures import read_rgb
+from ..models.decode_heads.aff import AttentionalFeatureFusion
+from ..models.decode_heads.edges.dog_edge import DoGEdge
+from ..models.decode_heads.edges.laplacian_edge import LaplacianMap
 from ..visualization import draw_change_panel
 from ..visualization.drawing import beside, error_picture, mask_picture
-from .evaluate import TILES, WHOLE
-from .head_maps import GATE, HeadMap
+from .pixels import precision, recall
+from .regions import Tile, best, disagreements, worst
 from .results import Results
-from .store import Record
-from .tiles import Tile
+from .runs import TILES, WHOLE
 
 # Between the pictures of a strip, in pixels of a tile of 256.
 GAP = 6
@@ -24,6 +31,186 @@ GAP = 6
 QUALITY = 88
 # Narrow maps are enlarged by whole factors to about this side, so that their own pixels stay visible.
 MAP_SIDE = 128
+GATE, EDGE = 'gate', 'edge'
+ONE_RUN = ['A (before)', 'B (after)', 'ground truth', 'prediction', 'error map']
+
+
+class HeadMap(NamedTuple):
+    """A map of one part of the head for one pair.
+
+    Attributes:
+        kind: 'gate': the weight of the trunk, mean over the channels; 'edge': the strength of the edge response, mean
+            of its absolute value over the channels.
+        part: Where it is, in words.
+        values: (h, w) float32, at the resolution of the part.
+        neutral: Of a gate the weight at which trunk and branch count alike; of an edge map 0.
+    """
+    kind: str
+    part: str
+    values: np.ndarray
+    neutral: float
+
+
+def part_name(path: str) -> str:
+    """A module's path in the head in words, such as 'level 4' for ``levels.3.fusion``."""
+    level = re.match(r'levels\.(\d+)\.', path)
+    if level:
+        inside = ' skip' if '.skip.' in path else ''
+        return f'level {int(level.group(1)) + 1}{inside}'
+    if path.startswith('image_edge'):
+        return {'edge_a': 'image A', 'edge_b': 'image B'}.get(path.rpartition('.')[2], 'images')
+    return path.replace('.fusions.', ' ').replace('.', ' ')
+
+
+def watched_parts(head: nn.Module) -> Iterator[tuple[str, str, nn.Module, nn.Module]]:
+    """Kind, path, the part, and the module inside of it whose output is its map; the deepest level first."""
+    for path, module in reversed(list(head.named_modules())):
+        if isinstance(module, AttentionalFeatureFusion):
+            yield GATE, path, module, module.attention
+        elif isinstance(module, DoGEdge):
+            yield EDGE, path, module, module.dog
+        elif isinstance(module, LaplacianMap):
+            yield EDGE, path, module, module
+
+
+@contextmanager
+def watch(model: nn.Module) -> Iterator[dict[str, HeadMap]]:
+    """While this is open, a forward pass of one pair puts its maps into the dict, by path; nothing else changes.
+
+    A model without such parts leaves the dict empty.
+    """
+    maps: dict[str, HeadMap] = {}
+
+    def keeper(kind: str, path: str, part: nn.Module) -> Callable[[nn.Module, tuple, Tensor], None]:
+        def keep(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            maps[path] = _to_map(kind, path, part, output[0])
+        return keep
+
+    handles = [source.register_forward_hook(keeper(kind, path, part))
+               for kind, path, part, source in watched_parts(model.decode_head)]
+    try:
+        yield maps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _to_map(kind: str, path: str, part: nn.Module, output: Tensor) -> HeadMap:
+    """One (C, h, w) output to a map."""
+    output = output.detach().float()
+    if kind == EDGE:
+        return HeadMap(kind, part_name(path), output.abs().mean(dim=0).cpu().numpy(), 0.)
+    weight = part.gate(output)[0].mean(dim=0)
+    # The two weights sum to 1 or 2; the trunk's share is half of that where neither is preferred.
+    neutral = float(sum(part.gate(torch.zeros(1)))) / 2
+    return HeadMap(kind, part_name(path), weight.cpu().numpy(), neutral)
+
+
+@torch.inference_mode()
+def head_maps(model: nn.Module, pair: np.ndarray) -> list[HeadMap]:
+    """The maps of one pair.
+
+    Args:
+        model: An mmseg segmentor in evaluation mode.
+        pair: uint8 RGB (H, W, 6), A first.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(pair.transpose(2, 0, 1)))
+    inputs = model.data_preprocessor(dict(inputs=[tensor]), False)['inputs']
+    with watch(model) as maps:
+        model.encode_decode(inputs, [dict(img_shape=pair.shape[:2])])
+    return [maps[path] for _, path, *_ in watched_parts(model.decode_head) if path in maps]
+
+
+@dataclass
+class Shot:
+    """One strip of pictures.
+
+    Attributes:
+        title: Which tile.
+        caption: What is to be known about it.
+        uri: The strip.
+        maps: The head's maps below it, a row a kind, each with its caption.
+    """
+    title: str
+    caption: str
+    uri: str
+    maps: Dict[str, List[tuple]] = field(default_factory=dict)
+
+
+@dataclass
+class Album:
+    """Strips under one heading."""
+    title: str
+    columns: List[str]
+    shots: List[Shot]
+
+
+def tile_name(tile: Tile, size: tuple) -> str:
+    """The image, and where in it the tile lies unless it is all of it."""
+    whole = (tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start) == tuple(size)
+    return tile.name if whole else f'{tile.name}, row {tile.rows.start}, column {tile.columns.start}'
+
+
+def tile_caption(tile: Tile) -> str:
+    """Its scores and how much changed."""
+    if not tile.changed:
+        return f'no change; {tile.counts.fp:,} pixels predicted'
+    predicted = tile.counts.tp + tile.counts.fp
+    return (f'F1 {100 * tile.f1:.1f}, precision {100 * float(precision(tile.counts)):.1f}, '
+            f'recall {100 * float(recall(tile.counts)):.1f}; changed {100 * tile.changed / tile.pixels:.1f} %, '
+            f'predicted {100 * predicted / tile.pixels:.1f} %')
+
+
+def worst_and_best(results: Results, number: int, folder: Path) -> List[Album]:
+    """The strips of one run, whose panels are written into ``folder`` too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    albums = []
+    for title, kind, tiles in (('Most pixels in error', 'worst', worst(results.tiles, number)),
+                               ('Highest F1', 'best', best(results.tiles, number))):
+        shots = []
+        for rank, tile in enumerate(tiles, 1):
+            pictures = TilePictures(results, tile)
+            name = tile_name(tile, results.sizes[tile.image])
+            pictures.write_panel(folder / f'{kind}_{rank}.png', name)
+            shots.append(Shot(name, tile_caption(tile), data_uri(strip(pictures.strip()))))
+        albums.append(Album(title, ONE_RUN, shots))
+    return albums
+
+
+def differences(baseline: Results, other: Results, number: int) -> Album:
+    """Where two runs on the same images differ most."""
+    shots = []
+    for one, two in disagreements(baseline.tiles, other.tiles, number):
+        first, second = TilePictures(baseline, one), TilePictures(other, two)
+        pictures = [*first.strip()[:3], first.errors(), second.errors()]
+        caption = f'pixels in error: {one.wrong:,} and {two.wrong:,}'
+        shots.append(Shot(tile_name(one, baseline.sizes[one.image]), caption, data_uri(strip(pictures))))
+    columns = [*ONE_RUN[:3], f'errors of {baseline.run.name}', f'errors of {other.run.name}']
+    return Album(f'{other.run.name} against {baseline.run.name}', columns, shots)
+
+
+def inside_the_head(results: Results, model: nn.Module, tiles: Sequence[Tile], folder: Path) -> Album:
+    """Some tiles with the gates and edge maps of the head below them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shots = []
+    for rank, tile in enumerate(tiles, 1):
+        pictures = TilePictures(results, tile)
+        maps: Dict[str, List[tuple]] = {}
+        for head_map in head_maps(model, pictures.pair):
+            picture = Image.fromarray(color_map(head_map))
+            picture.save(folder / f'map_{rank}_{head_map.kind}_{head_map.part.replace(" ", "_")}.png')
+            maps.setdefault(head_map.kind, []).append((head_map.part, map_caption(head_map),
+                                                       data_uri(picture, lossless=True)))
+        shots.append(Shot(tile_name(tile, results.sizes[tile.image]), tile_caption(tile),
+                          data_uri(strip(pictures.strip())), maps))
+    return Album('', ONE_RUN, shots)
+
+
+def map_caption(head_map: HeadMap) -> str:
+    """Mean and range in numbers, because the colours are those of each map alone."""
+    values = head_map.values
+    digits = {GATE: '.2f', EDGE: '.2g'}[head_map.kind]
+    return f'mean {values.mean():{digits}}, {values.min():{digits}} to {values.max():{digits}}'
 
 
 class TilePictures:
@@ -35,7 +222,7 @@ class TilePictures:
     """
 
     def __init__(self, results: Results, tile: Tile) -> None:
-        record: Record = results.store.read(tile.image)
+        record = results.store.read(tile.image)
         window = tile.rows, tile.columns
         self.a, self.b = (read_rgb(path)[window] for path in (record.image_a, record.image_b))
         self.truth = record.truth[window]

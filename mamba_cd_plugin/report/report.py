@@ -7,19 +7,18 @@ from typing import Dict, List, Optional, Sequence
 from mmengine.logging import print_log
 from torch import nn
 
-from .costs import RunCosts, measure_costs
-from .evaluate import evaluate, load_run_model
-from .latex import latex_table
-from .levels import nearest_level
-from .page import Charts, render
-from .results import Results, collect
-from .run import Run
-from .sections import Findings, all_sections
-from .summary import Sampling, compare, summarise
+from ..analysis.complexity import ModelCost, measure_costs
+from .page import Charts, Contents, all_sections, render
+from .pixels import nearest_level
+from .results import Results, Sampling, collect, compare, summarise
+from .runs import Run, evaluate, load_run_model
+from .tables import latex_table
 
 # Of mmseg's decode heads with two classes, which take the larger one.
 TWO_CLASS_THRESHOLD = 0.5
 DEFAULT_TILE = 256
+# Of timing: enough for a dozen pairs on a slow processor.
+SECONDS_PER_MODEL = 5.
 # More runs than this are counted, not named, in the title of the page.
 NAMED = 2
 
@@ -35,8 +34,8 @@ class ReportOptions:
         panels: Worst, best and most different tiles that are shown of each run.
         maps: Tiles whose gates and edge maps are shown; 0 for none.
         timed: Whether the models are timed.
-        fresh: Forget what earlier reports have evaluated.
-        sampling: Of the intervals and tests.
+        fresh: Evaluate again what earlier reports have evaluated.
+        sampling: How the intervals and tests draw.
     """
     split: str = 'test'
     device: str = 'cpu'
@@ -67,22 +66,23 @@ def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path
     models: Dict[str, nn.Module] = {}
     if options.maps or options.timed:
         models = {run.name: load_run_model(run, options.device) for run in runs}
-    costs = measure_costs(runs, models, _tile(runs[0]) or DEFAULT_TILE, options.device, options.timed)
+    costs = measure_costs({run.name: run.cfg for run in runs}, _tile(runs[0]) or DEFAULT_TILE,
+                          SECONDS_PER_MODEL if options.timed else None, options.device, models)
     summaries = [summarise(result, options.sampling) for result in results]
     comparisons = compare(results, options.sampling)
     latex = latex_table(summaries, costs)
-    findings = Findings(results, summaries, comparisons, costs, models, latex, options.sampling)
+    contents = Contents(results, summaries, comparisons, costs, models, latex, options.sampling)
 
     out.mkdir(parents=True, exist_ok=True)
-    sections = all_sections(findings, Charts(out / 'figures'), out / 'tiles', options.panels, options.maps)
+    sections = all_sections(contents, Charts(out / 'figures'), out / 'tiles', options.panels, options.maps)
     title = ' and '.join(run.name for run in runs) if len(runs) <= NAMED else f'Comparison of {len(runs)} runs'
-    # The name only: the page may be handed on, and where the data lie is nobody's business.
+    # The name only: the page may be shared, and the folders of this machine concern nobody else.
     data = Path(results[0].run.cfg.get('data_root') or '').name
     subtitle = ' · '.join(filter(None, [data, f'{options.split} split', f'{summaries[0].images:,} images']))
     page = out / 'report.html'
     page.write_text(render(title, subtitle, sections), encoding='utf-8')
     (out / 'scores.tex').write_text(latex, encoding='utf-8')
-    (out / 'report.json').write_text(json.dumps(_as_json(findings, options), indent=1), encoding='utf-8')
+    (out / 'report.json').write_text(json.dumps(_as_json(contents, options), indent=1), encoding='utf-8')
     return page
 
 
@@ -100,13 +100,13 @@ def _tile(run: Run) -> Optional[int]:
     return run.cfg.get('test_cfg', {}).get('tile', DEFAULT_TILE)
 
 
-def _as_json(findings: 'Findings', options: ReportOptions) -> dict:
+def _as_json(contents: Contents, options: ReportOptions) -> dict:
     """Everything that the page says in numbers."""
     runs: List[dict] = []
-    for result, summary in zip(findings.results, findings.summaries):
-        cost: RunCosts = findings.costs[summary.name]
+    for result, summary in zip(contents.results, contents.summaries):
+        cost: ModelCost = contents.costs[summary.name]
         timing = None if cost.timing is None else cost.timing._asdict()
         runs.append({**asdict(summary), 'objects': [size._asdict() for size in summary.objects],
                      'checkpoint': str(result.run.checkpoint), 'costs': {**asdict(cost), 'timing': timing}})
     return {'split': options.split, 'sampling': asdict(options.sampling), 'runs': runs,
-            'comparisons': [asdict(comparison) for comparison in findings.comparisons]}
+            'comparisons': [asdict(comparison) for comparison in contents.comparisons]}

@@ -1,15 +1,21 @@
-"""The tables of the page: numbers as text, ready to be set."""
-from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+"""The tables of the page and the LaTeX table: numbers as text, ready to be set.
 
-from .costs import RunCosts
-from .objects import SizeScores
-from .results import Results
-from .run import describe
-from .summary import Comparison, RunSummary
+Not pandas: its Styler has no rule below a group of columns and no second line in a cell; it would save some 20 lines
+and cost 84 MB and 0.6 s of import.
+"""
+from dataclasses import dataclass, field
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple
+
+from ..analysis.complexity import ModelCost
+from .regions import SizeScores
+from .results import Comparison, Results, RunSummary
+from .runs import describe
 
 SCORE_NAMES = {'changed_F1': 'F1', 'changed_IoU': 'IoU', 'changed_precision': 'Precision', 'changed_recall': 'Recall',
                'OA': 'OA', 'Kappa': 'Kappa'}
+LATEX_NAMES = {'changed_precision': 'P', 'changed_recall': 'R', 'changed_F1': 'F1', 'changed_IoU': 'IoU'}
+_SPECIAL = {'\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}',
+            **{sign: f'\\{sign}' for sign in '&%$#_{}'}}
 
 
 @dataclass
@@ -108,6 +114,17 @@ def threshold_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
     return table
 
 
+def calibration_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
+    """The two summary numbers of the calibration."""
+    table = Table(['Run', 'Expected calibration error', 'Brier score'])
+    for index, summary in enumerate(summaries):
+        if protocol in summary.protocols:
+            calibration = summary.protocols[protocol].calibration
+            table.rows.append([_name(index, summary.name), Cell(f'{percent(calibration.ece)} %'),
+                               Cell(f'{calibration.brier:.4f}')])
+    return table
+
+
 def comparison_table(comparisons: Sequence[Comparison], names: Sequence[str]) -> Table:
     """The paired tests."""
     table = Table(['Run', 'Protocol', 'Difference of F1', 'p', 'p, corrected', 'Better on', 'Worse on'])
@@ -123,7 +140,7 @@ def comparison_table(comparisons: Sequence[Comparison], names: Sequence[str]) ->
 def tiles_table(summaries: Sequence[RunSummary]) -> Table:
     """The tiles in numbers."""
     table = Table(['Run', 'Tiles with change', 'Median F1', 'F1 below 50 %', 'Tiles without change',
-                   'of them with a false alarm'])
+                   'of them with false positives'])
     for index, summary in enumerate(summaries):
         tiles, values = summary.tiles, sorted(summary.tiles.f1)
         median = percent((values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2, 1) if values else '–'
@@ -157,7 +174,7 @@ def _by_size(summaries: Sequence[RunSummary], values: Callable[[SizeScores], Tup
     return table
 
 
-def costs_table(summaries: Sequence[RunSummary], costs: Dict[str, RunCosts]) -> Table:
+def costs_table(summaries: Sequence[RunSummary], costs: Mapping[str, ModelCost]) -> Table:
     """Parameters, FLOPs and, where it was measured, time."""
     timed = any(cost.timing for cost in costs.values())
     table = Table(['Run', 'Parameters, M', 'FLOPs, G', *(['Seconds per pair', 'Pairs per second'] if timed else [])])
@@ -171,3 +188,45 @@ def costs_table(summaries: Sequence[RunSummary], costs: Dict[str, RunCosts]) -> 
     for column in range(1, len(table.head)):
         mark_best(table, column, lowest=column < 4)
     return table
+
+
+def escape(text: str) -> str:
+    """Text with LaTeX's special characters made harmless."""
+    return ''.join(_SPECIAL.get(sign, sign) for sign in text)
+
+
+def latex_table(summaries: Sequence[RunSummary], costs: Optional[Mapping[str, ModelCost]] = None) -> str:
+    """A booktabs table: a row a run, four columns a protocol, the best value of each column in bold.
+
+    Args:
+        summaries: The runs; one that was not tested by a protocol has dashes there.
+        costs: Parameters and FLOPs of each run, put in front where they are known.
+    """
+    costs = costs or {}
+    protocols = list(dict.fromkeys(protocol for summary in summaries for protocol in summary.protocols))
+    before = ['Params (M)', 'FLOPs (G)'] if costs else []
+    groups = ' & '.join(rf'\multicolumn{{{len(LATEX_NAMES)}}}{{c}}{{{escape(protocol)}}}' for protocol in protocols)
+    first = 2 + len(before)
+    starts = [first + len(LATEX_NAMES) * index for index in range(len(protocols))]
+    rules = ' '.join(rf'\cmidrule(lr){{{start}-{start + len(LATEX_NAMES) - 1}}}' for start in starts)
+    head = ' & '.join(['Model', *before, *[name for _ in protocols for name in LATEX_NAMES.values()]])
+    lines = ['% needs \\usepackage{booktabs}; scores of the changed class in percent',
+             rf'\begin{{tabular}}{{l{"r" * (len(before) + len(LATEX_NAMES) * len(protocols))}}}', r'\toprule',
+             rf'{"& " * (1 + len(before))}{groups} \\', rules, rf'{head} \\', r'\midrule']
+    for summary in summaries:
+        cells = [escape(summary.name)]
+        if costs:
+            cost = costs[summary.name]
+            cells += [f'{cost.parameters / 1e6:.1f}', f'{cost.flops / 1e9:.1f}']
+        for protocol in protocols:
+            cells += [_cell(summaries, summary, protocol, key) for key in LATEX_NAMES]
+        lines.append(f'{" & ".join(cells)} \\\\')
+    return '\n'.join([*lines, r'\bottomrule', r'\end{tabular}', ''])
+
+
+def _cell(summaries: Sequence[RunSummary], summary: RunSummary, protocol: str, key: str) -> str:
+    if protocol not in summary.protocols:
+        return '--'
+    values = [f'{100 * one.protocols[protocol].scores[key]:.2f}' for one in summaries if protocol in one.protocols]
+    own = f'{100 * summary.protocols[protocol].scores[key]:.2f}'
+    return rf'\textbf{{{own}}}' if len(values) > 1 and own == max(values, key=float) else own

@@ -10,13 +10,11 @@ from typing import Callable, List
 import matplotlib.image
 import pytest
 
-from mamba_cd_plugin.analysis.ablation.cost import ModelCost
-from mamba_cd_plugin.analysis.ablation.execute import run_all
-from mamba_cd_plugin.analysis.ablation.outcome import Outcome, read_outcome
-from mamba_cd_plugin.analysis.ablation.plan import Run, make_plan
-from mamba_cd_plugin.analysis.ablation.report import markdown, write_report
-from mamba_cd_plugin.analysis.ablation.subprocesses import STOPPED, Subprocesses, last_words
-from mamba_cd_plugin.analysis.ablation.summary import Row, spread, summarise_runs
+from mamba_cd_plugin.analysis.ablation.execute import STOPPED, Subprocesses, last_words, run_all
+from mamba_cd_plugin.analysis.ablation.plan import Outcome, Trial, make_plan, read_outcome
+from mamba_cd_plugin.analysis.ablation.table import Row, markdown, spread, summarise_trials, write_report
+from mamba_cd_plugin.analysis.complexity import ModelCost
+from mamba_cd_plugin.analysis.timing import Timing
 
 CONFIG = """
 model = dict(type='Toy')
@@ -68,21 +66,21 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def plan(here: Path) -> Callable[..., List[Run]]:
+def plan(here: Path) -> Callable[..., List[Trial]]:
     """The plan for some of the configs."""
 
-    def make(*names: str, seeds: tuple = (0, 1), **kwargs: object) -> List[Run]:
+    def make(*names: str, seeds: tuple = (0, 1), **kwargs: object) -> List[Trial]:
         return make_plan([f'{name}.py' for name in names], seeds, Path('out'), **kwargs)
 
     return make
 
 
-def calls(run: Run) -> List[str]:
+def calls(run: Trial) -> List[str]:
     """What was run for it, a line each."""
     return (run.folder / 'calls.txt').read_text().splitlines()
 
 
-def test_plan(plan: Callable[..., List[Run]]) -> None:
+def test_plan(plan: Callable[..., List[Trial]]) -> None:
     runs = plan('first', 'second', options={'train_cfg.max_epochs': 7}, minutes=2.5)
     assert [run.title for run in runs] == ['first, seed 0', 'second, seed 0', 'first, seed 1', 'second, seed 1']
     assert [str(run.folder) for run in runs[:2]] == ['out/first_seed0', 'out/second_seed0']
@@ -91,7 +89,7 @@ def test_plan(plan: Callable[..., List[Run]]) -> None:
     assert plan('first')[0].cfg.default_hooks.param_scheduler == dict(type='ParamSchedulerHook')
 
 
-def test_plan_refuses_what_cannot_work(plan: Callable[..., List[Run]], here: Path) -> None:
+def test_plan_refuses_what_cannot_work(plan: Callable[..., List[Trial]], here: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'config third\.py does not exist'):
         plan('first', 'third')
     with pytest.raises(KeyError, match='train_config'):
@@ -104,7 +102,7 @@ def test_plan_refuses_what_cannot_work(plan: Callable[..., List[Run]], here: Pat
         plan('first', 'a/first')
 
 
-def test_one_fails_and_the_others_go_on(plan: Callable[..., List[Run]], here: Path) -> None:
+def test_one_fails_and_the_others_go_on(plan: Callable[..., List[Trial]], here: Path) -> None:
     runs = plan('first', 'broken', 'second', seeds=(0, ))
     first, broken, second = run_all(runs, here / 'tools', pictures=True)
     assert (first.status, broken.status, second.status) == ('done', 'failed', 'done')
@@ -118,7 +116,7 @@ def test_one_fails_and_the_others_go_on(plan: Callable[..., List[Run]], here: Pa
     assert 'no part of that name' in (runs[1].folder / 'train.log').read_text()
 
 
-def test_a_second_call_does_only_what_is_missing(plan: Callable[..., List[Run]], here: Path) -> None:
+def test_a_second_call_does_only_what_is_missing(plan: Callable[..., List[Trial]], here: Path) -> None:
     runs = plan('first', 'broken', seeds=(0, ))
     run_all(runs, here / 'tools')
     Path('mended').touch()
@@ -129,7 +127,7 @@ def test_a_second_call_does_only_what_is_missing(plan: Callable[..., List[Run]],
     assert calls(runs[1]) == ['train None', 'train --resume None', 'test best_changed_F1.pth']
 
 
-def test_what_was_trained_is_only_tested(plan: Callable[..., List[Run]], here: Path) -> None:
+def test_what_was_trained_is_only_tested(plan: Callable[..., List[Trial]], here: Path) -> None:
     tester = (here / 'tools/test.py').read_text()
     (here / 'tools/test.py').write_text('raise OSError("disk full")')
     runs = plan('first', seeds=(0, ))
@@ -140,17 +138,17 @@ def test_what_was_trained_is_only_tested(plan: Callable[..., List[Run]], here: P
     assert calls(runs[0]) == ['train None', 'test best_changed_F1.pth']
 
 
-def test_jobs_share_the_cores(plan: Callable[..., List[Run]], here: Path) -> None:
+def test_jobs_share_the_cores(plan: Callable[..., List[Trial]], here: Path) -> None:
     runs = plan('first', 'second', seeds=(0, ))
     run_all(runs, here / 'tools', jobs=1000)
     assert [calls(run)[0] for run in runs] == ['train 1', 'train 1']
 
 
-def test_a_folder_of_other_settings_is_refused(plan: Callable[..., List[Run]], here: Path,
+def test_a_folder_of_other_settings_is_refused(plan: Callable[..., List[Trial]], here: Path,
                                                monkeypatch: pytest.MonkeyPatch) -> None:
     run_all(plan('first'), here / 'tools')
     assert len(plan('first')) == 2
-    with pytest.raises(ValueError, match=r'out/first_seed0 holds a run with other settings: '
+    with pytest.raises(ValueError, match=r'out/first_seed0 holds a trial with other settings: '
                        r'train_cfg.max_epochs was 3 and is now 4\. Choose another --work-dir'):
         plan('first', options={'train_cfg.max_epochs': 4})
     monkeypatch.setenv('MAMBA_CD_DATA', 'other')
@@ -191,14 +189,14 @@ def test_spread() -> None:
 
 
 @pytest.fixture
-def rows(plan: Callable[..., List[Run]], here: Path) -> List[Row]:
+def rows(plan: Callable[..., List[Trial]], here: Path) -> List[Row]:
     """Of an ablation in which one config failed."""
     runs = plan('first', 'broken')
     outcomes = run_all(runs, here / 'tools')
     for outcome in outcomes:
         outcome.seconds, outcome.peak_mib = 90., 512.
-    rows = summarise_runs(runs, outcomes)
-    rows[0].cost = ModelCost(2_500_000, 3_000_000_000, 0.25)
+    rows = summarise_trials(runs, outcomes)
+    rows[0].cost = ModelCost(256, 2_500_000, 3_000_000_000, Timing(0.25, 0.2, 0.3, 0.2, 9))
     return rows
 
 
@@ -227,7 +225,7 @@ def test_files(rows: List[Row], tmp_path: Path) -> None:
     assert bar.any() and 0.3 < bar.any(0).mean() < 0.7
 
 
-def test_nothing_finished_is_a_table_too(plan: Callable[..., List[Run]], tmp_path: Path) -> None:
-    rows = summarise_runs(plan('first', seeds=(0, )), [Outcome(status='failed', error='OSError: no')])
+def test_nothing_finished_is_a_table_too(plan: Callable[..., List[Trial]], tmp_path: Path) -> None:
+    rows = summarise_trials(plan('first', seeds=(0, )), [Outcome(status='failed', error='OSError: no')])
     text = write_report(rows, [], tmp_path)[0].read_text()
     assert '| first | 0 | **failed** |' in text and '- first, seed 0: OSError: no' in text

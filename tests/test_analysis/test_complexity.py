@@ -9,8 +9,13 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mamba_cd_plugin.analysis.complexity import build_model, count_flops, count_parameters, measure_complexity
-from mamba_cd_plugin.analysis.parts import part_of
+from mamba_cd_plugin.analysis.complexity import (
+    count_flops,
+    count_parameters,
+    measure_complexity,
+    part_of,
+    uninitialised_model,
+)
 from mamba_cd_plugin.models import SiameseVSSM
 from mamba_cd_plugin.models.layers import VSSBlock
 
@@ -64,7 +69,7 @@ def test_v7_pays_for_its_level_outputs_in_training_only() -> None:
 def test_parts_add_up(toy_config: Callable[[str], Config]) -> None:
     cfg = toy_config('cdmamba_v8_levircd.py')
     complexity = measure_complexity(cfg, SHAPE)
-    model = build_model(cfg)
+    model = uninitialised_model(cfg)
     total = sum(p.numel() for p in model.parameters())
     assert complexity.sum_of().parameters == count_parameters(cfg) == total
     assert complexity.sum_of('decode_head.').parameters == sum(p.numel() for p in model.decode_head.parameters())

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mamba_cd_plugin.analysis.ablation.error_sheet import GAP, write_error_sheet
-from mamba_cd_plugin.analysis.ablation.plan import Run
+from mamba_cd_plugin.analysis.ablation.plan import Trial
 from mamba_cd_plugin.visualization.drawing import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_NEGATIVE, TRUE_POSITIVE
 
 SIDE = 64
@@ -30,7 +30,7 @@ def save(array: np.ndarray, path: Path) -> None:
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> List[Run]:
+def runs(tmp_path: Path) -> List[Trial]:
     """Two finished runs that were tested on four pairs."""
     for index, (name, rows) in enumerate(TRUTH.items()):
         for folder, grey in (('A', 10), ('B', 20)):
@@ -38,7 +38,7 @@ def runs(tmp_path: Path) -> List[Run]:
         save(band(rows), tmp_path / f'data/test/label/{name}.png')
     dataset = dict(type='PairCDDataset', split='test', pipeline=[dict(type='Unread')])
     cfg = Config(dict(data_root=str(tmp_path / 'data'), test_dataloader=dict(dataset=dataset)))
-    made = [Run(name, 0, cfg, tmp_path / name) for name in PREDICTED]
+    made = [Trial(name, 0, cfg, tmp_path / name) for name in PREDICTED]
     for run in made:
         for name, rows in PREDICTED[run.name].items():
             save(band(rows), run.masks / f'{name}.png')
@@ -52,7 +52,7 @@ def cells(sheet: np.ndarray, row_height: int, columns: int) -> List[List[np.ndar
             for y in range(top, sheet.shape[0] - row_height, row_height)]
 
 
-def test_pairs_order_and_colours(runs: List[Run], tmp_path: Path) -> None:
+def test_pairs_order_and_colours(runs: List[Trial], tmp_path: Path) -> None:
     file = tmp_path / 'sheet.png'
     assert write_error_sheet(runs, file, number=3)
     assert not Path(f'{file}.part').exists()
@@ -70,13 +70,13 @@ def test_pairs_order_and_colours(runs: List[Run], tmp_path: Path) -> None:
     assert {tuple(color) for color in poor[30:50].reshape(-1, 3)} == {FALSE_POSITIVE}
 
 
-def test_larger_images_are_reduced(runs: List[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_larger_images_are_reduced(runs: List[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('mamba_cd_plugin.analysis.ablation.error_sheet.LARGEST_SIDE', SIDE // 2)
     assert write_error_sheet(runs, tmp_path / 'small.png', number=1)
     assert Image.open(tmp_path / 'small.png').width == 2 * GAP + 5 * (SIDE // 2 + 2) + 4 * GAP
 
 
-def test_nothing_in_common_is_no_sheet(runs: List[Run], tmp_path: Path) -> None:
+def test_nothing_in_common_is_no_sheet(runs: List[Trial], tmp_path: Path) -> None:
     for file in runs[1].masks.iterdir():
         file.rename(file.with_stem(f'other_{file.stem}'))
     assert not write_error_sheet(runs, tmp_path / 'sheet.png')

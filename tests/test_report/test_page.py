@@ -16,14 +16,11 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
+from mamba_cd_plugin.analysis.complexity import ModelCost
 from mamba_cd_plugin.analysis.timing import Timing
-from mamba_cd_plugin.report.charts import iterations_per_epoch
-from mamba_cd_plugin.report.costs import RunCosts
-from mamba_cd_plugin.report.evaluate import evaluate, load_run_model
-from mamba_cd_plugin.report.inline_svg import to_inline_svg
-from mamba_cd_plugin.report.latex import escape
-from mamba_cd_plugin.report.run import open_run
-from mamba_cd_plugin.report.tables import costs_table
+from mamba_cd_plugin.report.charts import iterations_per_epoch, to_inline_svg
+from mamba_cd_plugin.report.runs import evaluate, load_run_model, open_run
+from mamba_cd_plugin.report.tables import costs_table, escape
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/report.py'
 VOID = {'meta', 'img', 'br', 'hr', 'link', 'input'}
@@ -157,8 +154,8 @@ def test_page_is_sound_and_alone(report: Path) -> None:
     assert len(ids) == len(set(ids))
     assert all(href[0] == '#' and href[1:] in ids for href in page.attributes['href'])
     assert all(target in ids for target in re.findall(r'url\(#([^)]+)\)', text))
-    sections = ['scores', 'comparison', 'training', 'thresholds', 'tiles', 'sizes', 'costs', 'pictures', 'head',
-                'latex', 'methods']
+    sections = ['scores', 'comparison', 'training', 'thresholds', 'calibration', 'tiles', 'sizes', 'costs', 'pictures',
+                'head', 'latex', 'methods']
     assert [name for name in ids if name in sections] == sections
 
 
@@ -177,7 +174,8 @@ def test_page_shows_both_runs_and_their_scores(report: Path, numbers: dict) -> N
 
 def test_files_beside_the_page(report: Path) -> None:
     assert {file.name for file in (report / 'figures').iterdir()} == {
-        'comparison.png', 'training.png', 'thresholds-whole.png', 'thresholds-tiles32.png', 'tiles.png', 'sizes.png'}
+        'comparison.png', 'training.png', 'thresholds-whole.png', 'thresholds-tiles32.png', 'calibration.png',
+        'tiles.png', 'sizes.png'}
     for name in ('V6.1', 'V8_co_'):
         files = {file.name for file in (report / 'tiles' / name).iterdir()}
         assert {'worst_1.png', 'worst_2.png', 'map_1_gate_level_4.png', 'map_2_edge_level_1.png'} <= files
@@ -240,12 +238,12 @@ def test_epochs_from_the_log() -> None:
 def test_cost_table() -> None:
     summaries = [SimpleNamespace(name=name) for name in 'ab']
     slow, fast = Timing(0.5, 0.4, 0.6, 0.4, 9), Timing(0.25, 0.2, 0.3, 0.2, 9)
-    costs = dict(a=RunCosts(256, 2_000_000, 3 * 10**9, slow), b=RunCosts(256, 1_500_000, 4 * 10**9, fast))
+    costs = dict(a=ModelCost(256, 2_000_000, 3 * 10**9, slow), b=ModelCost(256, 1_500_000, 4 * 10**9, fast))
     rows = costs_table(summaries, costs).rows
     assert [[cell.text for cell in row] for row in rows] == [
         ['a', '2.00', '3.00', '0.500', '2.0'], ['b', '1.50', '4.00', '0.250', '4.0']]
     assert [[cell.strong for cell in row[1:]] for row in rows] == [[False, True, False, False],
                                                                    [True, False, True, True]]
-    untimed = costs_table(summaries, {name: RunCosts(256, 10**6, 10**9) for name in 'ab'})
+    untimed = costs_table(summaries, {name: ModelCost(256, 10**6, 10**9) for name in 'ab'})
     assert len(untimed.head) == len(untimed.rows[0]) == 3
     assert not any(cell.strong for row in untimed.rows for cell in row)

@@ -9,10 +9,17 @@ import torch
 from PIL import Image
 
 from mamba_cd_plugin.engine.loops.protocol_test_loop import choose_protocols
-from mamba_cd_plugin.report import evaluate as evaluate_module
-from mamba_cd_plugin.report.evaluate import evaluate
-from mamba_cd_plugin.report.run import describe, open_run, open_runs
-from mamba_cd_plugin.report.store import Record, Store, file_state, fingerprint
+from mamba_cd_plugin.report import runs as runs_module
+from mamba_cd_plugin.report.runs import (
+    Record,
+    Store,
+    describe,
+    evaluate,
+    file_state,
+    fingerprint,
+    open_run,
+    open_runs,
+)
 
 CONFIG = 'cdmamba_v8_levircd.py'
 
@@ -94,8 +101,8 @@ def test_fingerprint_and_file_state(tmp_path: Path) -> None:
 
 def test_evaluated_once_and_resumed(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predicted = []
-    original = evaluate_module.predict
-    monkeypatch.setattr(evaluate_module, 'predict', lambda model, batch, tile: predicted.append(
+    original = runs_module.predict
+    monkeypatch.setattr(runs_module, 'predict', lambda model, batch, tile: predicted.append(
         (len(batch['inputs']), tile)) or original(model, batch, tile))
     run = open_run(str(work_dir))
     store = evaluate(run, 'test', 'cpu', tile=32)

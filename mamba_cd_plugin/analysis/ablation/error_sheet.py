@@ -12,7 +12,7 @@ from ...evaluation import binary_confusion, change_scores
 from ...io.files import whole_file
 from ...io.pictures import read_label, read_rgb
 from ...visualization.drawing import OUTCOMES, Cell, draw_page, error_picture, mask_picture
-from .plan import Run
+from .plan import Trial
 
 # Pairs on the sheet: as many as fit on a screen, one below the other.
 NUM_PAIRS = 6
@@ -27,35 +27,35 @@ class TestedPair(NamedTuple):
 
     Attributes:
         info: The pair's files by the data set's keys.
-        masks: What each run predicted, in the order of the runs.
-        wrong: Pixels in error, of all runs together.
+        masks: What each trial predicted, in the order of the trials.
+        wrong: Pixels in error, of all trials together.
     """
     info: dict
     masks: List[Path]
     wrong: int
 
 
-def write_error_sheet(runs: Sequence[Run], out_file: Union[str, Path], number: int = NUM_PAIRS) -> bool:
-    """Draw some pairs, a row each: A | B | truth | error map of every run, with its F1 on this pair.
+def write_error_sheet(trials: Sequence[Trial], out_file: Union[str, Path], number: int = NUM_PAIRS) -> bool:
+    """Draw some pairs, a row each: A | B | truth | error map of every trial, with its F1 on this pair.
 
-    The pairs are spread evenly from the one on which all runs together have most pixels in error to the one with
+    The pairs are spread evenly from the one on which all trials together have most pixels in error to the one with
     fewest, so that the sheet shows neither the best nor the worst alone.
 
     Args:
-        runs: finished, tested on the same data, with their masks written; one per config.
+        trials: finished, tested on the same data, with their masks written; one per config.
         out_file: PNG.
         number: of pairs at most.
 
     Returns:
-        Whether there was anything to draw: runs on different test sets share no pair.
+        Whether there was anything to draw: trials on different test sets share no pair.
     """
-    pairs = _find_pairs(runs)
+    pairs = _find_pairs(trials)
     if not pairs:
         return False
     pairs.sort(key=lambda pair: (-pair.wrong, pair.info['img_path']))
     ranks = np.linspace(0, len(pairs) - 1, min(number, len(pairs))).round().astype(int)
     rows = [_row(pairs[rank]) for rank in ranks]
-    names = ['A (before)', 'B (after)', 'ground truth', *(run.name for run in runs)]
+    names = ['A (before)', 'B (after)', 'ground truth', *(trial.name for trial in trials)]
     rows[0] = [cell._replace(heading=name) for cell, name in zip(rows[0], names)]
     page = draw_page(rows, legend=OUTCOMES, gap=GAP)
     with whole_file(out_file) as part:
@@ -63,13 +63,13 @@ def write_error_sheet(runs: Sequence[Run], out_file: Union[str, Path], number: i
     return True
 
 
-def _find_pairs(runs: Sequence[Run]) -> List[TestedPair]:
-    """The pairs of the first run's test set of which every run has a mask."""
-    if not runs:
+def _find_pairs(trials: Sequence[Trial]) -> List[TestedPair]:
+    """The pairs of the first trial's test set of which every trial has a mask."""
+    if not trials:
         return []
-    loader = with_data_root(runs[0].cfg.test_dataloader, runs[0].cfg.get('data_root'))
+    loader = with_data_root(trials[0].cfg.test_dataloader, trials[0].cfg.get('data_root'))
     dataset = DATASETS.build({**loader['dataset'], 'pipeline': []})
-    masks: List[Dict[str, Path]] = [{path.stem: path for path in run.masks.glob('*.png')} for run in runs]
+    masks: List[Dict[str, Path]] = [{path.stem: path for path in trial.masks.glob('*.png')} for trial in trials]
     pairs = []
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
@@ -84,7 +84,7 @@ def _find_pairs(runs: Sequence[Run]) -> List[TestedPair]:
 
 
 def _read(info: dict, masks: Sequence[Path]) -> Tuple[np.ndarray, List[np.ndarray]]:
-    """The truth, and what each run predicted: 0, 1 or 255 per pixel, (H, W)."""
+    """The truth, and what each trial predicted: 0, 1 or 255 per pixel, (H, W)."""
     return read_label(info['seg_map_path'], info['ignore_value']), [read_label(str(mask)) for mask in masks]
 
 

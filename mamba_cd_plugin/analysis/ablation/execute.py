@@ -1,43 +1,127 @@
-"""Training and testing the runs of an ablation, each in a subprocess, so that one crash does not end the others."""
+"""Training and testing the trials of an ablation, each in a subprocess, so that one crash does not end the others."""
 import os
+import re
+import signal
+import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 
 from mmengine.logging import print_log
 
-from .checkpoints import checkpoint_to_test, epochs_trained, newest_checkpoint
-from .outcome import Outcome, read_outcome, read_scores, write_outcome
-from .plan import Run, write_config
-from .subprocesses import STOPPED, Subprocesses
+from .plan import Outcome, Trial, read_outcome, read_scores, write_config, write_outcome
 
 MIB = 2**20
+# How Python ends a traceback: the exception's name, with its modules, at the start of a line.
+EXCEPTION = re.compile(r'(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt)\b.*')
+
+# In place of an error, for a process that was ended, or not started, because the tool is being stopped.
+STOPPED = 'stopped'
 
 
-def run_all(runs: Sequence[Run], tools: Path, jobs: int = 1, pictures: bool = False) -> List[Outcome]:
+class Ended(NamedTuple):
+    """How a subprocess ended.
+
+    Attributes:
+        error: what it said last, or None if it succeeded.
+        peak_bytes: its peak resident memory, without that of its data workers.
+    """
+    error: Optional[str]
+    peak_bytes: int
+
+
+class Subprocesses:
+    """Runs commands, several at once from several threads, and can stop them all.
+
+    Args:
+        environment: variables that the commands get besides those of this process.
+    """
+
+    def __init__(self, environment: Optional[Dict[str, str]] = None) -> None:
+        self._environment = {**os.environ, **(environment or {})}
+        self._running: Set[subprocess.Popen] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def run(self, command: Sequence[str], log: Path) -> Ended:
+        """Trial a command to its end.
+
+        Args:
+            command: program and arguments.
+            log: file to which everything it says is appended.
+        """
+        with log.open('a') as file:
+            start = file.seek(0, os.SEEK_END)
+            with self._lock:
+                if self._stopped:
+                    return Ended(STOPPED, 0)
+                # A session of its own: Ctrl-C reaches this process alone, which then ends the others as stopped.
+                process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=self._environment,
+                                           start_new_session=True)
+                self._running.add(process)
+            # The account of this very child. A child starts with the mark of the process that it was forked from, but
+            # a training needs more than this one.
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            with self._lock:
+                self._running.discard(process)
+        error = None
+        if self._stopped:
+            error = STOPPED
+        elif process.returncode:
+            error = last_words(log.read_bytes()[start:].decode(errors='replace').splitlines(), process.returncode)
+        return Ended(error, usage.ru_maxrss * 1024)
+
+    def stop(self) -> None:
+        """End those that run, with their data workers, and start no more."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                os.killpg(process.pid, signal.SIGTERM)
+
+
+def last_words(lines: List[str], status: int) -> str:
+    """The line that says why a process failed.
+
+    Args:
+        lines: of its output.
+        status: its exit status; negative, as Python gives it, for a signal.
+
+    Returns:
+        The last exception, since further lines of its message only explain it; else the last line that is not empty.
+    """
+    if status < 0:
+        return f'killed by signal {-status}' + ('; out of memory?' if status == -9 else '')
+    said = [line.strip() for line in lines if line.strip()]
+    exceptions = [line for line in said if EXCEPTION.match(line)]
+    return (exceptions or said or [f'exit status {status} without a word'])[-1]
+
+
+def run_all(trials: Sequence[Trial], tools: Path, jobs: int = 1, pictures: bool = False) -> List[Outcome]:
     """Train and test what is not finished.
 
     Several single-threaded trainings at once get more done than one after the other on all cores, since much of a
     step does not use them all.
 
     Args:
-        runs: what to do, in this order.
+        trials: what to do, in this order.
         tools: folder with train.py and test.py.
-        jobs: how many runs at once. With more than one, each gets its share of the cores; one alone is left torch's own
-            number of threads, or OMP_NUM_THREADS.
+        jobs: how many trials at once. With more than one, each gets its share of the cores; one alone is left torch's
+            own number of threads, or OMP_NUM_THREADS.
         pictures: whether the tests draw their pairs and write their masks.
 
     Returns:
-        What became of each run, in the same order.
+        What became of each trial, in the same order.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     threads = str(max(1, cores // jobs))
     subprocesses = Subprocesses(dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads) if jobs > 1 else None)
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(carry_out, run, tools, subprocesses, pictures, f'[{number}/{len(runs)}]')
-                   for number, run in enumerate(runs, 1)]
+        futures = [pool.submit(carry_out, trial, tools, subprocesses, pictures, f'[{number}/{len(trials)}]')
+                   for number, trial in enumerate(trials, 1)]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
             return [future.result() for future in futures]
@@ -46,68 +130,69 @@ def run_all(runs: Sequence[Run], tools: Path, jobs: int = 1, pictures: bool = Fa
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def carry_out(run: Run, tools: Path, subprocesses: Subprocesses, pictures: bool = False, label: str = '') -> Outcome:
-    """Train and test one run from where an earlier call left it; one that failed is tried again.
+def carry_out(trial: Trial, tools: Path, subprocesses: Subprocesses, pictures: bool = False,
+              label: str = '') -> Outcome:
+    """Train and test one trial from where an earlier call left it; one that failed is tried again.
 
     Args:
-        run: what to train.
+        trial: what to train.
         tools: folder with train.py and test.py.
-        subprocesses: that run them.
+        subprocesses: run them.
         pictures: whether the test draws its pairs and writes its masks.
         label: in front of messages.
     """
-    outcome = read_outcome(run)
+    outcome = read_outcome(trial)
     if outcome.status == 'done':
-        print_log(f'{label} {run.title}: finished earlier')
+        print_log(f'{label} {trial.title}: finished earlier')
         return outcome
-    write_config(run)
+    write_config(trial)
     error = None
-    print_log(f'{label} {run.title}: {describe_start(run, outcome)}')
+    print_log(f'{label} {trial.title}: {describe_start(trial, outcome)}')
     if not outcome.trained:
-        error = _train(run, tools, subprocesses, outcome)
+        error = _train(trial, tools, subprocesses, outcome)
     if error is None:
-        error = _test(run, tools, subprocesses, outcome, pictures)
+        error = _test(trial, tools, subprocesses, outcome, pictures)
     if error == STOPPED:
         return outcome
     outcome.error = error or ''
     outcome.status = 'failed' if error else 'done'
-    write_outcome(run, outcome)
-    print_log(f'{label} {run.title}: {_describe(outcome)}')
+    write_outcome(trial, outcome)
+    print_log(f'{label} {trial.title}: {_describe(outcome)}')
     return outcome
 
 
-def describe_start(run: Run, outcome: Outcome) -> str:
-    """What is to be done for a run that is not finished."""
-    newest = newest_checkpoint(run)
+def describe_start(trial: Trial, outcome: Outcome) -> str:
+    """What is to be done for a trial that is not finished."""
+    newest = trial.newest_checkpoint
     if outcome.trained:
         return 'testing'
     return f'training from {newest.name} on' if newest else 'training'
 
 
-def _train(run: Run, tools: Path, subprocesses: Subprocesses, outcome: Outcome) -> Optional[str]:
-    command = [sys.executable, str(tools / 'train.py'), str(run.config_file), '--work-dir', str(run.folder)]
+def _train(trial: Trial, tools: Path, subprocesses: Subprocesses, outcome: Outcome) -> Optional[str]:
+    command = [sys.executable, str(tools / 'train.py'), str(trial.config_file), '--work-dir', str(trial.folder)]
     start = time.monotonic()
-    ended = subprocesses.run([*command, '--resume'] if newest_checkpoint(run) else command, run.folder / 'train.log')
+    ended = subprocesses.run([*command, '--resume'] if trial.newest_checkpoint else command, trial.folder / 'train.log')
     outcome.seconds += time.monotonic() - start
     outcome.peak_mib = max(outcome.peak_mib, ended.peak_bytes / MIB)
-    outcome.epochs = epochs_trained(run)
+    outcome.epochs = trial.epochs
     outcome.trained = ended.error is None
-    write_outcome(run, outcome)
+    write_outcome(trial, outcome)
     return ended.error
 
 
-def _test(run: Run, tools: Path, subprocesses: Subprocesses, outcome: Outcome, pictures: bool) -> Optional[str]:
-    checkpoint = checkpoint_to_test(run)
+def _test(trial: Trial, tools: Path, subprocesses: Subprocesses, outcome: Outcome, pictures: bool) -> Optional[str]:
+    checkpoint = trial.best_checkpoint
     if checkpoint is None:
         return 'the training ended without a checkpoint; is default_hooks.checkpoint of the config switched off?'
-    command = [sys.executable, str(tools / 'test.py'), str(run.config_file), str(checkpoint), '--work-dir',
-               str(run.folder / 'test')]
+    command = [sys.executable, str(tools / 'test.py'), str(trial.config_file), str(checkpoint), '--work-dir',
+               str(trial.folder / 'test')]
     if pictures:
-        command += ['--show-dir', str(run.folder / 'pictures'), '--out', str(run.masks)]
-    error = subprocesses.run(command, run.folder / 'test.log').error
+        command += ['--show-dir', str(trial.folder / 'pictures'), '--out', str(trial.masks)]
+    error = subprocesses.run(command, trial.folder / 'test.log').error
     if error is not None:
         return error
-    outcome.scores = read_scores(run.folder / 'test')
+    outcome.scores = read_scores(trial.folder / 'test')
     return None if outcome.scores else 'the test wrote no metrics; are default_hooks.logger and test_evaluator on?'
 
 

@@ -1,23 +1,29 @@
-"""What an ablation is going to train: every config with every seed, each in a folder of its own."""
+"""The trials of an ablation, every config with every seed, each in a folder of its own, and what became of them."""
+import json
+import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from ...engine.config_options import merge_options
+from ...io.files import whole_file
 
+FILENAME = 'outcome.json'
+# Scores by protocol, such as {'tiles256': {'changed_F1': 0.8}}; '' where the test loop has no protocols.
+Scores = Dict[str, Dict[str, float]]
 
 @dataclass(frozen=True)
-class Run:
+class Trial:
     """One training and its test.
 
     Attributes:
         name: of the config, its file name without suffix.
         seed: of the training.
         cfg: the config with every option in it.
-        folder: of whatever the run writes.
+        folder: of whatever the trial writes.
     """
     name: str
     seed: int
@@ -39,34 +45,56 @@ class Run:
         """Where the test writes what it predicted, where that is wanted: 0/255 PNGs by the pair's name."""
         return self.folder / 'masks'
 
+    @property
+    def newest_checkpoint(self) -> Optional[Path]:
+        """The last one that mmengine's CheckpointHook completed."""
+        pointer = self.folder / 'last_checkpoint'
+        # By its name only, unlike mmengine's find_latest_checkpoint: the folder may have been moved since.
+        path = self.folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None
+        return path if path is not None and path.is_file() else None
+
+    @property
+    def best_checkpoint(self) -> Optional[Path]:
+        """The best checkpoint of the validations under its constant name, else the newest."""
+        best = sorted(path for path in self.folder.glob('best_*.pth')
+                      if not re.search(r'_(epoch|iter)_\d+$', path.stem))
+        return best[0] if best else self.newest_checkpoint
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained, by the name of the newest checkpoint; 0 where there is none, or it counts iterations."""
+        path = self.newest_checkpoint
+        epoch = re.fullmatch(r'epoch_(\d+)', path.stem) if path else None
+        return int(epoch.group(1)) if epoch else 0
+
 
 def make_plan(configs: Sequence[str],
               seeds: Sequence[int],
               work_dir: Path,
               options: Optional[Dict[str, Any]] = None,
-              minutes: Optional[float] = None) -> List[Run]:
+              minutes: Optional[float] = None) -> List[Trial]:
     """Read every config, and say now what would go wrong hours later.
 
     Seeds are the outer order, so that an ablation which is cut short has compared all configs once.
 
     Args:
         configs: config files.
-        seeds: a run per config and seed.
-        work_dir: for the folders of the runs.
-        options: settings for all runs, by dotted keys.
+        seeds: a trial per config and seed.
+        work_dir: for the folders of the trials.
+        options: settings for all trials, by dotted keys.
         minutes: wall-clock time that every training gets, its schedule fitted by TimeBudgetHook; None trains every
             config for its own number of epochs.
 
     Raises:
         FileNotFoundError: if a config does not exist.
         KeyError: if an option names a key that a config does not have.
-        ValueError: if two configs have the same file name, a seed occurs twice, or a folder holds a run with other
+        ValueError: if two configs have the same file name, a seed occurs twice, or a folder holds a trial with other
             settings.
     """
     names = [Path(config).stem for config in configs]
     _refuse_repeated('configs named', names)
     _refuse_repeated('seeds', seeds)
-    runs = []
+    trials = []
     for seed in seeds:
         for config, name in zip(configs, names):
             if not Path(config).is_file():
@@ -76,34 +104,35 @@ def make_plan(configs: Sequence[str],
             cfg.merge_from_dict({'randomness.seed': seed})
             if minutes is not None:
                 cfg.merge_from_dict({'default_hooks.param_scheduler': dict(type='TimeBudgetHook', minutes=minutes)})
-            runs.append(Run(name, seed, cfg, work_dir / f'{name}_seed{seed}'))
-    for run in runs:
-        _refuse_other_settings(run)
-    return runs
+            trials.append(Trial(name, seed, cfg, work_dir / f'{name}_seed{seed}'))
+    for trial in trials:
+        _refuse_other_settings(trial)
+    return trials
 
 
-def write_config(run: Run) -> None:
-    """Write down what the run is trained with; from there its subprocesses read it."""
-    run.config_file.parent.mkdir(parents=True, exist_ok=True)
-    run.cfg.dump(run.config_file)
+def write_config(trial: Trial) -> None:
+    """Write down what the trial is trained with; from there its subprocesses read it."""
+    trial.config_file.parent.mkdir(parents=True, exist_ok=True)
+    trial.cfg.dump(trial.config_file)
 
 
 def _refuse_repeated(what: str, values: Sequence[Any]) -> None:
     repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
-        raise ValueError(f'{what} {", ".join(map(str, repeated))} occur more than once; their runs would share folders')
+        raise ValueError(f'{what} {", ".join(map(str, repeated))} occur more than once: their trials would share a '
+                         'folder')
 
 
-def _refuse_other_settings(run: Run) -> None:
+def _refuse_other_settings(trial: Trial) -> None:
     """A folder from an earlier call goes on or is taken as finished only if nothing has been changed since."""
-    if not run.config_file.is_file():
+    if not trial.config_file.is_file():
         return
-    before, now = (dict(_flat(cfg.to_dict())) for cfg in (Config.fromfile(run.config_file), run.cfg))
+    before, now = (dict(_flat(cfg.to_dict())) for cfg in (Config.fromfile(trial.config_file), trial.cfg))
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if changed:
         first, more = changed[0], f', and {len(changed) - 1} more' if changed[1:] else ''
         raise ValueError(
-            f'{run.folder} holds a run with other settings: {first} was {before.get(first, "not set")} and is now '
+            f'{trial.folder} holds a trial with other settings: {first} was {before.get(first, "not set")} and is now '
             f'{now.get(first, "not set")}{more}. Choose another --work-dir, or delete that folder to train it anew.')
 
 
@@ -114,3 +143,48 @@ def _flat(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
         return
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         yield from _flat(value, f'{prefix}.{key}' if prefix else str(key))
+
+
+@dataclass
+class Outcome:
+    """State of a trial.
+
+    Attributes:
+        status: 'new', 'done' or 'failed'.
+        trained: whether the training has ended, whatever became of the test.
+        error: why it failed.
+        seconds: wall-clock time of the training, its starts included; all attempts together.
+        epochs: that were trained.
+        peak_mib: peak memory of the training process, without its data workers.
+        scores: of the test, as fractions.
+    """
+    status: str = 'new'
+    trained: bool = False
+    error: str = ''
+    seconds: float = 0.
+    epochs: int = 0
+    peak_mib: float = 0.
+    scores: Scores = field(default_factory=dict)
+
+
+def read_outcome(trial: Trial) -> Outcome:
+    """The state in which an earlier call left the trial, or a new one."""
+    path = trial.folder / FILENAME
+    return Outcome(**json.loads(path.read_text())) if path.is_file() else Outcome()
+
+
+def write_outcome(trial: Trial, outcome: Outcome) -> None:
+    """Replace the state of the trial as a whole, never half."""
+    with whole_file(trial.folder / FILENAME) as part:
+        part.write_text(json.dumps(asdict(outcome), indent=2))
+
+
+def read_scores(folder: Path) -> Scores:
+    """The metrics of the newest test in a work dir, where mmengine's LoggerHook writes them; empty without any."""
+    files = sorted(folder.glob('*/*.json'))
+    scores: Scores = {}
+    for key, value in json.loads(files[-1].read_text()).items() if files else ():
+        protocol, _, name = key.rpartition('/')
+        if name not in ('time', 'data_time'):  # mmengine's, of a batch
+            scores.setdefault(protocol, {})[name] = value
+    return scores

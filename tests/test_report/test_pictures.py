@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mamba_cd_plugin.report.head_maps import head_maps, watched_parts
+from mamba_cd_plugin.report.pictures import head_maps, watched_parts
 
 PAIR = np.random.RandomState(0).randint(0, 256, (64, 64, 6), np.uint8)
 

@@ -1,0 +1,167 @@
+"""The results of an ablation put together per config, as Markdown, CSV and a bar chart.
+
+Plain Python, not pandas: means over a few seeds, for which 84 MB would be installed.
+"""
+import statistics
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence, Union
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ...visualization.curves import save_figure
+from ..complexity import ModelCost
+from ..report_files import write_files
+from .plan import Outcome, Trial
+
+METRICS = ('changed_F1', 'changed_IoU', 'changed_precision', 'changed_recall')
+FIELDS = ('config', 'protocol', 'seeds', 'F1', 'F1_sd', 'F1_of_seeds', 'IoU', 'precision', 'recall', 'parameters',
+          'flops', 'seconds_per_pair', 'peak_mib', 'epochs', 'minutes', 'errors')
+HEAD = ('config', 'seeds', 'F1, %', 'IoU, %', 'precision, %', 'recall, %', 'parameters, M', 'FLOPs, G', 's per pair',
+        'peak memory, MiB', 'epochs', 'minutes')
+# Palette of Okabe and Ito, distinct in every kind of colour blindness.
+BAR_COLOR, SEED_COLOR, FAILED_COLOR = '#56B4E9', '#000000', '#D55E00'
+
+
+@dataclass
+class Row:
+    """One config in the table.
+
+    Attributes:
+        name: of the config.
+        scores: by protocol and metric, the fraction that each seed reached.
+        seeds: those that finished, in the order of the scores.
+        epochs: that each of them trained.
+        minutes: that each of them took to train.
+        peak_mib: the highest peak memory of a training.
+        errors: of the seeds that failed, each with its seed.
+        cost: of the model; None before it is measured.
+    """
+    name: str
+    scores: Dict[str, Dict[str, List[float]]] = field(default_factory=dict)
+    seeds: List[int] = field(default_factory=list)
+    epochs: List[int] = field(default_factory=list)
+    minutes: List[float] = field(default_factory=list)
+    peak_mib: float = 0.
+    errors: List[str] = field(default_factory=list)
+    cost: Optional[ModelCost] = None
+
+
+def summarise_trials(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> List[Row]:
+    """One row per config, in the order of the plan."""
+    rows: Dict[str, Row] = {}
+    for trial, outcome in zip(trials, outcomes):
+        row = rows.setdefault(trial.name, Row(trial.name))
+        row.peak_mib = max(row.peak_mib, outcome.peak_mib)
+        if outcome.status != 'done':
+            row.errors.append(f'seed {trial.seed}: {outcome.error or "not finished"}')
+            continue
+        row.seeds.append(trial.seed)
+        row.epochs.append(outcome.epochs)
+        row.minutes.append(outcome.seconds / 60)
+        for protocol, scores in outcome.scores.items():
+            for metric, value in scores.items():
+                row.scores.setdefault(protocol, {}).setdefault(metric, []).append(value)
+    return list(rows.values())
+
+
+def protocols_of(rows: Sequence[Row]) -> List[str]:
+    """The protocols that occur, the first pass of the tests first."""
+    return list(dict.fromkeys(protocol for row in rows for protocol in row.scores))
+
+
+def spread(values: Sequence[float]) -> Optional[float]:
+    """Standard deviation of a sample; None for a single value, which says nothing about it."""
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def records(rows: Sequence[Row]) -> Iterator[dict]:
+    """A dict of ``FIELDS`` per config and protocol; None where a value is not known. Scores are fractions."""
+    for protocol in protocols_of(rows) or ['']:
+        for row in rows:
+            found = row.scores.get(protocol, {})
+            f1, iou, precision, recall = (found.get(metric, []) for metric in METRICS)
+            cost, timing = row.cost, row.cost and row.cost.timing
+            yield dict(
+                config=row.name, protocol=protocol, seeds=len(f1), F1=_mean(f1), F1_sd=spread(f1),
+                F1_of_seeds=' '.join(f'{seed}:{value:.4f}' for seed, value in zip(row.seeds, f1)), IoU=_mean(iou),
+                precision=_mean(precision), recall=_mean(recall), parameters=cost and cost.parameters,
+                flops=cost and cost.flops, seconds_per_pair=timing and timing.median,
+                peak_mib=row.peak_mib or None, epochs=_mean(row.epochs), minutes=_mean(row.minutes),
+                errors='; '.join(row.errors))
+
+
+def markdown(rows: Sequence[Row], conditions: Sequence[str]) -> str:
+    """A table per protocol, and what failed.
+
+    Args:
+        rows: of the table.
+        conditions: sentences on how it was measured.
+    """
+    lines = ['# Ablation', '', *conditions]
+    table = list(records(rows))
+    for protocol in dict.fromkeys(record['protocol'] for record in table):
+        lines += ['', f'## Tested on {protocol}' if protocol else '## Results', '',
+                  f'| {" | ".join(HEAD)} |', f'|---|{"---:|" * (len(HEAD) - 1)}']
+        lines += [f'| {" | ".join(_cells(record))} |' for record in table if record['protocol'] == protocol]
+    failed = [f'- {row.name}, {error}' for row in rows for error in row.errors]
+    return '\n'.join([*lines, *(['', '## Failed', '', *failed] if failed else [])]) + '\n'
+
+
+def write_report(rows: Sequence[Row], conditions: Sequence[str], out_dir: Path) -> List[Path]:
+    """Write ``ablation.md``, ``ablation.csv`` and ``ablation.png``; gives their paths."""
+    return write_files(out_dir, 'ablation', markdown(rows, conditions), FIELDS, records(rows), partial(draw, rows))
+
+
+def _mean(values: Sequence[float]) -> Optional[float]:
+    return statistics.fmean(values) if values else None
+
+
+def _cells(record: dict) -> List[str]:
+    f1 = _scaled(record['F1'], 100, 2) if record['seeds'] or not record['errors'] else '**failed**'
+    if record['F1_sd'] is not None:
+        f1 += f' ± {100 * record["F1_sd"]:.2f}'
+    return [record['config'], str(record['seeds']), f1,
+            *(_scaled(record[metric], 100, 2) for metric in ('IoU', 'precision', 'recall')),
+            _scaled(record['parameters'], 1e-6, 2), _scaled(record['flops'], 1e-9, 2),
+            _scaled(record['seconds_per_pair'], 1, 3), _scaled(record['peak_mib'], 1, 0),
+            _scaled(record['epochs'], 1, 0), _scaled(record['minutes'], 1, 1)]
+
+
+def _scaled(value: Optional[float], factor: float, digits: int) -> str:
+    return '' if value is None else f'{factor * value:.{digits}f}'
+
+
+def draw(rows: Sequence[Row], out_file: Union[str, Path]) -> None:
+    """Draw the mean of each config, and a dot for each seed, into a PNG, which is replaced as a whole.
+
+    Args:
+        rows: of the table; the scores are those of its first protocol.
+        out_file: the picture.
+    """
+    figure = Figure(figsize=(9, 1.2 + 0.45 * len(rows)), dpi=120, layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    protocol = next(iter(protocols_of(rows)), '')
+    for place, row in enumerate(rows):
+        values = [100 * value for value in row.scores.get(protocol, {}).get('changed_F1', [])]
+        if not values:
+            axes.annotate('failed', (0, place), xytext=(6, 0), textcoords='offset points', va='center', fontsize=9,
+                          color=FAILED_COLOR)
+            continue
+        mean = statistics.fmean(values)
+        axes.barh(place, mean, height=0.7, color=BAR_COLOR)
+        axes.plot(values, [place] * len(values), linestyle='none', marker='|', markersize=12, color=SEED_COLOR)
+        axes.annotate(f'{mean:.2f}', (max(values), place), xytext=(6, 0), textcoords='offset points', va='center',
+                      fontsize=9)
+    axes.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=9)
+    axes.set_xlim(0, 110)  # room for the numbers
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_xlabel(f'changed-class F1, %{f", {protocol}" if protocol else ""}: mean, and a mark for each seed')
+    axes.invert_yaxis()
+    axes.grid(alpha=0.3, axis='x')
+    axes.set_axisbelow(True)
+    axes.spines[['top', 'right']].set_visible(False)
+    save_figure(figure, out_file)
