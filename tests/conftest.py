@@ -86,6 +86,8 @@ def narrow_config(toy_config: Callable[[str], Config], tiny_pairs: Path, tmp_pat
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
             loader.update(batch_size=2, num_workers=0, persistent_workers=False)
             loader.dataset.serialize_data = False  # it is for sharing between workers, and collects all garbage
+        if cfg.train_dataloader.dataset.type == 'SyntheticCDDataset':
+            cfg.train_dataloader.dataset.update(length=4, size=TINY)
         for step in cfg.train_dataloader.dataset.pipeline:
             step.update({key: TINY for key in ('crop_size', 'size') if key in step})
         cfg.train_cfg.update(max_epochs=1, val_interval=1)

@@ -1,9 +1,19 @@
 """Image pairs on their way to the model: the data set, its loading checks and the augmentation of pairs."""
 from .data_root import CDTestLoop, CDTrainLoop, CDValLoop, DataRootLoopMixin, with_data_root
 from .pair_dataset import PairCDDataset
-from .transforms import LoadChangeLabel, LoadImagePair, PairPhotoMetricDistortion, RandomChangeCrop, RandomSwapDates
+from .scene_dataset import FreshSceneSampler, SyntheticCDDataset
+from .transforms import (
+                         LoadChangeLabel,
+                         LoadImagePair,
+                         PairPhotoMetricDistortion,
+                         RandomCamera,
+                         RandomChangeCrop,
+                         RandomMisregistration,
+                         RandomSwapDates,
+)
 
 __all__ = [
-    'CDTestLoop', 'CDTrainLoop', 'CDValLoop', 'DataRootLoopMixin', 'LoadChangeLabel', 'LoadImagePair', 'PairCDDataset',
-    'PairPhotoMetricDistortion', 'RandomChangeCrop', 'RandomSwapDates', 'with_data_root'
+    'CDTestLoop', 'CDTrainLoop', 'CDValLoop', 'DataRootLoopMixin', 'FreshSceneSampler', 'LoadChangeLabel',
+    'LoadImagePair', 'PairCDDataset', 'PairPhotoMetricDistortion', 'RandomCamera', 'RandomChangeCrop',
+    'RandomMisregistration', 'RandomSwapDates', 'SyntheticCDDataset', 'with_data_root'
 ]

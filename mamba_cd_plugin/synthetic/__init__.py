@@ -1,8 +1,8 @@
 """Generated bitemporal scenes: aerial images of towns in which buildings appear and vanish, with labels.
 
-    seed -> plan of both dates (districts, streets, growth) -> two drawings (rendering) -> light and sensor -> pair
+    seed -> plan of both dates (districts, streets, growth) -> two drawings (rendering) -> registration, camera -> pair
 """
-from .scene import ScenePair, generate_pair
+from .scene import ScenePair, Size, check_size, generate_pair, warm_up
 from .writer import write_dataset
 
-__all__ = ['ScenePair', 'generate_pair', 'write_dataset']
+__all__ = ['ScenePair', 'Size', 'check_size', 'generate_pair', 'warm_up', 'write_dataset']

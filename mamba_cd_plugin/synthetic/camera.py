@@ -37,30 +37,41 @@ class Camera:
     quality: int
 
     @classmethod
-    def random(cls, rng: np.random.Generator) -> 'Camera':
-        """Draws a camera, a day and somebody who prepares pictures to his taste."""
-        saturation = rng.uniform(0.5, 1.2)
-        warmth, green = rng.normal(0.02, 0.035), rng.normal(0.01, 0.015)
+    def random(cls, rng: np.random.Generator, strength: float = 1.0, neutral: bool = False) -> 'Camera':
+        """Draws a camera, a day and somebody who prepares pictures to his taste.
+
+        Args:
+            rng: Source of randomness.
+            strength: Of the departures from the middle.
+            neutral: Whether the middle leaves an image as it is, for one that has been photographed already; without,
+                it turns the light of a generated scene into an image like LEVIR-CD's.
+        """
+
+        def around(middle: float, spread: float) -> float:
+            return float(np.exp((0 if neutral else middle) + strength * rng.normal(0, spread)))
+
+        saturation = 1 + strength * rng.uniform(-0.35, 0.35) - (0 if neutral else 0.15)
+        warmth, green = strength * rng.normal(0.02, 0.035), strength * rng.normal(0.01, 0.015)
         cast = np.array((1 + warmth, 1 + green, 1 - warmth))
         mixing = cast[:, None] * (saturation * np.eye(3) + (1 - saturation) / 3)
         light = np.linspace(0, _BRIGHTEST, _STEPS)
-        gain, gamma = np.exp(rng.normal(-0.08, 0.15)), np.exp(rng.normal(0.12, 0.16))
-        contrast, pivot = np.exp(rng.normal(0.1, 0.2)), rng.uniform(0.3, 0.55)
-        haze = max(rng.uniform(-0.12, 0.22), 0.0)
+        gain, gamma = around(-0.08, 0.15), around(0.12, 0.16)
+        contrast, pivot = around(0.1, 0.2), rng.uniform(0.3, 0.55)
+        haze = strength * max(rng.uniform(-0.12, 0.22), 0.0)
         air = np.array((0.55, 0.58, 0.60)) * rng.uniform(0.7, 1.15)
         curve = []
         for channel in range(3):
             # Each channel has a curve of its own: bright grounds may be yellowish where dark ones are blue.
-            tone = (gain * light)**(gamma * np.exp(rng.normal(0, 0.03)))
-            tone = (tone - pivot) * contrast + pivot + rng.normal(0, 0.012)
+            tone = (gain * light)**(gamma * np.exp(strength * rng.normal(0, 0.03)))
+            tone = (tone - pivot) * contrast + pivot + strength * rng.normal(0, 0.012)
             curve.append((1 - haze) * tone + haze * air[channel])
         return cls(
             mixing=mixing.astype(np.float32),
             curve=np.asarray(curve, np.float32),
             veil=rng.uniform(0, 0.06),
-            blur=rng.uniform(0.3, 0.75) if rng.random() < 0.75 else rng.uniform(0.75, 1.4),
-            sharpening=max(rng.uniform(-0.6, 0.9), 0.0),
-            noise=0.002 + 0.02 * rng.random()**2,
+            blur=strength * (rng.uniform(0.3, 0.75) if rng.random() < 0.75 else rng.uniform(0.75, 1.4)),
+            sharpening=strength * max(rng.uniform(-0.6, 0.9), 0.0),
+            noise=strength * (0.002 + 0.02 * rng.random()**2),
             quality=int(rng.integers(55, 98)) if rng.random() < 0.8 else 0)
 
     def expose(self, colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:

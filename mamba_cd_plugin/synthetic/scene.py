@@ -4,6 +4,7 @@ from typing import NamedTuple, Sequence, Union
 import numpy as np
 
 from .camera import LARGEST_OFFSET, Camera, misregister
+from .canopy import KINDS, sheet
 from .districts import DISTRICT_SHARES, DISTRICTS
 from .frame import Frame
 from .growth import Growth
@@ -148,3 +149,10 @@ def generate_pair(seed: Union[int, Sequence[int]], size: Size = 256, nuisances: 
             scene = misregister(scene, own, largest_offset)
         images.append(camera.expose(scene[inner], own))
     return ScenePair(*images, np.ascontiguousarray(render_label(plan, shape)[inner]))
+
+
+def warm_up() -> None:
+    """Draws the textures that all scenes of a process share, so that processes forked from it need not: a second."""
+    generate_pair(0, SMALLEST)
+    for kind in KINDS:
+        sheet(kind)

@@ -15,7 +15,7 @@ import numpy as np
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
-from .scene import Size, check_size, generate_pair
+from .scene import Size, check_size, generate_pair, warm_up
 
 METADATA_NAME = 'synthetic.json'
 SPLITS = ('train', 'val', 'test')
@@ -125,6 +125,7 @@ def _write_pairs(root: Path, wanted: dict[str, Any], num_workers: int) -> list[f
             bar.update()
     else:
         # Not mmengine's track_parallel_progress: after an error or Ctrl-C its workers would go on writing.
+        warm_up()
         with _one_opencv_thread(), Pool(num_workers) as pool:
             for share in pool.imap(write, tasks):
                 shares.append(share)

@@ -27,7 +27,7 @@ def test_planted_shift(dx, dy, scenes, move):
 @pytest.mark.parametrize('seed', range(4))
 def test_planted_shift_between_seasons(seed, move):
     """Season, light, shadows, trees, cars and sensor differ, and the dates lie up to 0.7 px apart from the start."""
-    pair = generate_pair(seed, 256)
+    pair = generate_pair(seed, 256, largest_offset=0.7)
     before = measure_shift(pair.a, pair.b, pair.label > 0)
     after = measure_shift(pair.a, move(pair.b, 1.5, -0.7), pair.label > 0)
     assert before.distance < 1
