@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from ..visualization.curves import save_figure
 from .benchmark import Group
+from .machine import describe_machine
 from .report_files import write_files
-from .timing import describe_machine
 
 FIELDS = ('group', 'case', 'median_ms', 'q1_ms', 'q3_ms', 'best_ms', 'samples', 'ratio', 'best_ratio', 'baseline',
           'bound_ms', 'times_bound', 'peak_mib')

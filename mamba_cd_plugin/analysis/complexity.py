@@ -13,7 +13,8 @@ from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
 from ..models.layers import build_part, ss2d
-from .timing import Timing, alternate, describe_machine, summarise
+from .machine import describe_machine
+from .timing import Timing, alternate, summarise
 
 # Steps of the path that make a part of their own; where none fits, the first two are.
 PARTS = (

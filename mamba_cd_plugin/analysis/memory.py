@@ -4,21 +4,13 @@ import resource
 import subprocess
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Dict
 
 from ..engine.allocator import keep_freed_memory
 from .cases import Case, prepare
+from .machine import resident
 
 MIB = 2**20
-
-
-def _status(field: str) -> int:
-    """A size in bytes from the kernel's account of this process."""
-    for line in Path('/proc/self/status').read_text().splitlines():
-        if line.startswith(f'{field}:'):
-            return int(line.split()[1]) * 1024
-    raise OSError(f'/proc/self/status has no {field}')
 
 
 def measure_here(case: Case) -> Dict[str, float]:
@@ -30,13 +22,16 @@ def measure_here(case: Case) -> Dict[str, float]:
     Returns:
         ``total``, and ``above_start``: what weights, inputs and the calls themselves added to the imported libraries.
     """
-    on_linux = Path('/proc/self/status').is_file()
-    before = _status('VmRSS') if on_linux else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = resident('VmRSS') or _ru_maxrss()
     function = prepare(case)
     for _ in range(2):  # the second call meets what the first one left: optimizer states, gradients, caches
         function()
-    peak = _status('VmHWM') if on_linux else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = resident('VmHWM') or _ru_maxrss()
     return dict(total=peak / MIB, above_start=(peak - before) / MIB)
+
+
+def _ru_maxrss() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def peak_memory(case: Case) -> Dict[str, float]:

@@ -1,13 +1,8 @@
 """Timing several functions side by side on a machine that is never quite quiet."""
 import math
-import os
 import statistics
 import time
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
-
-import torch
-
-from ..doctor.facts import read_processor
 
 Clock = Callable[[], float]
 # 'wall' is what a user waits. 'cpu' is the processor time of all threads, which a busy machine hardly changes; threads
@@ -94,9 +89,3 @@ def summarise(times: Mapping[str, List[float]], baseline: Optional[str] = None) 
         ratio = None if baseline is None else statistics.median(t / b for t, b in zip(values, times[baseline]))
         result[name] = Timing(median, low, high, min(values), len(values), ratio)
     return result
-
-
-def describe_machine() -> str:
-    """The machine and the versions in one line."""
-    name, _ = read_processor()
-    return f'{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}'

@@ -20,7 +20,7 @@ from ..analysis.ablation.execute import describe_start, run_all
 from ..analysis.ablation.plan import Trial, make_plan, read_outcome
 from ..analysis.ablation.table import summarise_trials, write_report
 from ..analysis.complexity import measure_costs
-from ..analysis.timing import describe_machine
+from ..analysis.machine import describe_machine
 from ..resources import find_config, tools_dir
 
 ERRORS = (OSError, KeyError, ValueError)

@@ -10,14 +10,9 @@ from typing import Union
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 
+from ..analysis.machine import resident
+
 MIB = 2**20
-
-
-def resident(field: str) -> int:
-    """Resident memory of this process in bytes: VmRSS now, VmHWM at most so far; 0 where there is no /proc."""
-    status = Path('/proc/self/status')
-    lines = status.read_text().splitlines() if status.is_file() else []
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f'{field}:')), 0)
 
 
 def measure(checkpoint: str, a: str, b: str, out: str, tile: int) -> dict:

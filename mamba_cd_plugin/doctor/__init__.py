@@ -5,14 +5,13 @@
     python -m mamba_cd_plugin.doctor
 
     machine, distributions (metadata only) --.
-    probe (a process of its own) ------------+--> Facts --> checks --> findings --> report, exit status
+    probe (a process of its own) ------------+--> Facts --> checks --> problems --> report, exit status
       imports, scan, self-test             --'
 
 It is for environments that half work. So nothing here imports torch, mmengine, mmcv or mmseg except
 :mod:`~mamba_cd_plugin.doctor.probe`, whose process may fail, hang or crash without taking the report along.
 """
-from .checks import examine
+from .checks import ERROR, NOTE, WARNING, Problem, examine
 from .facts import Facts, gather_facts
-from .finding import ERROR, NOTE, WARNING, Finding
 
-__all__ = ['ERROR', 'NOTE', 'WARNING', 'Facts', 'Finding', 'examine', 'gather_facts']
+__all__ = ['ERROR', 'NOTE', 'WARNING', 'Facts', 'Problem', 'examine', 'gather_facts']

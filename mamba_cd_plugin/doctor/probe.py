@@ -1,4 +1,4 @@
-"""Imports the stack, looks at the scan and runs the self-test, step by step.
+"""Imports the stack, looks at the scan and runs the self-test (forward, backward, save and load of a toy V8).
 
 ``python -m mamba_cd_plugin.doctor.probe`` is a process of its own. Each step prints two lines of JSON to stdout, one
 when it starts and one with what it found, so that the parent knows where a process ended that crashed. A step that
@@ -10,9 +10,14 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import redirect_stdout
 from typing import Any, Callable
+
+# Of the self-test.
+CHANNELS = [16, 32, 64, 128]
+SIDE = 64  # px
 
 
 def look_at_torch() -> dict[str, Any]:
@@ -58,9 +63,101 @@ def look_at_scan() -> dict[str, Any]:
                 cache_unusable=why_unusable(folder), mamba_kernel=load_mamba_kernel()[1], mamba_install=INSTALL_COMMAND)
 
 
+def toy_v8() -> dict[str, Any]:
+    """Config of V8 with the encoder `toy`; an installed package has no folder of configs to read it from."""
+    style = dict(norm_cfg=dict(type='BN'), act_cfg=dict(type='SiLU'))
+    reduction = dict(type='BottleneckReduction')
+    return dict(
+        type='EncoderDecoder',
+        backbone=dict(type='SiameseVSSM', arch='toy'),
+        neck=dict(type='BitemporalFusionNeck', in_channels=CHANNELS, difference=dict(type='FullDifferenceBlock'),
+                  **style),
+        decode_head=dict(
+            type='EdgeGuidedHead', in_channels=CHANNELS, skip=dict(type='FuseThenVSS', reduction=reduction),
+            block=dict(type='LSSM', kernel_sizes=(5, 7)), edge=dict(type='DoGEdge', reduction=reduction),
+            fusion=dict(type='AttentionalFeatureFusion', gate='tanh'),
+            final=dict(type='FinalUpsampler', widths=(32, 16)),
+            loss_decode=dict(focal=dict(type='BinaryFocalLoss', alpha=0.75)), **style),
+        train_cfg=dict(), test_cfg=dict(mode='whole'))
+
+
+class SelfTest:
+    """The steps, to be run in the order of :meth:`steps`. On CUDA where torch sees a device, else on the CPU."""
+
+    def steps(self) -> dict[str, Callable[[], dict[str, Any]]]:
+        """The steps by name; each gives what is worth telling."""
+        return dict(build=self.build, forward=self.forward, backward=self.backward, save=self.save, load=self.load)
+
+    def build(self) -> dict[str, Any]:
+        """Build the model and a pair with a changed square."""
+        import torch
+        from mmengine.registry import init_default_scope
+        from mmengine.structures import PixelData
+        from mmseg.structures import SegDataSample
+        init_default_scope('mmseg')
+        torch.manual_seed(0)
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        self.model = self._new_model().to(device)
+        self.pair = torch.randn(2, 6, SIDE, SIDE, device=device)
+        label = torch.zeros(1, SIDE, SIDE, dtype=torch.long, device=device)
+        label[:, SIDE // 4:SIDE // 2, SIDE // 4:SIDE // 2] = 1
+        self.samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for _ in self.pair]
+        return dict(parameters=sum(p.numel() for p in self.model.parameters()))
+
+    def _new_model(self) -> Any:
+        from mmseg.registry import MODELS
+        return MODELS.build(toy_v8())
+
+    def forward(self) -> dict[str, Any]:
+        """The losses of the pair."""
+        losses = self.model.loss(self.pair, self.samples)
+        self.loss = sum(value for name, value in losses.items() if 'loss' in name)
+        return dict(loss=round(float(self.loss), 4))
+
+    def backward(self) -> dict[str, Any]:
+        """Gradients of all parameters.
+
+        Raises:
+            RuntimeError: If one is missing or not finite.
+        """
+        self.loss.backward()
+        wrong = [name for name, p in self.model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+        if wrong:
+            raise RuntimeError(f'no finite gradient for {", ".join(wrong)}')
+        return {}
+
+    def save(self) -> dict[str, Any]:
+        """Write a checkpoint, and keep the prediction that belongs to it."""
+        import torch
+        from mmengine.runner.checkpoint import save_checkpoint
+        self.model.eval()
+        with torch.no_grad():
+            self.expected = self.model(self.pair)
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.folder.name, 'self_test.pth')
+        save_checkpoint(dict(state_dict=self.model.state_dict()), self.path)
+        return dict(size_kb=os.path.getsize(self.path) // 1024)
+
+    def load(self) -> dict[str, Any]:
+        """Read the checkpoint into another model, which has to predict the same.
+
+        Raises:
+            RuntimeError: If it does not.
+        """
+        import torch
+        from mmengine.runner.checkpoint import load_checkpoint
+        model = self._new_model().to(self.pair.device).eval()
+        load_checkpoint(model, self.path, map_location='cpu', strict=True, logger='silent')
+        self.folder.cleanup()
+        with torch.no_grad():
+            difference = float((model(self.pair) - self.expected).abs().max())
+        if not difference <= 1e-4:  # NaN fails too
+            raise RuntimeError(f'the logits of the loaded model differ by {difference:g}')
+        return dict(difference=difference)
+
+
 def steps() -> dict[str, Callable[[], dict[str, Any]]]:
     """All steps in their order: each needs only what comes before it."""
-    from .self_test import SelfTest
     test = SelfTest()
     return {
         'torch': look_at_torch,

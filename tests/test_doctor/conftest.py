@@ -5,7 +5,7 @@ from typing import Callable
 import pytest
 
 from mamba_cd_plugin.doctor import Facts
-from mamba_cd_plugin.doctor.tried import ONEDL, OTHERS
+from mamba_cd_plugin.doctor.facts import ONEDL, OTHERS
 
 # What the probe says on a sound machine with a CPU.
 SOUND_PROBE = {

@@ -1,14 +1,26 @@
-"""Each planted fault is named, with the command that mends it."""
+"""Each planted fault is named, with the command that mends it; the table of versions that were tried."""
+import re
+from pathlib import Path
 from typing import Callable
 
 import pytest
 
 from mamba_cd_plugin.doctor import Facts, examine
-from mamba_cd_plugin.doctor.facts import find_installed, finish_probe
+from mamba_cd_plugin.doctor.facts import (
+    ONEDL,
+    TORCH,
+    UPSTREAM,
+    find_installed,
+    find_tried,
+    finish_probe,
+    release,
+    within,
+)
 
+ROOT = Path(__file__).parents[2]
 Make = Callable[..., Facts]
 NO_STACK = dict(onedl_mmengine=None, onedl_mmcv=None, onedl_mmsegmentation=None)
-UPSTREAM = dict(NO_STACK, mmengine='0.10.7', mmcv='2.1.0', mmsegmentation='1.2.2')
+UPSTREAM_VERSIONS = dict(NO_STACK, mmengine='0.10.7', mmcv='2.1.0', mmsegmentation='1.2.2')
 ONEDL_COMMAND = '-m pip install onedl-mmengine==0.10.12 onedl-mmcv==2.3.6 onedl-mmsegmentation==1.4.2'
 
 
@@ -18,13 +30,13 @@ def only(facts: Facts):
     return finding
 
 
-@pytest.mark.parametrize('versions', [{}, UPSTREAM, {'torch': '2.6.0+cpu'}])
+@pytest.mark.parametrize('versions', [{}, UPSTREAM_VERSIONS, {'torch': '2.6.0+cpu'}])
 def test_nothing_is_found_in_sound_installations(make_facts: Make, versions: dict) -> None:
     assert examine(make_facts(**versions)) == []
 
 
 def test_mmcv_too_new_for_upstream_mmseg(make_facts: Make) -> None:
-    finding = only(make_facts(**dict(UPSTREAM, mmcv='2.2.0')))
+    finding = only(make_facts(**dict(UPSTREAM_VERSIONS, mmcv='2.2.0')))
     assert (finding.check, finding.level) == ('mmcv_refused', 'error')
     assert 'mmsegmentation 1.2.2 refuses mmcv 2.2.0 at import; it wants mmcv>=2.0.0,<2.2' in finding.message
     remove, install = finding.remedy.splitlines()
@@ -38,7 +50,7 @@ def test_the_maintained_mmcv_under_upstream_mmseg(make_facts: Make) -> None:
 
 
 def test_mmcv_lite_under_upstream_mmseg(make_facts: Make) -> None:
-    finding = only(make_facts(**dict(UPSTREAM, mmcv=None, mmcv_lite='2.1.0')))
+    finding = only(make_facts(**dict(UPSTREAM_VERSIONS, mmcv=None, mmcv_lite='2.1.0')))
     assert finding.check == 'mmcv_refused' and 'No module named mmcv._ext' in finding.message
 
 
@@ -147,3 +159,38 @@ def test_a_crash_is_blamed_on_the_step_under_way() -> None:
 def test_distributions_are_found_by_their_metadata(plant: Callable) -> None:
     site = plant('onedl-mmcv==2.3.6', 'MMCV==2.1.0', 'something-else==1.0')
     assert find_installed([str(site)]) == {'onedl-mmcv': '2.3.6', 'mmcv': '2.1.0'}
+
+
+def test_the_table_has_the_bounds_of_pyproject() -> None:
+    tomllib = pytest.importorskip('tomllib', reason='Python 3.10 has none')
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text('utf-8'))['project']
+    extras = project['optional-dependencies']
+    assert [row.requirement for row in ONEDL] == extras['onedl']
+    assert {row.requirement for row in UPSTREAM} == set(extras['upstream']) - {'ftfy', 'regex'}
+    assert TORCH.requirement in project['dependencies']
+    assert [find_tried('mamba-ssm').requirement] == extras['mamba']
+
+
+def test_the_table_has_the_torch_of_the_makefile() -> None:
+    makefile = (ROOT / 'Makefile').read_text()
+    assert re.search(r'^TORCH \?= torch==(.+)$', makefile, re.MULTILINE).group(1) == TORCH.version
+
+
+def test_what_was_tried_lies_within_the_bounds() -> None:
+    for row in (*ONEDL, *UPSTREAM, TORCH):
+        assert within(row.version, row.bounds), row
+
+
+@pytest.mark.parametrize(('version', 'expected'), [('2.13.0+cpu', (2, 13, 0)), ('2.0.0rc4', (2, 0, 0)), ('4', (4, )),
+                                                   ('unknown', ())])
+def test_release(version: str, expected: tuple) -> None:
+    assert release(version) == expected
+
+
+@pytest.mark.parametrize(('version', 'bounds', 'expected'), [
+    ('2.1.0', '>=2.0.0,<2.2', True), ('2.2.0', '>=2.0.0,<2.2', False), ('2.2', '>=2.0.0,<2.2', False),
+    ('1.7.2', '>=2.0.0,<2.2', False), ('2.10.0', '>=2.6', True), ('2.6', '>=2.6.0', True),
+    ('0.10.12', '==0.10.12', True), ('0.10.13', '==0.10.12', False), ('1.2', '==1.2.0', True), ('9', '', True),
+])
+def test_within(version: str, bounds: str, expected: bool) -> None:
+    assert within(version, bounds) is expected

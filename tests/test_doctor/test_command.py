@@ -10,8 +10,7 @@ import pytest
 from mmseg.registry import MODELS
 from torch import nn
 
-from mamba_cd_plugin.doctor import self_test
-from mamba_cd_plugin.doctor.probe import look_at_scan
+from mamba_cd_plugin.doctor import probe
 from mamba_cd_plugin.ops import backends, cpu_kernel
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +37,7 @@ def test_it_survives_a_torch_that_crashes(plant: Callable) -> None:
     found = json.loads(doctor('--json', site=site).stdout)
     assert found['installed'] == {'torch': '2.5.0'}
     assert found['probe']['torch']['kind'] == 'Crash'
-    assert [finding['check'] for finding in found['findings']] == ['missing', 'version', 'probe']
+    assert [problem['check'] for problem in found['problems']] == ['missing', 'version', 'probe']
 
 
 def test_this_environment_is_sound() -> None:
@@ -46,7 +45,7 @@ def test_this_environment_is_sound() -> None:
     run = doctor('--json')
     found = json.loads(run.stdout)
     assert run.returncode == 0, run.stdout
-    assert [finding for finding in found['findings'] if finding['level'] == 'error'] == []
+    assert [problem for problem in found['problems'] if problem['level'] == 'error'] == []
     assert found['probe']['scan']['chosen'] == backends.resolve_backend('auto', 'cpu')
     assert list(found['probe'])[-1] == 'self-test: load' and found['probe']['self-test: load']['difference'] <= 1e-4
 
@@ -63,7 +62,7 @@ def test_no_compiler_on_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv('PATH', str(tmp_path))
     monkeypatch.delenv('CC', raising=False)
     monkeypatch.setattr(cpu_kernel, '_build_once', cpu_kernel._build_once.__wrapped__)  # asked anew
-    scan = look_at_scan()
+    scan = probe.look_at_scan()
     assert scan['compiler'] == '' and scan['unavailable']['c'].startswith('no C compiler found')
     assert scan['chosen'] == 'torch'
 
@@ -71,11 +70,11 @@ def test_no_compiler_on_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_read_only_cache_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('MAMBA_CD_CACHE', '/proc')  # where not even root can write
     monkeypatch.setattr(cpu_kernel, '_build_once', lambda: 'not tried')
-    scan = look_at_scan()
+    scan = probe.look_at_scan()
     assert scan['cache'] == '/proc' and scan['cache_unusable']
 
 
 def test_the_toy_is_v8(toy_v8: nn.Module) -> None:
     """The self-test's model has the parameters of the config's."""
-    model = MODELS.build(self_test.toy_v8())
+    model = MODELS.build(probe.toy_v8())
     assert {k: v.shape for k, v in model.state_dict().items()} == {k: v.shape for k, v in toy_v8.state_dict().items()}
