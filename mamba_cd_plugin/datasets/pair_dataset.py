@@ -8,7 +8,8 @@ from mmengine import list_from_file
 from mmseg.datasets import BaseCDDataset
 from mmseg.registry import DATASETS
 
-from ..io.pictures import IMAGE_SUFFIXES, read_label, shorten
+from ..io.labels import read_label
+from ..io.pictures import IMAGE_SUFFIXES, shorten
 from .data_root import DATA_ROOT_ENV, HOW_TO_SET_DATA_ROOT
 
 # Folder of each file of a pair inside its split, as LEVIR-CD names them.

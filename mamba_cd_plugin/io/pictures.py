@@ -1,16 +1,54 @@
-"""Reading of images and change labels, with every defect of a file named before it can reach a model."""
+"""The one reader of image files: every tool gets the same pixels of a file, or the same refusal."""
 import io
-from typing import Optional
+import os
+import tempfile
+import warnings
+import zlib
+from pathlib import Path
+from typing import NamedTuple, Optional
 
+import cv2
 import mmengine.fileio as fileio
 import numpy as np
 from PIL import Image
+
+from .radiometry import find_stretch
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
 # mmseg's ignore_index; also the padding value of mmcv's `Pad` and of mmseg's `SegDataPreProcessor` for label maps.
 IGNORE_INDEX = 255
 # How many values of a bad label, or names of a bad folder, an error message shows.
 MAX_SHOWN = 5
+
+TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+PNG_START = b'\x89PNG\r\n\x1a\n'
+_BIT_DEPTH = 24  # place of the byte in a PNG file, from the PNG specification, 11.2.2
+_ORIENTATION = 0x0112  # the tag in EXIF
+# Pillow's modes of which every pixel is 8 bits of grey or colour, or an index into a palette of such colours.
+_GREY, _COLOUR, _DEEP_GREY = ('1', 'L', 'LA', 'La'), ('RGB', 'RGBA', 'RGBa', 'RGBX', 'P', 'PA'), ('I', 'F')
+# How an EXIF orientation is undone; 1 is upright. EXIF 2.32, section 4.6.4.
+_TURNS = {
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: image[::-1].swapaxes(0, 1),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: lambda image: image[:, ::-1].swapaxes(0, 1),
+}
+
+
+class Picture(NamedTuple):
+    """An image.
+
+    Attributes:
+        values: RGB (H, W, 3), of the file's own type.
+        valid: Where it is not fully transparent and, of a raster, not nodata; bool (H, W).
+        note: What was done to it that the user should know, or ''.
+    """
+    values: np.ndarray
+    valid: np.ndarray
+    note: str = ''
 
 
 def shorten(items: list) -> str:
@@ -19,100 +57,234 @@ def shorten(items: list) -> str:
     return shown + (f' and {len(items) - MAX_SHOWN} more' if len(items) > MAX_SHOWN else '')
 
 
-def read_rgb(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
+def read_rgb(path: str, backend_args: Optional[dict] = None,
+             value_range: Optional[tuple[float, float]] = None) -> np.ndarray:
     """An image file as RGB, (H, W, 3) uint8. Grey and palette images are expanded, an alpha channel is dropped.
 
-    Pillow is used directly instead of ``mmcv.imread``: mmcv's default cv2 backend fills the rest of a truncated JPEG
-    with grey, and its pillow backend saturates 16-bit pixels at 255, both without a word.
-
-    Raises:
-        OSError: The file cannot be decoded to its end.
-        ValueError: The pixels have more than 8 bits.
-    """
-    return to_rgb(decode(path, backend_args), path)
-
-
-def to_rgb(image: Image.Image, path: str) -> np.ndarray:
-    """A decoded image as RGB, (H, W, 3) uint8; ``path`` is for the error, see :func:`read_rgb`."""
-    if image.mode[0] in 'IF':  # Pillow's modes for 16 and 32 bits: I, I;16, I;16B, F
-        raise ValueError(f'{path}: pixels of Pillow mode {image.mode!r}, expected 8 bits per channel. '
-                         'Rescale both images of the pair to 8 bits in the same way.')
-    return np.asarray(image.convert('RGB'))
-
-
-def read_label(path: str, ignore_value: Optional[int] = None, backend_args: Optional[dict] = None) -> np.ndarray:
-    """A label file as a change map, (H, W) uint8 with 0 unchanged, 1 changed and :data:`IGNORE_INDEX` ignored.
-
-    Palette images are read as their indices. An RGB label is accepted where its channels agree.
-
     Args:
-        path: The label file.
-        ignore_value: The value in the file that marks pixels without truth. Default None: there is none.
+        path: The file; its content and not its suffix says what it is.
         backend_args: Arguments of mmengine's file backend.
+        value_range: The values that become 0 and 255, for images of more than 8 bits.
 
     Raises:
         OSError: The file cannot be decoded to its end.
-        ValueError: The channels differ, or values other than {0, 1} or {0, 255} occur.
+        ValueError: The pixels have more than 8 bits and no ``value_range`` is given, or are no RGB or grey at all.
     """
-    image = decode(path, backend_args)
-    label = np.asarray(image)
-    if label.ndim == 3:
-        colours = label[..., :-1] if image.mode.endswith('A') else label
-        label = colours[..., 0]
-        if not (colours == label[..., None]).all():
-            raise ValueError(f'{path}: a {image.mode} label whose channels differ; expected one channel with 0 and 1 '
-                             'or 0 and 255, or equal channels. Convert it to a single-channel PNG.')
-    return binarize_label(label, path, ignore_value)
+    values = read_picture(path, backend_args).values
+    stretch = find_stretch(values, np.True_, value_range) if value_range is not None else None
+    if stretch is not None:
+        return stretch(values)
+    if values.dtype != np.uint8:
+        finite = values[np.isfinite(values)]
+        found = f'{finite.min():g} to {finite.max():g}' if finite.size else 'NaN only'
+        raise ValueError(f'{path}: {values.dtype} pixels with values from {found}, expected 8 bits per channel. '
+                         'Convert all images of the data set in the same way, with the values for black and white of '
+                         'the sensor: mamba-cd prepare folder DATA OUT --value-range LOW HIGH')
+    return values
 
 
-def binarize_label(label: np.ndarray, source: str, ignore_value: Optional[int] = None) -> np.ndarray:
-    """Map a label of {0, 1} or {0, 255} to {0, 1}: an unmapped 255 would be mmseg's ignore_index, and train on nothing.
+def read_picture(path: str, backend_args: Optional[dict] = None) -> Picture:
+    """An image file with all its bits and its transparency.
 
-    Args:
-        label: Shape (H, W).
-        source: What the error message calls the label, normally its path.
-        ignore_value: The value that becomes :data:`IGNORE_INDEX`.
+    ::
+
+        TIFF -> rasterio (without it Pillow, for the plain kinds)
+        PNG of 16 bits -> Pillow for every damage, then cv2, since Pillow cuts colours down to 8 bits
+        PNG, JPEG and others -> Pillow: cv2 fills the rest of a truncated JPEG with grey
+
+    Grey is repeated to three channels. An orientation in EXIF is applied. Colours are those in the file; an embedded
+    colour profile (ICC) is not applied, as nowhere else in this field.
 
     Raises:
-        ValueError: Other values, or 1 and 255 together.
+        OSError: It cannot be decoded to its end.
+        ValueError: It is no grey or RGB picture; the message says what it is and how to convert it.
     """
-    values = _values(label)
-    classes = [value for value in values if value != ignore_value]
-    changed_value = 255 if 255 in classes else 1
-    if not set(classes) <= {0, changed_value}:
-        raise ValueError(f'{source}: label values {shorten(values)}; expected only 0 and 1, or only 0 and 255. '
-                         + _label_remedy(values, ignore_value))
-    change_map = (label == changed_value).astype(np.uint8)
-    if ignore_value is not None:
-        change_map[label == ignore_value] = IGNORE_INDEX
-    return change_map
+    content = fileio.get(path, backend_args=backend_args)
+    if content.startswith(TIFF_STARTS):
+        raster = _read_raster(path, content)
+        if raster is not None:
+            return raster
+    return _from_pillow(decode(path, content), path, content)
 
 
-def _label_remedy(values: list, ignore_value: Optional[int]) -> str:
-    if values == [0, 1, 255] and ignore_value is None:
-        return 'If 255 marks pixels without truth, set ignore_value=255 of the data set.'
-    if len(values) > 3:  # more than two classes and one value to ignore: not a mask, but one that was smoothed
-        return 'It looks interpolated or stored as JPEG: threshold it at half its range and store it as PNG.'
-    return 'Recode it, or set ignore_value of the data set to the value of pixels without truth.'
+def to_picture(image: Image.Image, name: str) -> Picture:
+    """What Pillow decoded as a :class:`Picture`; ``name`` is for the error.
+
+    Raises:
+        ValueError: It is no grey or RGB picture.
+    """
+    if image.mode[0] in _DEEP_GREY:
+        values = np.asarray(image)
+        return Picture(np.repeat(values[..., None], 3, axis=2), np.ones(values.shape, bool))
+    if image.mode not in _GREY + _COLOUR:
+        raise ValueError(f'{name}: {image.format or "an image"} with pixels of mode {image.mode} '
+                         f'({len(image.getbands())} channels), expected grey, RGB or RGBA. Convert it '
+                         f'to RGB: magick {name} -colorspace sRGB {Path(name).stem}.png')
+    if has_alpha(image):
+        pixels = np.asarray(image.convert('RGBA'))
+        return Picture(pixels[..., :3], pixels[..., 3] > 0)
+    values = np.asarray(image if image.mode == 'RGB' else image.convert('RGB'))
+    return Picture(values, np.ones(values.shape[:2], bool))
 
 
-def _values(label: np.ndarray) -> list:
-    if label.dtype == np.uint8:  # a count is some ten times faster than the sort in np.unique
-        return np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
-    return np.unique(label.astype(np.uint8) if label.dtype == bool else label).tolist()
+def has_alpha(image: Image.Image) -> bool:
+    """Whether pixels of an image may be transparent."""
+    return image.mode in ('RGBA', 'RGBa', 'LA', 'La', 'PA') or 'transparency' in image.info
 
 
-def decode(path: str, backend_args: Optional[dict] = None) -> Image.Image:
-    """An image file, decoded to its end.
+def _from_pillow(image: Image.Image, path: str, content: bytes) -> Picture:
+    if is_deep(content):
+        pixels = read_deep(path, content)
+        colours = np.repeat(pixels[..., :1], 3, axis=2) if pixels.shape[2] < 3 else pixels[..., :3]
+        alpha = pixels[..., -1] if pixels.shape[2] in (2, 4) else None
+        picture = Picture(colours, np.ones(pixels.shape[:2], bool) if alpha is None else alpha > 0)
+    else:
+        picture = to_picture(image, path)
+    return Picture(upright(picture.values, image), upright(picture.valid, image), _describe_turn(image))
+
+
+def is_deep(content: bytes) -> bool:
+    """Whether a file is a PNG of 16 bits, which Pillow opens as one of 8 where it has colours."""
+    return content.startswith(PNG_START) and content[_BIT_DEPTH:_BIT_DEPTH + 1] == b'\x10'
+
+
+def read_deep(path: str, content: bytes) -> np.ndarray:
+    """A PNG of 16 bits, (H, W, channels) uint16 in the order RGB and alpha."""
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16:
+        raise OSError(f'{path}: cannot be read as an image of 16 bits ({len(content)} bytes): replace or convert it.')
+    pixels = np.atleast_3d(pixels)
+    return pixels if pixels.shape[2] < 3 else pixels[..., [2, 1, 0, 3][:pixels.shape[2]]]  # cv2's order is BGR(A)
+
+
+def upright(array: np.ndarray, image: Image.Image) -> np.ndarray:
+    """An array (H, W, ...) of an image, turned as its EXIF orientation says."""
+    turn = _TURNS.get(_orientation(image))
+    return array if turn is None else turn(array)
+
+
+def _orientation(image: Image.Image) -> int:
+    # Pillow applies that of a TIFF by itself. Without EXIF nothing is searched: this runs once for each training image.
+    return image.getexif().get(_ORIENTATION, 1) if 'exif' in image.info and image.format != 'TIFF' else 1
+
+
+def _describe_turn(image: Image.Image) -> str:
+    number = _orientation(image)
+    return f'is turned as its EXIF orientation ({number}) says' if number in _TURNS else ''
+
+
+def decode(path: str, content: bytes) -> Image.Image:
+    """An image file, decoded to its end by Pillow.
 
     Raises:
         OSError: It cannot be.
+        ValueError: It is an animation, or too large to be decoded as a whole.
     """
-    content = fileio.get(path, backend_args=backend_args)
+    if not content:
+        raise OSError(f'{path}: cannot be read as an image (0 bytes): it is empty: replace or convert '
+                      'it.')
     try:
-        image = Image.open(io.BytesIO(content))
+        _check_png(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content))
+        # The further pictures of a camera's MPO and of a TIFF are previews.
+        frames = 1 if image.format in ('MPO', 'TIFF') else getattr(image, 'n_frames', 1)
         image.load()
+    except Image.DecompressionBombError as error:
+        raise ValueError(f'{path}: is too large to be decoded as a whole: {error}. Convert it to a GeoTIFF, which is '
+                         f'predicted window by window: gdal_translate {path} {Path(path).stem}.tif; or cut training '
+                         'data into tiles') from error
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, zlib.error ... as the damage falls
-        raise OSError(f'{path}: cannot be read as an image ({len(content)} bytes): {error}. '
+        raise OSError(f'{path}: cannot be read as an image ({len(content)} bytes): {_reason(error, content)}. '
                       'The file is damaged, incomplete or of an unsupported kind: replace or convert it.') from error
+    if frames > 1:
+        raise ValueError(f'{path}: is an animation of {frames} frames, expected one image. Save the one that you mean: '
+                         f'magick "{path}[0]" {Path(path).stem}.png')
     return image
+
+
+def _reason(error: Exception, content: bytes) -> str:
+    if content.startswith(TIFF_STARTS):
+        return f"{error}; kinds of TIFF that Pillow does not know need rasterio: pip install 'mamba_cd_plugin[geo]'"
+    return str(error)
+
+
+def _check_png(content: bytes) -> None:
+    """Check the sums in a PNG, which Pillow skips for the pixels: one changed bit can pass as another picture.
+
+    Raises:
+        OSError: One is wrong, or the end is missing.
+    """
+    if not content.startswith(PNG_START):
+        return
+    place, view = len(PNG_START), memoryview(content)
+    while place + 12 <= len(content):
+        end = place + 8 + int.from_bytes(view[place:place + 4], 'big')
+        kind = bytes(view[place + 4:place + 8])
+        # A chunk with a small first letter may be wrong without harm to the picture (PNG specification, 5.4).
+        if kind[:1].isupper() and zlib.crc32(view[place + 4:end]) != int.from_bytes(view[end:end + 4], 'big'):
+            raise OSError(f'the checksum of its part {kind.decode("latin-1")} is wrong')
+        if kind == b'IEND':
+            return
+        place = end + 4
+    raise OSError('its end is missing')
+
+
+def _read_raster(path: str, content: bytes) -> Optional[Picture]:
+    """A TIFF through rasterio, with the bands that prediction takes; None where rasterio is not installed."""
+    try:
+        from rasterio.enums import ColorInterp
+        from rasterio.errors import RasterioError
+
+        from .rasters import choose_bands, open_raster
+    except ImportError:
+        return None
+    with local_file(path, content) as file:
+        try:
+            with open_raster(Path(file)) as dataset:
+                if ColorInterp.palette in dataset.colorinterp and dataset.count == 1:
+                    return _of_colormap(dataset.read(1), dataset.colormap(1))
+                choice = choose_bands(dataset, None)
+                values = dataset.read(sorted(set(choice.indexes)))
+                if ColorInterp.alpha in dataset.colorinterp:
+                    valid = dataset.read(dataset.colorinterp.index(ColorInterp.alpha) + 1) > 0
+                else:
+                    valid = dataset.read_masks(list(choice.indexes)).any(axis=0)
+        except RasterioError as error:
+            raise OSError(f'{path}: cannot be read as an image ({len(content)} bytes): {error.__cause__ or error}. The '
+                          'file is damaged: replace or convert it.') from error
+        except ValueError as error:
+            message = str(error).replace(file, path)
+            if isinstance(error.__cause__, RasterioError) or 'truncated' in message:
+                raise OSError(f'{message.replace("as a raster", "as an image")}: replace or convert it') from error
+            raise ValueError(message) from error
+    order = [sorted(set(choice.indexes)).index(index) for index in choice.indexes]
+    values = values[order].transpose(1, 2, 0)
+    return Picture(values, valid & np.isfinite(values).all(axis=2) if values.dtype.kind == 'f' else valid, choice.note)
+
+
+def _of_colormap(indices: np.ndarray, colormap: dict) -> Picture:
+    colours = np.zeros((max(max(colormap), int(indices.max())) + 1, 4), np.uint8)
+    colours[list(colormap)] = list(colormap.values())
+    pixels = colours[indices]
+    return Picture(pixels[..., :3], pixels[..., 3] > 0)
+
+
+class local_file:  # noqa: N801  used like a function
+    """A path on the local disk for a file that may come from another backend; removed at the end where it was made."""
+
+    def __init__(self, path: str, content: bytes) -> None:
+        self.path, self.content, self.made = path, content, ''
+
+    def __enter__(self) -> str:
+        if os.path.isfile(self.path):
+            return str(self.path)
+        handle, self.made = tempfile.mkstemp(suffix=os.path.splitext(self.path)[1])
+        with open(handle, 'wb') as file:
+            file.write(self.content)
+        return self.made
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self.made:
+            os.remove(self.made)

@@ -10,7 +10,8 @@ from PIL import Image
 from ...datasets.data_root import with_data_root
 from ...evaluation import binary_confusion, change_scores
 from ...io.files import whole_file
-from ...io.pictures import read_label, read_rgb
+from ...io.labels import read_label
+from ...io.pictures import read_rgb
 from ...visualization.drawing import OUTCOMES, Cell, draw_page, error_picture, mask_picture
 from .plan import Trial
 

@@ -5,7 +5,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from ...io.pictures import read_label, read_rgb
+from ...io.labels import read_label
+from ...io.pictures import read_rgb
 
 
 @TRANSFORMS.register_module()

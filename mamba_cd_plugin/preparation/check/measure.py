@@ -6,7 +6,8 @@ from typing import Callable, Optional
 import numpy as np
 from PIL import Image
 
-from ...io.pictures import read_label, read_rgb
+from ...io.labels import read_label
+from ...io.pictures import read_rgb
 from .registration import Shift, measure_shift
 
 

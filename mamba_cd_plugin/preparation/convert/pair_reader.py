@@ -4,7 +4,8 @@ from typing import Callable, Iterator, NamedTuple, Protocol
 
 import numpy as np
 
-from ...io.pictures import binarize_label, read_label, read_rgb
+from ...io.labels import binarize_label, read_label
+from ...io.pictures import read_rgb
 from .catalog import ROLES
 from .rasters import Raster, open_raster
 from .scenes import Scene

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mamba_cd_plugin.io.pictures import IGNORE_INDEX, binarize_label, read_label, read_rgb
+from mamba_cd_plugin.io.labels import binarize_label, read_label
+from mamba_cd_plugin.io.pictures import IGNORE_INDEX, read_rgb
 
 
 def write(path, array, mode=None):
@@ -65,7 +66,7 @@ def test_multi_channel_label_needs_equal_channels(tmp_path):
     with_alpha = np.dstack([equal, np.array([[7, 9]], np.uint8)])
     assert read_label(write(tmp_path / 'rgba.png', with_alpha)).tolist() == [[0, 1]]
     red = np.stack([label, 0 * label, 0 * label], axis=2)
-    with pytest.raises(ValueError, match='red.png: a RGB label whose channels differ; expected one channel'):
+    with pytest.raises(ValueError, match=r'red.png: a label of 3 channels which differ, such as .255, 0, 0.'):
         read_label(write(tmp_path / 'red.png', red))
 
 
@@ -81,7 +82,7 @@ def test_rgb_order_and_expansion(tmp_path):
 
 def test_image_of_16_bits_is_refused(tmp_path):
     path = write(tmp_path / 'deep.tif', np.full((4, 4), 3000, np.uint16))
-    with pytest.raises(ValueError, match='deep.tif: pixels of Pillow mode .I;16., expected 8 bits.*Rescale'):
+    with pytest.raises(ValueError, match='deep.tif: uint16 pixels with values from 3000 to 3000, expected 8 bits'):
         read_rgb(path)
 
 
@@ -93,7 +94,7 @@ def test_truncated_file(tmp_path, suffix, keep, read):
     write(path, np.random.RandomState(0).randint(0, 2, (64, 64, 3), np.uint8) * 255)
     content = path.read_bytes()
     path.write_bytes(content[:int(len(content) * keep)])
-    with pytest.raises(OSError, match=f'cut{suffix}: cannot be read as an image .*replace or convert'):
+    with pytest.raises(OSError, match=f'cut{suffix}: (cannot be read as an image|is truncated).*replace or convert'):
         read(str(path))
 
 

@@ -1,0 +1,180 @@
+"""The one reader of change labels: 0 unchanged, 1 changed, 255 ignored, whatever the file keeps them in."""
+import warnings
+from typing import Optional
+
+import mmengine.fileio as fileio
+import numpy as np
+from PIL import Image
+
+from .pictures import IGNORE_INDEX, TIFF_STARTS, decode, is_deep, local_file, read_deep, shorten, upright
+
+# Of colours mixed or separated for printing and measuring, which no label is drawn in.
+NO_LABEL_MODES = ('CMYK', 'YCbCr', 'LAB', 'HSV')
+EXPECTED = 'expected one channel with 0 and 1, or 0 and 255, or equal channels'
+
+
+def read_label(path: str, ignore_value: Optional[int] = None, backend_args: Optional[dict] = None) -> np.ndarray:
+    """A label file as a change map, (H, W) uint8 with 0 unchanged, 1 changed and :data:`IGNORE_INDEX` ignored.
+
+    Labels are read for what they show, and refused where that is unclear:
+
+    - Any type of values, also float and 64-bit integers, as long as they are 0 and 1, or 0 and 255.
+    - RGB where the channels agree.
+    - A palette by its colours where these are grey; else by its indices, if index 0 is black.
+    - Transparency only where it says the same as the colours, or all colours are one and it is the content.
+    - A TIFF whose 0 is white (MINISWHITE) by what it shows. Its nodata value is ignored beside 0 and 1.
+
+    Args:
+        path: The label file.
+        ignore_value: The value in the file that marks pixels without truth. Default None: there is none.
+        backend_args: Arguments of mmengine's file backend.
+
+    Raises:
+        OSError: The file cannot be decoded to its end.
+        ValueError: It is none of these; the message says what was found and how to convert it.
+    """
+    content = fileio.get(path, backend_args=backend_args)
+    if content.startswith(TIFF_STARTS):
+        label = _read_raster(path, content, ignore_value)
+        if label is not None:
+            return label
+    image = decode(path, content)
+    label = _of_pillow(image, content, path, ignore_value)
+    return binarize_label(upright(label, image), path, ignore_value)
+
+
+def _of_pillow(image: Image.Image, content: bytes, path: str, ignore_value: Optional[int]) -> np.ndarray:
+    if is_deep(content):
+        channels = read_deep(path, content)
+        return _of_channels(channels, channels.shape[2] in (2, 4), path)
+    if image.mode in NO_LABEL_MODES:
+        raise ValueError(f'{path}: a label of mode {image.mode}, {EXPECTED}. Convert it to a single-channel PNG.')
+    clear = image.mode == 'PA' or 'transparency' in image.info
+    channels = np.atleast_3d(np.asarray(image.convert('RGBA') if clear else image))
+    alpha = clear or image.mode in ('LA', 'RGBA')
+    if image.mode == 'P' and (not alpha or _is_one(channels[..., -1])):
+        return _of_palette(np.asarray(image), np.array(image.getpalette('RGB')).reshape(-1, 3), path, ignore_value)
+    return _of_channels(channels, alpha, path)
+
+
+def binarize_label(label: np.ndarray, source: str, ignore_value: Optional[int] = None) -> np.ndarray:
+    """Map a label of {0, 1} or {0, 255} to {0, 1}: an unmapped 255 would be mmseg's ignore_index, and train on nothing.
+
+    Args:
+        label: Shape (H, W).
+        source: What the error message calls the label, normally its path.
+        ignore_value: The value that becomes :data:`IGNORE_INDEX`.
+
+    Raises:
+        ValueError: Other values, or 1 and 255 together.
+    """
+    values = _values(label)
+    classes = [value for value in values if value != ignore_value]
+    changed_value = 255 if 255 in classes else 1
+    if not set(classes) <= {0, changed_value}:
+        kind = '' if label.dtype == np.uint8 else f' of type {label.dtype}'
+        raise ValueError(f'{source}: label values {shorten(values)}{kind}; expected only 0 and 1, or only 0 and 255. '
+                         + _remedy(values, ignore_value, source))
+    change_map = (label == changed_value).astype(np.uint8)
+    if ignore_value is not None:
+        change_map[label == ignore_value] = IGNORE_INDEX
+    return change_map
+
+
+def _remedy(values: list, ignore_value: Optional[int], source: str) -> str:
+    if values == [0, 1, 255] and ignore_value is None:
+        return 'If 255 marks pixels without truth, set ignore_value=255 of the data set.'
+    if len(values) > 3:  # more than two classes and one value to ignore: not a mask, but one that was smoothed
+        return ('It looks interpolated or stored as JPEG: threshold it at half its range and store it as PNG: '
+                f'magick {source} -threshold 50% -depth 8 label.png')
+    return 'Recode it, or set ignore_value of the data set to the value of pixels without truth.'
+
+
+def _values(label: np.ndarray) -> list:
+    if label.dtype == np.uint8:  # a count is some ten times faster than the sort in np.unique
+        return np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
+    values = np.unique(label.astype(np.uint8) if label.dtype == bool else label)
+    return [int(value) if value == np.round(value) else float(value) for value in values]
+
+
+def _of_channels(channels: np.ndarray, alpha: bool, path: str) -> np.ndarray:
+    """One channel (H, W) of (H, W, channels), the last of which may be alpha."""
+    colours = channels[..., :-1] if alpha else channels
+    label = colours[..., 0]
+    if not (colours == label[..., None]).all():
+        raise ValueError(f'{path}: a label of {channels.shape[2]} channels which differ, such as '
+                         f'{_example(colours, label)}; {EXPECTED}. Convert it to a single-channel PNG with 255 where '
+                         'the colour means a change.')
+    opacity = channels[..., -1]
+    if not alpha or _is_one(opacity):
+        return label
+    if _is_one(label):
+        if label.flat[0] > 0:
+            return opacity  # white everywhere, and drawn by leaving the rest transparent
+    elif (opacity > 0).all() or ((opacity > 0) == (label > 0)).all():
+        return label
+    raise ValueError(f'{path}: a label with transparent pixels that says one thing by its colours and another by its '
+                     f'transparency ({(opacity == 0).mean():.1%} of the pixels are transparent); {EXPECTED}. Flatten '
+                     f'it: magick {path} -background black -flatten label.png')
+
+
+def _is_one(channel: np.ndarray) -> bool:
+    return bool((channel == channel.flat[0]).all())
+
+
+def _example(colours: np.ndarray, label: np.ndarray) -> tuple:
+    row, column = np.argwhere((colours != label[..., None]).any(axis=2))[0]
+    return tuple(colours[row, column].tolist())
+
+
+def _of_palette(indices: np.ndarray, palette: np.ndarray, path: str, ignore_value: Optional[int]) -> np.ndarray:
+    """What the picture shows: an index says nothing by itself, and some programs store white as 0."""
+    used = _values(indices)
+    colours = palette[[index for index in used if index < len(palette)]]
+    if len(np.unique(colours, axis=0)) == len(used):
+        if (colours == colours[:, :1]).all() and {*colours[:, 0].tolist()} <= {0, 1, 255, ignore_value}:
+            return palette[:, 0][indices].astype(np.uint8)
+        if not palette[0].any():
+            return indices
+    shown = shorten([f'{index} is {tuple(palette[index].tolist())}' for index in used if index < len(palette)])
+    raise ValueError(f'{path}: a palette label whose colours do not say what is changed ({shown}); expected black for '
+                     'unchanged and white for changed, or any colours with index 0 black. Convert it to a '
+                     'single-channel PNG.')
+
+
+def _read_raster(path: str, content: bytes, ignore_value: Optional[int]) -> Optional[np.ndarray]:
+    """A TIFF through rasterio, which knows types and palettes that Pillow does not; None where it is not installed."""
+    try:
+        import rasterio
+        from rasterio.enums import ColorInterp
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    except ImportError:
+        return None
+    with local_file(path, content) as file, warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)  # a label lies where its images do
+        try:
+            with rasterio.open(file) as dataset:
+                channels = dataset.read().transpose(1, 2, 0)
+                palette = dataset.colormap(1) if ColorInterp.palette in dataset.colorinterp else None
+                inverted = dataset.tags(ns='IMAGE_STRUCTURE').get('MINISWHITE') == 'YES'
+                nodata = dataset.nodata
+                alpha = dataset.count in (2, 4) and dataset.colorinterp[-1] == ColorInterp.alpha
+        except RasterioError as error:
+            reason = str(error.__cause__ or error).replace(file, path)
+            raise OSError(f'{path}: cannot be read as an image ({len(content)} bytes): {reason}. The file is '
+                          'damaged or incomplete: replace or convert it.') from error
+    if channels.shape[2] not in (1, 3) and not alpha:
+        raise ValueError(f'{path}: a label of {channels.shape[2]} bands; {EXPECTED}. Select one: '
+                         f'gdal_translate -b 1 {path} label.tif')
+    if palette is not None:
+        colours = np.zeros((max(palette) + 1, 3), np.uint8)
+        for index, colour in palette.items():
+            colours[index] = colour[:3]
+        label = _of_palette(channels[..., 0], colours, path, ignore_value)
+    else:
+        label = _of_channels(channels, alpha, path)
+        label = 255 - label if inverted and label.dtype == np.uint8 else label
+    values = set(_values(label))
+    if ignore_value is None and nodata is not None and nodata != 0 and {1, nodata} <= values <= {0, 1, nodata}:
+        ignore_value = int(nodata)
+    return binarize_label(label, path, ignore_value)
