@@ -14,6 +14,8 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
         type='CheckpointHook', interval=1, by_epoch=True, max_keep_ckpts=1, save_best='changed_F1', rule='greater'),
+    weights=dict(type='LoadedWeightsHook'),
+    resume=dict(type='ResumeHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='ChangeVisualizationHook'))
 

@@ -1,15 +1,20 @@
-"""What the commands that read a config share: its arguments, and reading it."""
+"""What the commands that read a config share: its arguments, reading it, and the runner made of it."""
 import argparse
 import os
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
 
 from ..engine.config_options import merge_options
+from ..engine.hooks import CollapsedPredictionError, LoadedWeightsHook, NonFiniteLossError, ResumeHook
 from ..resources import find_config
 
 CONFIG_HELP = 'config: its file, or its name alone (mamba-cd configs lists them)'
 OPTIONS_HELP = 'settings to override, key=value with dotted keys, such as train_dataloader.batch_size=4'
+# What ends a training or a test with one line, which names what to do; anything else is a fault of ours, and a report of
+# it needs the traceback.
+RUN_ERRORS = (ValueError, OSError, ImportError, CollapsedPredictionError, NonFiniteLossError)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,3 +56,12 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner of a config, with the checks of what it loads, also where the config's own hooks lack them."""
+    runner = Runner.from_cfg(cfg)
+    for kind in (LoadedWeightsHook, ResumeHook):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
+    return runner

@@ -2,13 +2,11 @@
 import argparse
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
-from .experiment import add_common_arguments, load_config
+from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_config
 from .main import one_line
 
-# A test that fails says where; only what is wrong with the command line ends with one line.
-ERRORS = ()
+ERRORS = RUN_ERRORS
 # How ProtocolTestLoop names what was tested, in words.
 PROTOCOLS = {'whole': 'whole images', 'tiles256': '256 x 256 tiles'}
 
@@ -39,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
         cfg.test_evaluator.output_dir = args.out
     if args.tta:
         enable_tta(cfg)
-    metrics = Runner.from_cfg(cfg).test()
+    metrics = build_runner(cfg).test()
     for key, value in metrics.items():
         if key.endswith('/changed_F1'):
             protocol = key.split('/')[0]

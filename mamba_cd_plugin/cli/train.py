@@ -6,13 +6,12 @@ import argparse
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
-from .experiment import add_common_arguments, load_config
+from ..engine.recovery import choose_start
+from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_config
 from .main import one_line
 
-# A training that fails says where; only what is wrong with the command line ends with one line.
-ERRORS = ()
+ERRORS = RUN_ERRORS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,10 +29,10 @@ def enable_amp(cfg: Config) -> None:
     """Switch the optimizer wrapper to mixed precision.
 
     Raises:
-        RuntimeError: without a CUDA device, where mmengine's wrapper would fail later with less to read.
+        ValueError: Without a CUDA device, where mmengine's wrapper would fail later with less to read.
     """
     if not torch.cuda.is_available():
-        raise RuntimeError('--amp needs a CUDA device and none is visible; leave it out to train in fp32')
+        raise ValueError('--amp needs a CUDA device and none is visible; leave it out to train in fp32')
     cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
 
 
@@ -45,7 +44,5 @@ def run(args: argparse.Namespace) -> None:
         enable_amp(cfg)
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-    Runner.from_cfg(cfg).train()
+    choose_start(cfg, args.resume)
+    build_runner(cfg).train()

@@ -51,7 +51,11 @@ class DataRootLoopMixin:
     """
 
     def __init__(self, runner: Runner, dataloader: Union[DataLoader, dict], *args, **kwargs) -> None:
-        super().__init__(runner, with_data_root(dataloader, runner.cfg.get('data_root')), *args, **kwargs)
+        dataloader = with_data_root(dataloader, runner.cfg.get('data_root'))
+        if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
+            # torch refuses workers that persist where there are none, and num_workers=0 is what a user changes alone.
+            dataloader = {**dataloader, 'persistent_workers': False}
+        super().__init__(runner, dataloader, *args, **kwargs)
 
 
 @LOOPS.register_module()

@@ -1,16 +1,20 @@
-"""Checkpoints from which a run that went wrong can go on."""
+"""Checkpoints in a work dir: which is the newest, and which a run that went wrong can go on from."""
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Optional, Union
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import find_latest_checkpoint
 
 LAST_GOOD = 'last_good.pth'
-# Key in mmengine's message hub, which travels with the checkpoints; mmengine's own are 'best_ckpt' and 'last_ckpt'.
+# Key in mmengine's message hub, which travels with the checkpoints; mmengine's own is 'best_score'.
 LAST_GOOD_INFO = 'last_good_ckpt'
+# mmengine's names of training checkpoints, and the file in which it notes the newest.
+_TRAINING = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+_POINTER = 'last_checkpoint'
 
 
 def copy_whole(source: Union[str, Path], target: Union[str, Path]) -> None:
@@ -27,22 +31,86 @@ def copy_whole(source: Union[str, Path], target: Union[str, Path]) -> None:
     os.replace(part, target)
 
 
-def newest_checkpoint(runner: Runner) -> Optional[Path]:
-    """The last checkpoint that CheckpointHook completed in the work dir of this run, if it is still there."""
-    if not (Path(runner.work_dir) / 'last_checkpoint').is_file():  # find_latest_checkpoint would print that
-        return None
-    newest = Path(find_latest_checkpoint(runner.work_dir))
-    return newest if newest.is_file() else None
+def newest_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
+    """The newest training checkpoint in a work dir, or None.
+
+    mmengine notes an absolute path, which points back to the old folder once the work dir is moved or copied. So only
+    its name counts; where that is not there, the highest number does.
+    """
+    folder = Path(work_dir)
+    pointer = folder / _POINTER
+    if pointer.is_file():
+        noted = folder / Path(pointer.read_text().strip()).name
+        if noted.is_file():
+            return noted
+    numbered = [(int(match.group(1)), path) for path in folder.glob('*.pth')
+                for match in [_TRAINING.fullmatch(path.name)] if match]
+    return max(numbered)[1] if numbered else None
+
+
+def checkpoint_to_resume(work_dir: Union[str, Path], named: str = 'auto') -> Optional[str]:
+    """The checkpoint that ``--resume`` goes on from.
+
+    Args:
+        work_dir: Folder of the run.
+        named: A checkpoint, or 'auto' for the newest of the work dir; None is returned where that holds none yet, so
+            that one command serves the first start and every later one.
+
+    Raises:
+        FileNotFoundError: If the named one does not exist.
+    """
+    if named != 'auto':
+        if not Path(named).is_file():
+            found = newest_checkpoint(work_dir)
+            raise FileNotFoundError(f'--resume {named}: there is no such file; the newest checkpoint in {work_dir} is '
+                                    f'{found.name if found else "none"}. --resume alone goes on from it.')
+        return named
+    newest = newest_checkpoint(work_dir)
+    return None if newest is None else str(newest)
+
+
+def choose_start(cfg: Config, resume: Optional[str] = None) -> None:
+    """Let the training of a config go on from a checkpoint, or begin in a folder that holds none.
+
+    Args:
+        cfg: The config, with its ``work_dir``; ``resume`` and ``load_from`` are set in it.
+        resume: A checkpoint, 'auto' for the newest of the work dir, or None for what the config says.
+
+    Raises:
+        FileNotFoundError: If the named checkpoint does not exist.
+        FileExistsError: If a new training would overwrite the checkpoints of another.
+    """
+    resume = resume or (cfg.get('load_from') or 'auto' if cfg.get('resume') else None)
+    checkpoint = checkpoint_to_resume(cfg.work_dir, resume) if resume else None
+    cfg.resume = checkpoint is not None
+    if cfg.resume:
+        cfg.load_from = checkpoint
+    else:
+        refuse_used_work_dir(cfg.work_dir)
+
+
+def refuse_used_work_dir(work_dir: Union[str, Path]) -> None:
+    """Let no new training begin in a folder that holds the checkpoints of another.
+
+    Raises:
+        FileExistsError: Naming them, and what to do.
+    """
+    held = sorted(path.name for path in Path(work_dir).glob('*.pth'))
+    if held:
+        shown = ', '.join(held[:4]) + (f' and {len(held) - 4} more' if len(held) > 4 else '')
+        raise FileExistsError(
+            f'{work_dir} already holds checkpoints of an earlier run ({shown}), which a new training would overwrite. '
+            'Add --resume to go on with that run, choose another --work-dir, or move the folder away.')
 
 
 def keep_last_good(runner: Runner) -> None:
     """Copy the newest training checkpoint to ``last_good.pth``, which no rotation deletes."""
-    newest = newest_checkpoint(runner)
+    newest = newest_checkpoint(runner.work_dir)
     if newest is not None:
         target = Path(runner.work_dir) / LAST_GOOD
         if is_main_process():
             copy_whole(newest, target)
-        runner.message_hub.update_info(LAST_GOOD_INFO, str(target))
+        runner.message_hub.update_info(LAST_GOOD_INFO, LAST_GOOD)
 
 
 def describe_last_good(runner: Runner, newest_is_good: bool) -> str:
@@ -52,10 +120,11 @@ def describe_last_good(runner: Runner, newest_is_good: bool) -> str:
         runner: The runner.
         newest_is_good: Whether even the newest checkpoint is from before the mishap.
     """
+    folder = Path(runner.work_dir)
+    path = newest_checkpoint(folder) if newest_is_good else None
     kept = runner.message_hub.get_info(LAST_GOOD_INFO)
-    path = newest_checkpoint(runner) if newest_is_good else None
-    if path is None and kept is not None and Path(kept).is_file():
-        path = kept
+    if path is None and kept is not None and (folder / Path(kept).name).is_file():
+        path = folder / Path(kept).name
     if path is None:
         return 'There is no good checkpoint yet: start again.'
     best, score = (runner.message_hub.get_info(key) for key in ('best_ckpt', 'best_score'))

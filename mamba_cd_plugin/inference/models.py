@@ -17,6 +17,8 @@ from torch import nn
 
 from ..engine.checkpoint import load_safely
 from ..engine.config_text import parse_config_text, untrusted_model_config
+from ..engine.device import check_device
+from ..engine.weights import fit_weights, weights_of
 from ..resources import find_config
 from ..version import __version__
 
@@ -219,8 +221,10 @@ def load_model(cfg: ConfigDict, weights: Optional[str], device: str = 'cpu') -> 
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is refused, has no config, or its weights are not those of the model.
+        ValueError: If the device is not there, or the file is refused, has no config, or its weights are not those of
+            the model.
     """
+    device = check_device(device)
     if weights is None:
         raise ValueError('no checkpoint was named; an untrained model predicts nothing')
     if str(weights).endswith('.onnx'):
@@ -251,13 +255,13 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:
     Raises:
         ValueError: If they are not just those of the model.
     """
+    weights = weights_of(checkpoint)
+    fit = fit_weights(model, weights)
+    if not fit.complete:
+        raise ValueError(f'checkpoint {path}: its weights are not those of the model in the config: '
+                         f'{fit.difference()}')
     # The prefix is that of a model that was saved inside a DataParallel.
-    weights = checkpoint.get('state_dict', checkpoint)
-    weights = {re.sub(r'^module\.', '', key): value for key, value in weights.items()}
-    try:
-        load_state_dict(model, weights, strict=True)
-    except RuntimeError as error:
-        raise ValueError(f'checkpoint {path}: its weights are not those of the model in the config: {error}') from error
+    load_state_dict(model, {re.sub(r'^module\.', '', key): value for key, value in weights.items()}, strict=True)
 
 
 def read_checkpoint(path: str) -> dict:

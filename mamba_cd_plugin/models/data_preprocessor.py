@@ -1,5 +1,5 @@
 """Normalising a pair."""
-from typing import Any, Sequence
+from typing import Any, Dict, Sequence
 
 import torch
 from mmseg.models import SegDataPreProcessor
@@ -33,3 +33,24 @@ class PairDataPreProcessor(SegDataPreProcessor):
         self._enable_normalize = True
         self.register_buffer('mean', torch.tensor([*mean, *mean]).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor([*std, *std]).view(-1, 1, 1), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
+        """Normalise and stack a batch.
+
+        Args:
+            data: ``inputs``, per pair (6, H, W), and ``data_samples``.
+            training: Whether the batch is padded as a training batch.
+
+        Raises:
+            ValueError: If the pairs of the batch differ in size.
+        """
+        sizes = [tuple(pair.shape[-2:]) for pair in data['inputs']]
+        if len(set(sizes)) > 1:
+            samples = data.get('data_samples') or [{}] * len(sizes)
+            odd = next(index for index, size in enumerate(sizes) if size != sizes[0])
+            names = [f'{samples[index].get("img_path", f"pair {index}")} is {sizes[index][0]} x {sizes[index][1]} px'
+                     for index in (0, odd)]
+            raise ValueError(
+                f'the pairs of a batch differ in size: {" and ".join(names)} (height x width). Crop them to one size '
+                'in the pipeline (RandomChangeCrop in training), or set batch_size=1 of this data loader')
+        return super().forward(data, training)

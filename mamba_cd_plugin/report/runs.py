@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from ..datasets import with_data_root
 from ..datasets.data_root import DATA_ROOT_ENV
 from ..engine.config_options import merge_options
+from ..engine.device import check_device
 from ..engine.loops.protocol_test_loop import choose_protocols, test_mode
 from ..inference.models import build_model, file_hash, load_weights, read_checkpoint
 from ..io.files import whole_file
@@ -216,8 +217,9 @@ def load_run_model(run: Run, device: str) -> nn.Module:
     """The model of a run with its weights, ready to predict.
 
     Raises:
-        ValueError: If the checkpoint is refused, or its weights are not those of the model.
+        ValueError: If the device is not there, the checkpoint is refused, or its weights are not those of the model.
     """
+    device = check_device(device)
     init_default_scope(run.cfg.get('default_scope', 'mmseg'))
     model = build_model(run.cfg.model, str(run.checkpoint))
     load_weights(model, read_checkpoint(str(run.checkpoint)), str(run.checkpoint))

@@ -46,7 +46,12 @@ class EdgeGuidedHead(BaseDecodeHead):
         chain: config of the AFF chain over the differences (V1, V2).
         level_output: config of an output with a loss of its own at every level; None for one output.
         threshold: probability above which a pixel is called changed.
+        num_classes: 2, unchanged and changed; here only so that a config of mmseg's may say it.
+        out_channels: 1, the logit of a change; likewise.
         **kwargs: see mmseg's BaseDecodeHead.
+
+    Raises:
+        ValueError: If num_classes or out_channels is another.
     """
 
     def __init__(self,
@@ -63,7 +68,14 @@ class EdgeGuidedHead(BaseDecodeHead):
                  chain: Optional[dict] = None,
                  level_output: Optional[dict] = None,
                  threshold: float = 0.5,
+                 num_classes: int = 2,
+                 out_channels: int = 1,
                  **kwargs: Any) -> None:
+        if (num_classes, out_channels) != (2, 1):
+            raise ValueError(
+                f'{type(self).__name__}: num_classes = {num_classes} and out_channels = {out_channels}, expected 2 and '
+                '1. A change map has the classes unchanged and changed, told apart by one logit; leave both keys out, '
+                'and map labels of more classes to 0 and 1 when you prepare the data')
         style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         final_part = None if final is None else build_part(final, channels=in_channels[0], **style)
         super().__init__(
@@ -71,8 +83,8 @@ class EdgeGuidedHead(BaseDecodeHead):
             in_index=list(range(len(in_channels))),
             input_transform='multiple_select',
             channels=in_channels[0] if final is None else final_part.out_channels,
-            num_classes=2,
-            out_channels=1,
+            num_classes=num_classes,
+            out_channels=out_channels,
             threshold=threshold,
             # mmseg's head builds them in the runner's scope, which is another one under Open-CD.
             loss_decode=[dict(loss, _scope_='mmseg') for loss in loss_decode.values() if loss is not None],

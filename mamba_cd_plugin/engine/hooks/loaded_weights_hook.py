@@ -1,0 +1,51 @@
+"""Hook that lets no run go on with weights that are not its model's."""
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from ..weights import OtherWeightsError, fit_weights, weights_of
+
+
+@HOOKS.register_module()
+class LoadedWeightsHook(Hook):
+    """Check every checkpoint that a runner loads, which mmengine itself loads with a warning whatever it holds.
+
+    A test, a validation and a resumed training need just the weights of their model: a score belongs to the model that
+    it names. A training that begins from other weights (``load_from``) says how much of them it takes, and stops where
+    that is next to nothing, since a typing error in the path or in a width would otherwise cost the whole run.
+
+    Args:
+        min_share: Of the model's numbers that ``load_from`` must provide. The default lets everything pass that helps:
+            an encoder alone is more than half of every model here, and a tenth is less than any one of its stages.
+
+    Raises:
+        OtherWeightsError: Naming what differs.
+    """
+
+    # Before EMAHook (NORMAL), which loads the checkpoint into its copy of the model.
+    priority = 'HIGH'
+
+    def __init__(self, min_share: float = 0.1) -> None:
+        if not 0 <= min_share <= 1:
+            raise ValueError(f'LoadedWeightsHook.min_share is a share in 0..1, got {min_share}')
+        self.min_share = min_share
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare, before a single weight is copied."""
+        fit = fit_weights(runner.model, weights_of(checkpoint))
+        # Only train() builds it. A resumed run needs all weights, one that starts from others takes what fits.
+        fine_tunes = isinstance(runner.optim_wrapper, OptimWrapper) and not runner.cfg.get('resume')
+        if not fine_tunes and not fit.complete:
+            raise OtherWeightsError(
+                f'The checkpoint does not belong to the model of this config: of its weights {fit.difference()}. '
+                'Name the config that it was trained with (it lies in its work dir), or the checkpoint of this config.')
+        if fine_tunes:
+            taken = f'{len(fit.taken)} weights were taken, {fit.share:.1%} of the numbers in the model'
+            if fit.share < self.min_share:
+                raise OtherWeightsError(
+                    f'Hardly anything of load_from = {runner.cfg.get("load_from")} fits the model: {taken}, expected '
+                    f'at least {self.min_share:.0%}. Of the rest {fit.difference()}. Check the path and the widths of '
+                    'the model, or leave load_from out.')
+            rest = '' if fit.complete else f'; of the rest {fit.difference()}'
+            runner.logger.info(f'load_from {runner.cfg.get("load_from")}: {taken}{rest}')

@@ -1,0 +1,158 @@
+"""What a resumed training may change, and what becomes of its learning rate."""
+import copy
+import warnings
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from mmengine.config import ConfigDict
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from .config_text import parse_config_text
+
+# A resumed optimizer takes these from the checkpoint, so that a change in the config would have no effect.
+OPTIMIZER_KEYS = ('optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg', 'auto_scale_lr')
+SCHEDULE_KEYS = ('param_scheduler', 'train_cfg.max_epochs', 'train_cfg.max_iters')
+# A change here makes another experiment, which may be what the user wants: said, not refused.
+EXPERIMENT_KEYS = ('model', 'train_dataloader', 'randomness', 'optim_wrapper')
+# Where things lie and how many processes read them is no part of the experiment.
+FREE_ENDINGS = ('data_root', 'num_workers', 'persistent_workers', 'pin_memory', 'scan_backend')
+
+Changes = Dict[str, Tuple[Any, Any]]
+
+
+class ResumeError(ValueError):
+    """A training cannot go on from a checkpoint as this config asks."""
+
+
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Changes:
+    """Every plain value that differs between two configs, by its dotted key: before and now."""
+    flat = [dict(_flat(cfg)) for cfg in (before, now)]
+    return {key: (flat[0].get(key, 'not set'), flat[1].get(key, 'not set')) for key in {**flat[0], **flat[1]}
+            if flat[0].get(key) != flat[1].get(key)}
+
+
+def config_of_checkpoint(checkpoint: Mapping[str, Any]) -> Optional[ConfigDict]:
+    """The config that a training checkpoint carries, read as data; None where it has none that can be read so."""
+    text = (checkpoint.get('meta') or {}).get('cfg')
+    try:
+        return parse_config_text(text, 'the checkpoint') if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def check_resume(runner: Runner, before: Optional[ConfigDict]) -> Changes:
+    """Compare the config of a run with the one that it goes on from.
+
+    Args:
+        runner: The runner that is going to load the checkpoint.
+        before: The config in the checkpoint, or None.
+
+    Returns:
+        What was changed of the schedule and of the length of the training.
+
+    Raises:
+        ResumeError: If settings of the optimizer differ, which would be ignored.
+    """
+    if before is None:
+        runner.logger.warning('The checkpoint holds no readable config, so that nothing can be said about what has '
+                              'changed since; its optimizer and its schedule are used as they are.')
+        return {}
+    changed = changed_settings(before, runner.cfg.to_dict())
+    optimizer = _below(changed, OPTIMIZER_KEYS)
+    if optimizer:
+        raise ResumeError(
+            f'--resume with another optimizer: {describe(optimizer)}. A resumed optimizer keeps the values of its '
+            'checkpoint, so that this change would have no effect. Set it back, or begin a new training from these '
+            'weights: --cfg-options load_from=CHECKPOINT with another --work-dir.')
+    others = {key: value for key, value in _below(changed, EXPERIMENT_KEYS).items() if not key.endswith(FREE_ENDINGS)}
+    if others:
+        runner.logger.warning(f'Changed since the checkpoint was written: {describe(others)}')
+    return _below(changed, SCHEDULE_KEYS)
+
+
+def refit_schedule(runner: Runner, changes: Changes) -> None:
+    """Put the learning rate where the schedule of this config has it after the steps that were done.
+
+    mmengine restores the schedulers of the checkpoint with the old length in them. A cosine that had come down to
+    nothing would stay there for every epoch that is added. Schedulers that follow the score cannot be replayed: they
+    only learn the new end.
+
+    Args:
+        runner: The runner, with its checkpoint loaded.
+        changes: From :func:`check_resume`.
+
+    Raises:
+        ResumeError: If the schedule was changed and cannot be replayed.
+    """
+    schedulers, cfgs = runner.param_schedulers, copy.deepcopy(runner.cfg.get('param_scheduler'))
+    if not schedulers or not cfgs or not changes:
+        return
+    if isinstance(schedulers, dict) or any(getattr(scheduler, 'need_val_args', False) for scheduler in schedulers):
+        _extend(runner, schedulers, cfgs, _below(changes, ('param_scheduler', )))
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # that schedulers are stepped without their optimizer, which is the point
+        for scheduler in schedulers:
+            for group in scheduler.optimizer.param_groups:
+                group[scheduler.param_name] = group[f'initial_{scheduler.param_name}']
+        runner.param_schedulers = runner.build_param_scheduler(cfgs)
+        _replay(runner.param_schedulers, runner.iter, runner.epoch)
+    rates = runner.optim_wrapper.get_lr()['lr']
+    runner.logger.info(f'{describe(changes)}: the schedule is replayed with these settings, and the learning rate '
+                       f'after iteration {runner.iter} is {max(rates):.3g}')
+
+
+def warn_of_short_schedule(runner: Runner) -> None:
+    """Say so where a schedule in epochs is shorter than the training, as after max_epochs alone was raised."""
+    if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return
+    cfgs = runner.cfg.get('param_scheduler') or []
+    for cfg in cfgs if isinstance(cfgs, (list, tuple)) else [cfgs]:
+        length = cfg.get('T_max')
+        if length and cfg.get('by_epoch', True) and cfg.get('begin', 0) + length < runner.max_epochs:
+            runner.logger.warning(f'The schedule {cfg["type"]} ends after T_max = {length} epochs, the training after '
+                                  f'{runner.max_epochs}; set param_scheduler.N.T_max as well.')
+
+
+def _extend(runner: Runner, schedulers: Any, cfgs: Any, changes: Changes) -> None:
+    if changes:
+        raise ResumeError(
+            f'--resume with another schedule: {describe(changes)}. A schedule that follows the score cannot be '
+            'replayed. Set it back, or begin a new training from these weights: --cfg-options load_from=CHECKPOINT '
+            'with another --work-dir.')
+    if isinstance(schedulers, dict):
+        return
+    for scheduler, cfg in zip(schedulers, cfgs if isinstance(cfgs, (list, tuple)) else [cfgs]):
+        if 'end' not in cfg and getattr(scheduler, 'need_val_args', False):
+            scheduler.end = runner.max_epochs if scheduler.by_epoch else runner.max_iters
+
+
+def _replay(schedulers: List[Any], iters: int, epochs: int) -> None:
+    per_epoch = iters // epochs if epochs else 0
+    for done in range(1, iters + 1):
+        for scheduler in schedulers:
+            if not scheduler.by_epoch:
+                scheduler.step()
+        if per_epoch and done % per_epoch == 0 and done // per_epoch <= epochs:
+            for scheduler in schedulers:
+                if scheduler.by_epoch:
+                    scheduler.step()
+
+
+def describe(changes: Changes, shown: int = 4) -> str:
+    """The first of the changes, in words."""
+    parts = [f'{key} was {before} and is now {now}' for key, (before, now) in list(changes.items())[:shown]]
+    return ', '.join(parts) + (f', and {len(changes) - shown} more' if len(changes) > shown else '')
+
+
+def _below(changes: Changes, keys: Tuple[str, ...]) -> Changes:
+    return {key: value for key, value in changes.items()
+            if any(key == above or key.startswith(f'{above}.') for above in keys)}
+
+
+def _flat(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
+    """The plain values of nested dicts and lists, by dotted keys."""
+    if not isinstance(node, (dict, list, tuple)) or not node:
+        yield prefix, node
+        return
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        yield from _flat(value, f'{prefix}.{key}' if prefix else str(key))

@@ -1,0 +1,89 @@
+"""Whether the weights of a checkpoint are those of a model, and what differs."""
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import Tensor, nn
+
+# How many names a message shows of each kind: enough to recognise another version by, short enough for one line.
+SHOWN = 4
+
+
+class OtherWeightsError(ValueError):
+    """The weights of a checkpoint are not those of the model."""
+
+
+@dataclass(frozen=True)
+class WeightsFit:
+    """What of a checkpoint fits a model.
+
+    Attributes:
+        taken: Names of the model whose shape the checkpoint has too.
+        missing: Names that only the model has.
+        unexpected: Names that only the checkpoint has.
+        reshaped: Names of both, with the shape in the checkpoint and the one in the model.
+        share: Of the model's numbers (not names) that the checkpoint provides, 0..1.
+    """
+    taken: List[str] = field(default_factory=list)
+    missing: List[str] = field(default_factory=list)
+    unexpected: List[str] = field(default_factory=list)
+    reshaped: Dict[str, Tuple[tuple, tuple]] = field(default_factory=dict)
+    share: float = 0.
+
+    @property
+    def complete(self) -> bool:
+        """Whether the checkpoint holds just the weights of the model."""
+        return not (self.missing or self.unexpected or self.reshaped)
+
+    def difference(self) -> str:
+        """What does not fit, in one line."""
+        parts = []
+        if self.reshaped:
+            parts.append(f'{len(self.reshaped)} have another shape (' + _some(
+                [f'{name} is {list(found)} and should be {list(expected)}'
+                 for name, (found, expected) in self.reshaped.items()]) + ')')
+        if self.missing:
+            parts.append(f'{len(self.missing)} of the model are missing ({_some(self.missing)})')
+        if self.unexpected:
+            parts.append(f'{len(self.unexpected)} are unknown to the model ({_some(self.unexpected)})')
+        return '; '.join(parts) or 'nothing differs'
+
+
+def fit_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> WeightsFit:
+    """Compare the weights of a checkpoint with those of a model, by name and shape.
+
+    Args:
+        model: The model; its wrappers, distributed or for test-time augmentation, do not count.
+        state_dict: Of the checkpoint. A leading ``module.`` of its names is left out, as mmengine does.
+    """
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    own = model.state_dict()
+    given = {re.sub(r'^module\.', '', name): value for name, value in state_dict.items()}
+    same = [name for name in own if name in given and own[name].shape == given[name].shape]
+    reshaped = {name: (tuple(given[name].shape), tuple(own[name].shape))
+                for name in own if name in given and own[name].shape != given[name].shape}
+    # BatchNorm's counter of steps: absent from checkpoints of old versions, and mmengine does without it too.
+    missing = [name for name in own if name not in given and not name.endswith('num_batches_tracked')]
+    total = sum(value.numel() for value in own.values())
+    return WeightsFit(same, missing, [name for name in given if name not in own], reshaped,
+                      sum(own[name].numel() for name in same) / total if total else 0.)
+
+
+def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """The weights in a checkpoint: under ``state_dict``, or the whole file.
+
+    Raises:
+        OtherWeightsError: If it holds none.
+    """
+    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+    weights = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
+    if not weights:
+        raise OtherWeightsError('The checkpoint holds no weights; expected them under the key state_dict')
+    return weights
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ', '.join(names[:SHOWN]) + (f' and {more} more' if more > 0 else '')
