@@ -95,7 +95,7 @@ def refuse_used_work_dir(work_dir: Union[str, Path]) -> None:
     Raises:
         FileExistsError: Naming them, and what to do.
     """
-    held = sorted(path.name for path in Path(work_dir).glob('*.pth'))
+    held = sorted(path.name for path in Path(work_dir).glob('*.pth') if not path.name.startswith('.'))
     if held:
         shown = ', '.join(held[:4]) + (f' and {len(held) - 4} more' if len(held) > 4 else '')
         raise FileExistsError(
