@@ -12,8 +12,8 @@ from ..resources import find_config
 
 CONFIG_HELP = 'config: its file, or its name alone (mamba-cd configs lists them)'
 OPTIONS_HELP = 'settings to override, key=value with dotted keys, such as train_dataloader.batch_size=4'
-# What ends a training or a test with one line, which names what to do; anything else is a fault of ours, and a report of
-# it needs the traceback.
+# What ends a training or a test with one line, which names what to do; anything else is a fault of ours, and a report
+# of it needs the traceback.
 RUN_ERRORS = (ValueError, OSError, ImportError, CollapsedPredictionError, NonFiniteLossError)
 
 

@@ -117,5 +117,5 @@ def test_train_resume_and_test(tmp_path, marker, toy_checkpoint, toy_config, dat
     cfg.dump(config)
     options = [option.format(evil=evil) for option in options]
     trailing = options if tool == 'test.py' else []
-    with pytest.raises(ValueError, match='evil.pth.* refused'):
+    with pytest.raises(SystemExit, match='error: .*evil.pth.* refused'):
         run_tool(tool, config, *trailing, '--work-dir', tmp_path / 'work', *(options if not trailing else []))
