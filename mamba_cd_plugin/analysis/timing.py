@@ -1,4 +1,8 @@
-"""Timing several functions side by side on a machine that is never quite quiet."""
+"""Timing several functions side by side on a machine with other work on it.
+
+Not by torch.utils.benchmark: its Timer measures one function after the other, and calls it three times for one sample,
+which for a model of ten seconds is the time of the whole measurement.
+"""
 import math
 import statistics
 import time

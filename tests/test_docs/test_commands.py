@@ -53,12 +53,6 @@ def test_tools_configs_and_options_exist(page: str, command: List[str]) -> None:
             assert list(ROOT.glob(word)), f'{page}: {word}'
 
 
-@pytest.mark.parametrize('page', [page for page in PAGES if commands(page)], ids=lambda page: page.name)
-def test_a_page_says_when_its_commands_were_run(page: Path) -> None:
-    """A date, or the test that runs them; the first page shows parts of the README."""
-    assert re.search(r'20\d\d-\d\d-\d\d|tests/test_\w+/test_\w+\.py|--8<-- "README.md', page.read_text('utf-8'))
-
-
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     for link in re.findall(r'\]\(([^)#\s]+)', page.read_text('utf-8')):

@@ -1,4 +1,4 @@
-"""The picture of a pair: colours at known pixels, sizes, titles, backends."""
+"""The picture of a pair: colours at known pixels, sizes, titles, backends; and that of a training."""
 from pathlib import Path
 from typing import Tuple
 
@@ -6,11 +6,13 @@ import mmcv
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from mmengine.structures import PixelData
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 
 from mamba_cd_plugin.visualization import ChangeVisualizer, draw_change_panel, drawing
+from mamba_cd_plugin.visualization.curves import draw_curves
 from mamba_cd_plugin.visualization.drawing import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
@@ -23,6 +25,9 @@ from mamba_cd_plugin.visualization.drawing import (
 TRUTH = np.array([[1, 0, 0, 1, 255]], dtype=np.uint8)
 PREDICTION = np.array([[1, 0, 1, 0, 1]], dtype=np.uint8)
 OUTCOMES = [TRUE_POSITIVE, TRUE_NEGATIVE, FALSE_POSITIVE, FALSE_NEGATIVE, IGNORED]
+
+LOSSES = {'loss': ([0.5, 1.], [1.2, 0.8]), 'decode.loss_focal': ([0.5, 1.], [0.2, 0.1])}
+SCORES = {'changed_F1': ([1, 2, 3], [0.1, 0.856, 0.4]), 'changed_recall': ([1, 2, 3], [0.2, 0.3, 0.4])}
 
 
 def pair(height: int, width: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -205,3 +210,24 @@ def test_wrong_calls_are_named(tmp_path: Path) -> None:
         visualizer.add_datasample('pair', pair(64, 64)[0], make_sample(64))
     with pytest.raises(ValueError, match='pair: there is no prediction'):
         visualizer.add_datasample('pair', np.concatenate(pair(64, 64), axis=2), SegDataSample())
+
+
+def test_best_epoch_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plotted = []
+    original = Axes.plot
+    monkeypatch.setattr(Axes, 'plot', lambda self, *args, **kwargs: plotted.append(
+        (args, kwargs['label'])) or original(self, *args, **kwargs))
+    draw_curves(LOSSES, SCORES, tmp_path / 'curves.png')
+    assert ((2, pytest.approx(85.6)), 'best: 85.60 % in epoch 2') in plotted
+    assert {label for _, label in plotted} >= {'loss', 'loss_focal', 'changed_F1', 'changed_recall'}
+
+
+def test_picture_is_complete_and_alone(tmp_path: Path) -> None:
+    draw_curves(LOSSES, SCORES, tmp_path / 'curves.png')
+    assert mmcv.imread(str(tmp_path / 'curves.png')) is not None
+    assert [file.name for file in tmp_path.iterdir()] == ['curves.png']
+
+
+def test_before_the_first_validation(tmp_path: Path) -> None:
+    draw_curves(LOSSES, {'changed_F1': ([], [])}, tmp_path / 'curves.png')
+    assert (tmp_path / 'curves.png').exists()
