@@ -1,5 +1,5 @@
 # V8, d = 64, from trained weights, which `--cfg-options load_from=FILE` names, on 256 tiles of LEVIR layout.
 _base_ = './cdmamba_v8_tiles.py'
 
-optim_wrapper = dict(optimizer=dict(lr=2e-4))
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
 custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'LossRampHook']  # its logits are not random

@@ -1,5 +1,5 @@
 # The small V8 from trained weights, which `--cfg-options load_from=FILE` names, on 256 tiles of LEVIR layout.
 _base_ = './cdmamba_v8_small_tiles.py'
 
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
 custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'LossRampHook']  # its logits are not random

@@ -1,14 +1,24 @@
-"""mmengine's optimizer constructor without a log line per parameter."""
+"""mmengine's optimizer constructor without a log line per parameter, and with rates by the width of a layer."""
 import logging
+from typing import List
 
 from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from torch import nn
+from torch import Tensor, nn
 
 
 def _is_not_about_one_parameter(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith('paramwise_options')
+    message = record.getMessage()
+    return not message.startswith('paramwise_options') and 'is skipped since its requires_grad' not in message
+
+
+def fan_in(weight: Tensor) -> int:
+    """How many numbers each output of a layer sums over, from its weight (out, in, ...).
+
+    The projections of the selective scan are (direction, out, in).
+    """
+    return weight.shape[-1] if weight.ndim == 3 else weight[0].numel()
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -16,6 +26,13 @@ class QuietOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Same settings and same result; its 500 lines on who decays and who does not become one.
 
     Whoever starts a training looks at the first screen of the log for the settings and the data.
+
+    One more key of ``paramwise_cfg``: with ``full_rate_fan_in=N`` every weight of a linear layer or convolution that
+    sums over more than N numbers learns at N / fan-in of the rate. A step of Adam moves each weight by the rate,
+    whatever its gradient, so that an output of a wide layer moves in proportion to its width: at a rate that suits
+    the 24 channels of the small V8's level 1, the trunk of level 4 (192 channels) grew from an rms of 0.9 to 9 in 100
+    steps. With the rule one rate suits all levels and all sizes of a model. Source: Yang et al. 2021, "Tensor
+    Programs V", arXiv 2203.03466, table 3 (Adam, hidden weights).
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -27,7 +44,23 @@ class QuietOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         finally:
             logger.removeFilter(_is_not_about_one_parameter)
         groups = wrapper.optimizer.param_groups
+        self._slow_wide_layers(groups, logger)
         decaying = sum(p.numel() for group in groups if group.get('weight_decay') for p in group['params'])
         total = sum(p.numel() for group in groups for p in group['params'])
         logger.info(f'{type(wrapper.optimizer).__name__}: {total:,} parameters, weight decay on {decaying:,} of them')
         return wrapper
+
+    def _slow_wide_layers(self, groups: List[dict], logger: MMLogger) -> None:
+        limit = self.paramwise_cfg.get('full_rate_fan_in')
+        if limit is None:
+            return
+        if not limit >= 1:
+            raise ValueError(f'optim_wrapper.paramwise_cfg.full_rate_fan_in is {limit}; expected a number of inputs, '
+                             'at least 1')
+        slowed = 0
+        for group in groups:
+            weight, = group['params']  # one group per parameter wherever there is a paramwise_cfg
+            if weight.ndim > 1 and fan_in(weight) > limit:
+                group['lr'] *= limit / fan_in(weight)
+                slowed += weight.numel()
+        logger.info(f'{slowed:,} weights of layers with more than {limit} inputs learn at {limit} / inputs of the rate')
