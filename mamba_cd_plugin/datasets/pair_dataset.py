@@ -1,14 +1,14 @@
 """The data set of image pairs in the layout of LEVIR-CD."""
 import os
 import os.path as osp
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 import mmengine.fileio as fileio
-from mmengine import list_from_file
 from mmseg.datasets import BaseCDDataset
 from mmseg.registry import DATASETS
 
 from ..io.labels import read_label
+from ..io.listing import read_names, sort_images
 from ..io.pictures import IMAGE_SUFFIXES, shorten
 from .data_root import DATA_ROOT_ENV, HOW_TO_SET_DATA_ROOT
 
@@ -35,8 +35,8 @@ class PairCDDataset(BaseCDDataset):
     Args:
         split: Folder of the split below ``data_root``, or '' where the three folders lie in ``data_root`` itself.
         data_root: Folder of the data. Default None: the environment variable ``MAMBA_CD_DATA``.
-        ann_file: Optional list of names, one a line, with or without suffix; relative to ``data_root``. Without it all
-            images of the split are used.
+        ann_file: Optional list of names, one a line, see :func:`~mamba_cd_plugin.io.listing.read_names`; relative to
+            ``data_root``. Without it all images of the split are used.
         data_prefix: Folders of A (``img_path``), B (``img_path2``) and the labels (``seg_map_path``) inside the split.
             Default: those of LEVIR-CD. ``seg_map_path=None`` for pairs without labels.
         ignore_value: Value in the label files that marks pixels without truth. Default None: there is none.
@@ -81,7 +81,8 @@ class PairCDDataset(BaseCDDataset):
         """The paths of every pair, sorted by name or in the order of ``ann_file``."""
         self._check_folders()
         files = {key: self._list_images(folder) for key, folder in self.data_prefix.items()}
-        names = self._listed_names() if self.ann_file else sorted(set().union(*files.values()))
+        present = set().union(*files.values())
+        names = self._listed_names(present) if self.ann_file else sorted(present)
         self._check_mates(files, names)
         return [self._data_info({key: found[name] for key, found in files.items()}) for name in names]
 
@@ -107,36 +108,21 @@ class PairCDDataset(BaseCDDataset):
 
     def _list_images(self, folder: str) -> Dict[str, str]:
         """Path of each image below ``folder`` by its name without suffix."""
-        found: Dict[str, str] = {}
-        others = []
-        for file in sorted(fileio.list_dir_or_file(
-                folder, list_dir=False, recursive=True, backend_args=self.backend_args)):
-            name, suffix = osp.splitext(file)
-            if suffix.lower() not in IMAGE_SUFFIXES:
-                others.append(file)
-            elif name in found:
-                raise ValueError(f'{folder} holds {osp.basename(found[name])} and {osp.basename(file)}: which of them '
-                                 'belongs to the pair is unclear. Expected one file per name: remove or rename one.')
-            else:
-                found[name] = osp.join(folder, file)
+        found, others, doubles = sort_images(fileio.list_dir_or_file(
+            folder, list_dir=False, recursive=True, backend_args=self.backend_args))
+        if doubles:
+            raise ValueError(f'{folder} holds {" and ".join(doubles[0])}: which of them belongs to the pair is '
+                             'unclear. Expected one file per name: remove or rename one.')
         if not found:
             raise ValueError(f'{folder} holds no image; expected files with the suffix {", ".join(IMAGE_SUFFIXES)}, '
                              f'found: {shorten(others) or "nothing"}. Fill the split, or set `split` to another.')
-        return found
+        return {name: osp.join(folder, file) for name, file in found.items()}
 
-    def _listed_names(self) -> List[str]:
+    def _listed_names(self, known: Set[str]) -> List[str]:
         if not fileio.isfile(self.ann_file, backend_args=self.backend_args):
             raise FileNotFoundError(f'ann_file {self.ann_file} is not a file; expected a list with one image name a '
                                     'line. Relative paths start at data_root.')
-        lines = [line.strip() for line in list_from_file(self.ann_file, backend_args=self.backend_args)]
-        # Only a known suffix is cut off: `tile_0.5m` is a name without one.
-        names = [osp.splitext(line)[0] if line.lower().endswith(IMAGE_SUFFIXES) else line for line in lines if line]
-        if not names:
-            raise ValueError(f'ann_file {self.ann_file} names no image; expected one name a line.')
-        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-        if twice:
-            raise ValueError(f'ann_file {self.ann_file} names {shorten(twice)} more than once: remove the repeats.')
-        return names
+        return read_names(self.ann_file, known, self.backend_args)
 
     def _check_mates(self, files: Dict[str, Dict[str, str]], names: List[str]) -> None:
         gaps = []

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from typing import Optional, Sequence
 
 from ...datasets.pair_dataset import LEVIR_FOLDERS
-from ...io.pictures import IMAGE_SUFFIXES, shorten
+from ...io.listing import read_names, sort_images
+from ...io.pictures import shorten
 
 ROLES = tuple(LEVIR_FOLDERS.values())
 # In this order a user expects them; others follow by name.
 _USUAL_SPLITS = ('train', 'val', 'test')
-# What operating systems leave in every folder.
-_CLUTTER = ('thumbs.db', 'desktop.ini')
 
 
 @dataclass
@@ -92,25 +91,16 @@ def _list_split(name: str, place: str, root: str) -> SplitListing:
 
 
 def _list_folder(folder: str, role: str, listing: SplitListing) -> None:
-    for place, _, files in sorted(os.walk(folder)):
-        for file in sorted(files):
-            path = osp.join(place, file)
-            name, suffix = osp.splitext(osp.relpath(path, folder))
-            if file.startswith('.') or file.lower() in _CLUTTER:
-                continue
-            if suffix.lower() not in IMAGE_SUFFIXES:
-                listing.strays.append(path)
-            elif name in listing.files[role]:
-                listing.doubles.append(path)
-            else:
-                listing.files[role][name] = path
+    files = [osp.relpath(osp.join(place, file), folder) for place, _, names in os.walk(folder) for file in names]
+    found, others, doubles = sort_images(files)
+    listing.files[role] = {name: osp.join(folder, file) for name, file in found.items()}
+    listing.strays += [osp.join(folder, file) for file in others]
+    listing.doubles += [osp.join(folder, file) for _, file in doubles]
 
 
 def _keep_listed(path: str, listing: SplitListing) -> None:
     """Reduce the files, which all splits share, to those of one list. What is in no list is nobody's fault."""
-    with open(path) as file:
-        lines = [line.strip() for line in file if line.strip()]
-    wanted = [osp.splitext(line)[0] if line.lower().endswith(IMAGE_SUFFIXES) else line for line in lines]
+    wanted = read_names(path, listing.names)
     listing.unlisted = sorted(set(wanted) - set(listing.names))
     listing.files = {role: {name: paths[name] for name in wanted if name in paths}
                      for role, paths in listing.files.items()}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Iterator, NamedTuple, Optional
 
+from ...io.listing import is_clutter
 from ...io.pictures import shorten
 
 # Written beside each converted split: a folder that holds it is the output of a conversion and never a source.
@@ -58,14 +59,14 @@ def list_sources(root: str) -> list[SourceFile]:
         if RECORD in files:
             subfolders.clear()
             continue
-        subfolders[:] = sorted(name for name in subfolders if not _is_clutter(name))
+        subfolders[:] = sorted(name for name in subfolders if not is_clutter(name))
         prefix = osp.relpath(folder, root).replace(os.sep, '/')
         prefix = '' if prefix == '.' else f'{prefix}/'
         for name in files:
             path = osp.join(folder, name)
             if name.lower().endswith('.zip'):
                 found += _members(path, prefix)
-            elif not _is_clutter(name):
+            elif not is_clutter(name):
                 found.append(SourceFile(prefix + name, path))
     return sorted(found)
 
@@ -112,7 +113,7 @@ def _members(container: str, prefix: str) -> list[SourceFile]:
     folder = prefix + osp.splitext(osp.basename(container))[0]
     names = [name for name in _open_zip(container).namelist() if not name.endswith('/')]
     return [SourceFile(f'{folder}/{name}', container, name) for name in names
-            if not any(_is_clutter(part) for part in name.split('/'))]
+            if not is_clutter(name)]
 
 
 def _open_zip(container: str) -> zipfile.ZipFile:
@@ -128,6 +129,3 @@ def _open_zip_once(container: str, _changed: int) -> zipfile.ZipFile:
         raise ValueError(f'{container} is not a whole zip: {error}. It is damaged, its download was cut short, or it '
                          'is one part of several: get it again.') from error
 
-
-def _is_clutter(name: str) -> bool:
-    return name.startswith('.') or name == '__MACOSX'
