@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING, Any, List
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .inference import ChangeDetectionInferencer
+    from .inference import ChangeDetectionInferencer, ChangeDetector, get_model, list_models
     from .ops import selective_scan
+    from .zoo import list_weights
 
 # Name: the module that has it.
 _LAZY = {
     'ChangeDetectionInferencer': '.inference',
+    'ChangeDetector': '.inference',
+    'get_model': '.inference',
+    'list_models': '.inference',
+    'list_weights': '.zoo',
     'selective_scan': '.ops',
 }
 
-__all__ = ['ChangeDetectionInferencer', '__version__', 'register_all_modules', 'selective_scan']
+__all__ = [
+    'ChangeDetectionInferencer', 'ChangeDetector', '__version__', 'get_model', 'list_models', 'list_weights',
+    'register_all_modules', 'selective_scan'
+]
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:

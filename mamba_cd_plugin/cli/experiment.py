@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from ..engine.config_options import merge_options
 from ..engine.hooks import CollapsedPredictionError, LoadedWeightsHook, NonFiniteLossError, ResumeHook
 from ..resources import find_config
+from ..zoo import resolve_checkpoint
 
 CONFIG_HELP = 'config: its file, or its name alone (mamba-cd configs lists them)'
 OPTIONS_HELP = 'settings to override, key=value with dotted keys, such as train_dataloader.batch_size=4'
@@ -53,6 +54,8 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
+    if cfg.get('load_from'):
+        cfg.load_from = resolve_checkpoint(cfg.load_from)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return cfg

@@ -8,6 +8,7 @@ from ..engine.checkpoint import trust_checkpoints
 from ..inference import ChangeDetectionInferencer
 from ..inference.outputs import OutputOptions
 from ..inference.windows import PredictOptions
+from ..zoo import STARTER, describe_weights, resolve_checkpoint
 
 STOPPED = 'stopped; the same command again goes on where it was'
 
@@ -17,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run, out = PredictOptions(), OutputOptions()
     parser.add_argument('a', help='the earlier image, whose grid is that of the results; or a folder')
     parser.add_argument('b', help='the later image; or a folder with the same names')
-    parser.add_argument('--checkpoint', required=True, help='checkpoint (.pth), or model of tools/export.py (.onnx)')
+    parser.add_argument(
+        '--checkpoint', default=STARTER,
+        help='checkpoint (.pth), model of `mamba-cd export` (.onnx), or the name of weights of the package (default: '
+        f'{STARTER})')
     parser.add_argument('--out', required=True, help='folder of the results')
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
     parser.add_argument('--device', help='such as cpu or cuda:0; the best there is by default')
@@ -53,7 +57,10 @@ def run(args: argparse.Namespace) -> None:
     options = vars(args).copy()
     trust_checkpoints(options.pop('trust_checkpoint'))
     pair = options.pop('a'), options.pop('b')
-    inferencer = ChangeDetectionInferencer(options.pop('config'), options.pop('checkpoint'), options.pop('device'))
+    checkpoint = resolve_checkpoint(options.pop('checkpoint'))
+    for line in describe_weights(checkpoint):
+        print_log(line, logger='current')
+    inferencer = ChangeDetectionInferencer(options.pop('config'), checkpoint, options.pop('device'))
     out_dir = options.pop('out')
     for summary in inferencer(pair, out_dir=out_dir, **options)['predictions']:
         print_log(describe(summary, out_dir), logger='current', level=logging.INFO)

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from ..engine.checkpoint import trust_checkpoints
 from ..export.publish import publish
 from ..inference.models import read_config
+from ..zoo import resolve_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,5 +25,5 @@ def run(args: argparse.Namespace) -> None:
     """Publish."""
     trust_checkpoints(args.trust_checkpoint)
     cfg = read_config(args.config) if args.config else None
-    path = publish(args.checkpoint, Path(args.out), cfg, args.metrics)
+    path = publish(resolve_checkpoint(args.checkpoint), Path(args.out), cfg, args.metrics)
     print_log(f'{path}: {path.stat().st_size / 1e6:.1f} MB, all that `mamba-cd predict` needs', logger='current')

@@ -3,6 +3,7 @@ import argparse
 
 from mmengine.config import Config
 
+from ..zoo import resolve_checkpoint
 from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_config
 from .main import one_line
 
@@ -14,7 +15,7 @@ PROTOCOLS = {'whole': 'whole images', 'tiles256': '256 x 256 tiles'}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     add_common_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint file, or the name of weights of the package')
     parser.add_argument('--show-dir', help='draw A | B | truth | prediction | errors of every pair into this folder')
     parser.add_argument('--out', help='write the predicted masks (0/255 PNG) into this folder')
     parser.add_argument('--tta', action='store_true', help='average over flips')
@@ -30,7 +31,8 @@ def run(args: argparse.Namespace) -> None:
     """Test."""
     with one_line((OSError, ValueError, KeyError)):
         cfg = load_config(args)
-    cfg.load_from = args.checkpoint
+        checkpoint = resolve_checkpoint(args.checkpoint)
+    cfg.load_from = checkpoint
     if args.show_dir:
         cfg.default_hooks.visualization.update(draw=True, show_dir=args.show_dir)
     if args.out:

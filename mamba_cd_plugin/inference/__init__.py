@@ -1,4 +1,5 @@
-"""What scripts and notebooks use: a checkpoint and two images in, a change map out."""
+"""What scripts and notebooks use: a checkpoint and two images in, a change map out; or a model to train."""
+from .detector import ChangeDetector, get_model, list_models
 from .inferencer import ChangeDetectionInferencer
 
-__all__ = ['ChangeDetectionInferencer']
+__all__ = ['ChangeDetectionInferencer', 'ChangeDetector', 'get_model', 'list_models']

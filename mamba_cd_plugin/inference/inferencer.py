@@ -12,6 +12,8 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from .. import register_all_modules
+from ..zoo import list_weights, resolve_checkpoint
 from .job import MemorySink, Spool, Strip, make_folder
 from .models import WEIGHT_SUFFIXES, TileModel, load_model, read_config
 from .outputs import OutputOptions, complete_summary, write_outputs
@@ -48,7 +50,7 @@ class ChangeDetectionInferencer(BaseInferencer):
 
     Args:
         model: A config file or config, where the checkpoint has none; or the checkpoint itself.
-        weights: The checkpoint, or a model of ``tools/export.py``.
+        weights: The checkpoint, a model of ``mamba-cd export``, or the name of weights of the package.
         device: Such as 'cpu' or 'cuda:0'; the best there is by default.
         scope: mmengine's registry scope.
         show_progress: Whether to show a progress bar.
@@ -70,12 +72,14 @@ class ChangeDetectionInferencer(BaseInferencer):
                  device: Optional[str] = None,
                  scope: str = 'mmseg',
                  show_progress: bool = True) -> None:
-        if weights is None and isinstance(model, (str, Path)) and str(model).endswith(WEIGHT_SUFFIXES):
+        if weights is None and (str(model).endswith(WEIGHT_SUFFIXES) or str(model) in list_weights()):
             model, weights = None, str(model)
+        weights = None if weights is None else resolve_checkpoint(weights)
         if isinstance(model, (str, Path)):
             model = read_config(str(model))
+        register_all_modules(init_default_scope=False)
         init_default_scope(scope)
-        super().__init__(model, None if weights is None else str(weights), device, scope, show_progress)
+        super().__init__(model, weights, device, scope, show_progress)
 
     def _init_model(self, cfg: ConfigDict, weights: Optional[str], device: str = 'cpu') -> TileModel:
         """A model for windows in the place of mmengine's, which carries on with a warning where weights do not fit."""

@@ -1,4 +1,4 @@
-"""Command line and config of tools/train.py and tools/test.py."""
+"""Configs as the command line names and changes them."""
 import argparse
 from pathlib import Path
 
