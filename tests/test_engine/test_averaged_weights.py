@@ -16,8 +16,8 @@ LEARNS = {'train_cfg.max_epochs': 10, 'optim_wrapper.optimizer': {'type': 'Adam'
           'model.decode_head.threshold': 0.2,
           'model.data_preprocessor': {'type': 'PairDataPreProcessor', 'mean': [100.] * 3, 'std': [50.] * 3,
                                       'size': (32, 32), '_delete_': True},
-          'test_dataloader': {'batch_size': 2, 'num_workers': 0, 'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-                              'dataset': {'type': 'TinyPairs', 'sizes': [[32, 32]] * 4}}}
+          # The test is on the validation's pairs, in the same batches.
+          'test_dataloader.batch_size': 2, 'test_dataloader.dataset.sizes': [[32, 32]] * 4}
 
 
 class Scores(Hook):
