@@ -11,9 +11,10 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from mamba_cd_plugin.cli.convert_weights import convert_file
 from mamba_cd_plugin.models import SiameseVSSM
 from mamba_cd_plugin.models.backbones.siamese_vssm import ARCHS
-from mamba_cd_plugin.models.converters import convert_file, convert_state_dict
+from mamba_cd_plugin.models.converters import convert_state_dict
 from mamba_cd_plugin.models.converters.vmamba import recognise_arch, unwrap
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
 """From other projects' checkpoints to ours."""
-from .vmamba import Conversion, convert_file, convert_state_dict
+from .vmamba import Conversion, convert_state_dict, unwrap
 
-__all__ = ['Conversion', 'convert_file', 'convert_state_dict']
+__all__ = ['Conversion', 'convert_state_dict', 'unwrap']

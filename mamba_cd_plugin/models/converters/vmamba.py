@@ -1,14 +1,10 @@
 """From an official VMamba v2 or ChangeMamba checkpoint to one of :class:`SiameseVSSM`."""
 import re
 from collections import Counter
-from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple, Union
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
-import torch
 from torch import Tensor
 
-from mamba_cd_plugin.engine.checkpoint import load_from_local
-from mamba_cd_plugin.io.files import guard_output, output_file
 from mamba_cd_plugin.models.backbones.siamese_vssm import ARCHS, SiameseVSSM
 from mamba_cd_plugin.models.layers.ss2d import NUM_DIRECTIONS
 
@@ -181,27 +177,3 @@ def convert_state_dict(weights: StateDict) -> Conversion:
                          f'Missing:{_listed(missing) or " none"}\nLeft over:{_listed(left_over) or " none"}\n{FORM}')
     state_dict = {key: _fit(key, renamed.get(key, value), value) for key, value in expected.items()}
     return Conversion(arch, state_dict, dropped, fresh)
-
-
-def convert_file(source: Union[str, Path], target: Union[str, Path]) -> Conversion:
-    """Convert a checkpoint file. The target appears whole or not at all.
-
-    Args:
-        source: official checkpoint; loaded without running code from it.
-        target: file to write; its folder is made.
-
-    Raises:
-        FileNotFoundError: if there is no source.
-        ValueError: if the source is no checkpoint or does not fit (see ``convert_state_dict``), or is the target.
-    """
-    source, target = Path(source), Path(target)
-    guard_output(target, [source], 'the converted checkpoint')
-    try:
-        conversion = convert_state_dict(unwrap(load_from_local(str(source), map_location='cpu')))
-    except ValueError as error:
-        raise ValueError(f'{source}: {error}') from error
-    meta = dict(arch=conversion.arch, source=source.name, fresh=conversion.fresh)
-    # An open file, since torch writes the name of a path into the file.
-    with output_file(target, [source], 'the converted checkpoint') as part, part.open('wb') as file:
-        torch.save(dict(meta=meta, state_dict=conversion.state_dict), file)
-    return conversion
