@@ -11,6 +11,9 @@ PACKAGE = ROOT / 'mamba_cd_plugin'
 PAGE = (ROOT / 'docs/architecture.md').read_text('utf-8')
 # The table's first column, row by row; rooms of one row know nothing of each other.
 ROWS = [re.findall(r'`(\w+)`', row.split('|')[1]) for row in re.findall(r'^\| `.*$', PAGE, re.M)]
+# What a room must do without, so that it can be used outside of OpenMMLab or before torch is imported.
+WITHOUT = {'ops': {'mmengine', 'mmcv', 'mmseg'}, 'io': {'mmcv', 'mmseg'}, 'resources': {'torch', 'mmengine', 'numpy'},
+           'zoo': {'torch', 'mmengine', 'numpy'}, 'version': {'torch', 'mmengine', 'numpy'}}
 LEVEL = {room: level for level, rooms in enumerate(ROWS) for room in rooms}
 
 
@@ -50,3 +53,12 @@ def test_a_room_knows_only_rooms_above_it(room: str) -> None:
              for path in FILES if room_of(path) == room for line, (other, *_) in imported_modules(path)
              if other in LEVEL and other != room and LEVEL[other] >= LEVEL[room]]
     assert wrong == []
+
+
+@pytest.mark.parametrize('room', sorted(WITHOUT))
+def test_what_a_room_does_without(room: str) -> None:
+    for path in (path for path in FILES if room_of(path) == room):
+        names = {name.split('.')[0] for node in ast.walk(ast.parse(path.read_text('utf-8')))
+                 for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
+                              [node.module or ''] if isinstance(node, ast.ImportFrom) and not node.level else [])}
+        assert not names & WITHOUT[room], path

@@ -1,10 +1,9 @@
 """Which implementations of the selective scan this machine has, and the choice among them."""
-import logging
+import warnings
 from functools import cache
 from typing import Callable, Union
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor
 
 from .cpu_kernel import probe_cpu_kernel
@@ -64,8 +63,8 @@ def _check_device(name: str, device: Device) -> None:
 @cache
 def _report_fallback(name: str, reason: str) -> None:
     """Say once per process that the fast backend is missing."""
-    print_log(f'The fast scan backend {name!r} is not available, the slower plain torch scan takes over: {reason}',
-              logger='current', level=logging.WARNING)
+    warnings.warn(f'The fast scan backend {name!r} is not available, the slower plain torch scan takes over: {reason}',
+                  RuntimeWarning, stacklevel=2)
 
 
 def _automatic(kind: str) -> str:

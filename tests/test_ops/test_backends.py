@@ -17,11 +17,11 @@ from mamba_cd_plugin.ops import (
 
 @pytest.fixture
 def no_fast_backend(monkeypatch):
-    """A machine without C compiler and without mamba-ssm; gives the list of what is logged."""
+    """A machine without C compiler and without mamba-ssm; gives the list of warnings."""
     lines = []
     monkeypatch.setitem(backends.PROBES, 'c', lambda: (False, 'no C compiler found; install gcc'))
     monkeypatch.setitem(backends.PROBES, 'mamba_ssm', lambda: (False, 'the kernel was not built'))
-    monkeypatch.setattr(backends, 'print_log', lambda message, **kwargs: lines.append(message))
+    monkeypatch.setattr(backends.warnings, 'warn', lambda message, *args, **kwargs: lines.append(message))
     backends._report_fallback.cache_clear()
     yield lines
     backends._report_fallback.cache_clear()
@@ -81,7 +81,7 @@ def test_backend_for_another_device(c_backend):
         resolve_backend('c', 'cuda')
 
 
-def test_fallback_to_torch_with_one_log_line(no_fast_backend, sequences, maps, assert_close):
+def test_fallback_to_torch_with_one_warning(no_fast_backend, sequences, maps, assert_close):
     inputs = sequences(1, 2, 3, 8, 1)
     for _ in range(3):
         assert_close([selective_scan(*inputs)], [selective_scan_ref(*inputs)], 1e-6)
