@@ -7,9 +7,10 @@ import json
 
 from mmengine.logging import print_log
 
+from ..io.files import output_file
 from ..preparation.check import Limits, as_json, check_dataset, format_result
 
-ERRORS = (FileNotFoundError, )
+ERRORS = (OSError, ValueError)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--json', metavar='FILE', help='write everything to this file too; - for stdout only')
     parser.add_argument('--strict', action='store_true', help='warnings give exit status 1 too')
     parser.add_argument('--ignore-value', type=int, help='value of label pixels without truth')
+    parser.add_argument('--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
+                        help='values for black and white, for images of more than 8 bits')
     parser.add_argument('--max-shift', type=float, default=defaults.max_shift, metavar='PX',
                         help=f'report pairs whose images lie further apart (default {defaults.max_shift:g})')
     parser.add_argument('--no-shift', action='store_true', help='do not measure the registration: several times faster')
@@ -29,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check, and say what was found."""
     result = check_dataset(args.data_root, args.splits, Limits(max_shift=args.max_shift), args.ignore_value,
-                           not args.no_shift, args.workers, progress=True)
+                           not args.no_shift, args.workers, progress=True, value_range=args.value_range)
     text = json.dumps(as_json(result), indent=2)
     if args.json == '-':
         print_log(text)
     else:
         print_log(format_result(result))
         if args.json:
-            with open(args.json, 'w') as file:
-                file.write(text)
+            with output_file(args.json, option='--json') as part:
+                part.write_text(text, 'utf-8')
     return int(result.count('error') > 0 or (args.strict and result.count('warning') > 0))

@@ -7,11 +7,9 @@ import argparse
 
 from mmengine.logging import print_log
 
-from ..preparation.convert import CATALOG, Converter, Tiling
-from ..preparation.convert.report import format_reports
-from ..preparation.convert.tiling import EDGES
+from ..preparation.convert import CATALOG, EDGES, Converter, Tiling, format_reports
 
-ERRORS = (OSError, ValueError)
+ERRORS = (OSError, ValueError, ImportError)
 # What a shell reports for a process that was interrupted from the keyboard.
 _INTERRUPTED = 130
 
@@ -31,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--val-share', type=float, metavar='SHARE',
         help='share of train set aside where there is no official val split (default 0.1); 0 = none')
     parser.add_argument('--workers', type=int, metavar='N', help='threads (default: one a processor, at most 8)')
+    parser.add_argument('--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
+                        help='values for black and white, for images of more than 8 bits')
     parser.add_argument('--accept-incomplete', action='store_true', help='use what is there, whatever is missing')
 
 
@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     tiling = Tiling(args.size, args.overlap, args.edges or facts.edges,
                     facts.val_share if args.val_share is None else args.val_share)
     try:
-        converter = Converter(facts, args.source, args.out, tiling, args.workers, args.accept_incomplete)
+        converter = Converter(facts, args.source, args.out, tiling, args.workers, args.accept_incomplete,
+                              value_range=args.value_range)
         reports = converter.run()
     except KeyboardInterrupt:
         print_log('interrupted; the same command goes on where it stopped')

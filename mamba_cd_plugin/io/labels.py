@@ -1,6 +1,8 @@
 """The one reader of change labels: 0 unchanged, 1 changed, 255 ignored, whatever the file keeps them in."""
+import os
 import warnings
-from typing import Optional
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional
 
 import mmengine.fileio as fileio
 import numpy as np
@@ -8,6 +10,7 @@ from PIL import Image
 
 from .pictures import IGNORE_INDEX, TIFF_STARTS, decode, is_deep, local_file, read_deep, shorten, upright
 
+Window = tuple[tuple[int, int], tuple[int, int]]
 # Of colours mixed or separated for printing and measuring, which no label is drawn in.
 NO_LABEL_MODES = ('CMYK', 'YCbCr', 'LAB', 'HSV')
 EXPECTED = 'expected one channel with 0 and 1, or 0 and 255, or equal channels'
@@ -145,36 +148,64 @@ def _of_palette(indices: np.ndarray, palette: np.ndarray, path: str, ignore_valu
 def _read_raster(path: str, content: bytes, ignore_value: Optional[int]) -> Optional[np.ndarray]:
     """A TIFF through rasterio, which knows types and palettes that Pillow does not; None where it is not installed."""
     try:
-        import rasterio
-        from rasterio.enums import ColorInterp
-        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+        import rasterio  # noqa: F401
     except ImportError:
         return None
-    with local_file(path, content) as file, warnings.catch_warnings():
-        warnings.simplefilter('ignore', NotGeoreferencedWarning)  # a label lies where its images do
-        try:
-            with rasterio.open(file) as dataset:
-                channels = dataset.read().transpose(1, 2, 0)
-                palette = dataset.colormap(1) if ColorInterp.palette in dataset.colorinterp else None
-                inverted = dataset.tags(ns='IMAGE_STRUCTURE').get('MINISWHITE') == 'YES'
-                nodata = dataset.nodata
-                alpha = dataset.count in (2, 4) and dataset.colorinterp[-1] == ColorInterp.alpha
-        except RasterioError as error:
-            reason = str(error.__cause__ or error).replace(file, path)
-            raise OSError(f'{path}: cannot be read as an image ({len(content)} bytes): {reason}. The file is '
-                          'damaged or incomplete: replace or convert it.') from error
-    if channels.shape[2] not in (1, 3) and not alpha:
-        raise ValueError(f'{path}: a label of {channels.shape[2]} bands; {EXPECTED}. Select one: '
-                         f'gdal_translate -b 1 {path} label.tif')
-    if palette is not None:
+    with local_file(path, content) as file, open_label(file, path) as dataset:
+        return read_label_window(dataset, path, ignore_value)
+
+
+@contextmanager
+def open_label(file: str, name: str) -> Iterator[Any]:
+    """A label as a rasterio data set, of which parts are read by :func:`read_label_window`.
+
+    Args:
+        file: The file.
+        name: What messages call it.
+
+    Raises:
+        OSError: It is damaged, found out here or while it is read.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', NotGeoreferencedWarning)  # a label lies where its images do
+            dataset = rasterio.open(file)
+        with dataset:
+            yield dataset
+    except RasterioError as error:
+        reason = str(error.__cause__ or error).replace(file, name)
+        raise OSError(f'{name}: cannot be read as an image ({os.path.getsize(file)} bytes): {reason}. The file is '
+                      'damaged or incomplete: replace or convert it.') from error
+
+
+def read_label_window(dataset: Any, name: str, ignore_value: Optional[int] = None,
+                      window: Optional[Window] = None) -> np.ndarray:
+    """A part of a label, or all of it, as :func:`read_label` gives it.
+
+    Args:
+        dataset: From :func:`open_label`.
+        name: What messages call it.
+        ignore_value: The value in the file that marks pixels without truth.
+        window: ((first row, last but one), (first column, last but one)).
+    """
+    from rasterio.enums import ColorInterp
+    alpha = dataset.count in (2, 4) and dataset.colorinterp[-1] == ColorInterp.alpha
+    if dataset.count not in (1, 3) and not alpha:
+        raise ValueError(f'{name}: a label of {dataset.count} bands; {EXPECTED}. Select one: '
+                         f'gdal_translate -b 1 {name} label.tif')
+    channels = dataset.read(window=window).transpose(1, 2, 0)
+    if ColorInterp.palette in dataset.colorinterp:
+        palette = dataset.colormap(1)
         colours = np.zeros((max(palette) + 1, 3), np.uint8)
-        for index, colour in palette.items():
-            colours[index] = colour[:3]
-        label = _of_palette(channels[..., 0], colours, path, ignore_value)
+        colours[list(palette)] = [colour[:3] for colour in palette.values()]
+        label = _of_palette(channels[..., 0], colours, name, ignore_value)
     else:
-        label = _of_channels(channels, alpha, path)
-        label = 255 - label if inverted and label.dtype == np.uint8 else label
-    values = set(_values(label))
-    if ignore_value is None and nodata is not None and nodata != 0 and {1, nodata} <= values <= {0, 1, nodata}:
+        label = _of_channels(channels, alpha, name)
+        if dataset.tags(ns='IMAGE_STRUCTURE').get('MINISWHITE') == 'YES' and label.dtype == np.uint8:
+            label = 255 - label
+    values, nodata = set(_values(label)), dataset.nodata
+    if ignore_value is None and nodata not in (None, 0) and {1, nodata} <= values <= {0, 1, nodata}:
         ignore_value = int(nodata)
-    return binarize_label(label, path, ignore_value)
+    return binarize_label(label, name, ignore_value)

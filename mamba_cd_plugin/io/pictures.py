@@ -78,9 +78,20 @@ def read_rgb(path: str, backend_args: Optional[dict] = None,
         finite = values[np.isfinite(values)]
         found = f'{finite.min():g} to {finite.max():g}' if finite.size else 'NaN only'
         raise ValueError(f'{path}: {values.dtype} pixels with values from {found}, expected 8 bits per channel. '
-                         'Convert all images of the data set in the same way, with the values for black and white of '
-                         'the sensor: mamba-cd prepare folder DATA OUT --value-range LOW HIGH')
+                         'Name the values of the sensor that are black and white, the same for all images of the data '
+                         'set, as value_range=(LOW, HIGH) of LoadImagePair or --value-range LOW HIGH of the tools; or '
+                         f'convert them all: gdal_translate -ot Byte -scale LOW HIGH 0 255 {path} OUT')
     return values
+
+
+def read_for_eye(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
+    """An image file as :func:`read_rgb` has it; more than 8 bits are stretched so that the picture looks well.
+
+    For drawing only: what a model is given has to be stretched for all images in the same way.
+    """
+    picture = read_picture(path, backend_args)
+    stretch = find_stretch(picture.values, picture.valid, None)
+    return picture.values if stretch is None else stretch(picture.values)
 
 
 def read_picture(path: str, backend_args: Optional[dict] = None) -> Picture:

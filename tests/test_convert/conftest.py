@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mamba_cd_plugin.preparation.convert.catalog import CATALOG, DatasetFacts, SplitFacts
+from mamba_cd_plugin.preparation.convert.catalog import CATALOG, DatasetFacts, OfficialSplit
 
 FOLDERS = {
     'levircd': ('A', 'B'), 'levircd_plus': ('A', 'B'), 'clcd': ('time1', 'time2'), 'sysu_cd': ('time1', 'time2'),
@@ -61,7 +61,8 @@ def small() -> Callable[..., DatasetFacts]:
     """A data set of the catalog with fewer and smaller images."""
 
     def shrink(key: str, side: int = 8, **images: int) -> DatasetFacts:
-        return replace(CATALOG[key], splits={split: SplitFacts(count, side, side) for split, count in images.items()})
+        splits = {split: OfficialSplit(count, side, side) for split, count in images.items()}
+        return replace(CATALOG[key], splits=splits)
 
     return shrink
 

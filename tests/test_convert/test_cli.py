@@ -56,6 +56,6 @@ def test_interruption_from_the_keyboard(source, tmp_path, monkeypatch, capsys):
     def interrupt(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mamba_cd_plugin.preparation.convert.runner.Converter.run', interrupt)
+    monkeypatch.setattr('mamba_cd_plugin.preparation.convert.converter.Converter.run', interrupt)
     assert main(['prepare', 'levircd', source, str(tmp_path)]) == 130
     assert 'the same command goes on' in capsys.readouterr().out

@@ -259,7 +259,7 @@ def test_process_killed(small, download, tmp_path):
 import os, signal
 from dataclasses import replace
 from mamba_cd_plugin.preparation.convert import CATALOG, Converter, Tiling
-from mamba_cd_plugin.preparation.convert.catalog import SplitFacts
+from mamba_cd_plugin.preparation.convert.catalog import OfficialSplit
 rename, left = os.replace, [17]
 def replace_or_die(old, new):
     left[0] -= str(new).endswith('.png')
@@ -268,7 +268,7 @@ def replace_or_die(old, new):
     rename(old, new)
 os.replace = replace_or_die
 facts = replace(CATALOG['levircd'], splits={{
-    split: SplitFacts(images, 8, 8) for split, images in (('train', 3), ('val', 1), ('test', 1))}})
+    split: OfficialSplit(images, 8, 8) for split, images in (('train', 3), ('val', 1), ('test', 1))}})
 Converter(facts, {str(source)!r}, {str(out)!r}, Tiling(size=4), workers=2, progress=False).run()
 """
     assert subprocess.run([sys.executable, '-c', script], capture_output=True).returncode == -signal.SIGKILL

@@ -1,14 +1,15 @@
-"""WHU-CD: both releases of the rasters, with and without rasterio."""
-import importlib.util
+"""WHU-CD: both releases of the rasters, which are read window by window."""
+import builtins
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mamba_cd_plugin.preparation.convert import CATALOG, Converter, Tiling
-from mamba_cd_plugin.preparation.convert import rasters as rasters_module
-from mamba_cd_plugin.preparation.convert.catalog import SplitFacts
+from mamba_cd_plugin.preparation.convert import CATALOG, Converter, OfficialSplit, Tiling
+
+pytest.importorskip('rasterio')
 
 # Real rasters say where on Earth they lie.
 pytestmark = pytest.mark.filterwarnings('ignore:Dataset has no geotransform')
@@ -34,7 +35,7 @@ def whu():
     areas, one = facts.releases
     one = replace(one, columns={'train': (0, TRAIN - 1), 'test': (TRAIN - 1, TRAIN + TEST - 1)})
     return replace(facts, releases=(areas, one),
-                   splits={'train': SplitFacts(1, HEIGHT, TRAIN), 'test': SplitFacts(1, HEIGHT, TEST)})
+                   splits={'train': OfficialSplit(1, HEIGHT, TRAIN), 'test': OfficialSplit(1, HEIGHT, TEST)})
 
 
 @pytest.fixture
@@ -66,15 +67,6 @@ def first_release(whole, save, tmp_path):
     return root
 
 
-@pytest.fixture(params=['pillow', 'rasterio'])
-def reader(request, monkeypatch):
-    """Both ways to read a raster."""
-    if request.param == 'rasterio' and importlib.util.find_spec('rasterio') is None:
-        pytest.skip('rasterio is not installed')
-    monkeypatch.setattr(rasters_module, 'can_read_windows', lambda: request.param == 'rasterio')
-    return request.param
-
-
 def convert(facts, source, out, tiling=FOURS):
     return Converter(facts, str(source), str(out), tiling, workers=2, progress=False).run()
 
@@ -87,36 +79,35 @@ def check_tiles(out, whole, read):
             assert (read(out / f'{name.format(role)}.png') == array[place]).all(), (name, role)
 
 
-def test_release_by_areas(whu, second_release, whole, tmp_path, read, reader, capsys):
+def test_release_by_areas(whu, second_release, whole, tmp_path, read):
     out = tmp_path / 'out'
     reports = convert(whu, second_release, out)
     assert {split: report.tiles for split, report in reports.items()} == TILES
     assert all(report.is_complete for report in reports.values())
     check_tiles(out, whole, read)
     assert sorted(path.name for path in out.iterdir()) == ['test', 'train', 'val']
-    assert ('rasterio is not installed' in capsys.readouterr().out) == (reader == 'pillow')
 
 
-def test_release_as_a_whole(whu, first_release, whole, tmp_path, read, reader):
+def test_release_as_a_whole(whu, first_release, whole, tmp_path, read):
     reports = convert(whu, first_release, tmp_path / 'out')
     assert {split: report.tiles for split, report in reports.items()} == TILES
     check_tiles(tmp_path / 'out', whole, read)
 
 
-def test_zip(whu, second_release, whole, pack, tmp_path, read, reader):
+def test_zip(whu, second_release, whole, pack, tmp_path, read):
     pack(second_release, tmp_path / 'zips/dataset_add.zip')
     reports = convert(whu, tmp_path / 'zips', tmp_path / 'out')
     assert all(report.is_complete for report in reports.values())
     check_tiles(tmp_path / 'out', whole, read)
 
 
-def test_official_areas_alone(whu, second_release, tmp_path, reader):
+def test_official_areas_alone(whu, second_release, tmp_path):
     """With `shift` the borders are covered too: 5 rows, 11 columns of train and 6 of test."""
     reports = convert(whu, second_release, tmp_path / 'out', Tiling(size=4, edges='shift'))
     assert {split: report.tiles for split, report in reports.items()} == dict(train=5 * 11, test=5 * 6)
 
 
-def test_missing_and_broken_rasters(whu, second_release, save, tmp_path, reader, pixels):
+def test_missing_and_broken_rasters(whu, second_release, save, tmp_path, pixels):
     (second_release / AREAS / '2016/whole_image/train/image/2016_train.tif').unlink()
     (second_release / AREAS / '2012/whole_image/test/image/2012_test.tif').write_bytes(b'II*\0')
     reports = convert(whu, second_release, tmp_path / 'out')
@@ -125,29 +116,28 @@ def test_missing_and_broken_rasters(whu, second_release, save, tmp_path, reader,
     assert not any(report.is_in_place for report in reports.values())
 
 
-def test_rasters_of_different_size(whu, second_release, save, tmp_path, reader, pixels):
+def test_rasters_of_different_size(whu, second_release, save, tmp_path, pixels):
     save(second_release / AREAS / '2016/whole_image/test/image/2016_test.tif', pixels(HEIGHT, TEST - 1, 0))
     problems = convert(whu, second_release, tmp_path / 'out')['test'].problems
     assert 'A is 21 x 18, B is 20 x 18, label is 21 x 18 pixels; expected one size' in problems[0]
 
 
-def test_interruption(whu, second_release, tmp_path, monkeypatch, reader):
-    """Rows that are done stay done, and a decoded raster is not decoded again."""
+def test_interruption(whu, second_release, tmp_path, monkeypatch):
+    """Rows that are done stay done."""
     out = tmp_path / 'out'
     convert(whu, second_release, tmp_path / 'at_once')
     row_seven = f'{out}/train.partial/label/train_2_3.png'
-    rename = rasters_module.os.replace
+    rename = os.replace
 
     def stop(old, new):
         if str(new) == row_seven:
             raise KeyboardInterrupt
         rename(old, new)
 
-    monkeypatch.setattr(rasters_module.os, 'replace', stop)
+    monkeypatch.setattr(os, 'replace', stop)
     with pytest.raises(KeyboardInterrupt):
         convert(whu, second_release, out)
-    monkeypatch.setattr(rasters_module.os, 'replace', rename)
-    monkeypatch.setattr(rasters_module, '_decode_to', None)
+    monkeypatch.setattr(os, 'replace', rename)
     assert all(report.is_complete for report in convert(whu, second_release, out).values())
     tiles = {path.relative_to(out): path.read_bytes() for path in out.rglob('*.png')}
     assert tiles == {path.relative_to(tmp_path / 'at_once'): path.read_bytes()
@@ -155,15 +145,20 @@ def test_interruption(whu, second_release, tmp_path, monkeypatch, reader):
     assert len(tiles) == 3 * sum(TILES.values())
 
 
-def test_images_beyond_pillows_limit(whu, second_release, tmp_path, monkeypatch):
-    monkeypatch.setattr(rasters_module, 'can_read_windows', lambda: False)
-    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)  # Pillow refuses twice that
-    reports = convert(whu, second_release, tmp_path / 'out')
-    assert all(report.is_complete for report in reports.values())
-    assert Image.MAX_IMAGE_PIXELS == 100
+def test_without_rasterio(whu, second_release, tmp_path, monkeypatch):
+    load = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.endswith('io.rasters'):
+            raise ImportError("No module named 'rasterio'")
+        return load(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, '__import__', refuse)
+    with pytest.raises(ImportError, match=r"needs rasterio: pip install 'mamba_cd_plugin\[geo\]'"):
+        convert(whu, second_release, tmp_path / 'out')
 
 
-def test_grey_raster_is_refused(whu, second_release, save, tmp_path, reader):
+def test_grey_raster_is_refused(whu, second_release, save, tmp_path):
     grey = np.zeros((HEIGHT, TEST), np.uint8)
     save(second_release / AREAS / '2016/whole_image/test/image/2016_test.tif', grey)
     problems = convert(whu, second_release, tmp_path / 'out')['test'].problems

@@ -1,5 +1,5 @@
 """Loading of an image pair and of its change label."""
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -7,6 +7,7 @@ from mmseg.registry import TRANSFORMS
 
 from ...io.labels import read_label
 from ...io.pictures import read_rgb
+from ...io.radiometry import check_value_range
 
 
 @TRANSFORMS.register_module()
@@ -19,19 +20,23 @@ class LoadImagePair(BaseTransform):
 
     Args:
         backend_args: Arguments of mmengine's file backend. Default None: by the prefix of the path.
+        value_range: The values that become 0 and 255, for images of more than 8 bits; the same for all of them, and
+            for ``mamba-cd predict --value-range``. Default None: such images are refused.
 
     Raises:
         OSError: A file that cannot be decoded to its end.
         ValueError: Images of different size, or of more than 8 bits per channel.
     """
 
-    def __init__(self, backend_args: Optional[dict] = None) -> None:
+    def __init__(self, backend_args: Optional[dict] = None,
+                 value_range: Optional[Tuple[float, float]] = None) -> None:
+        check_value_range(value_range)
         self.backend_args = backend_args
+        self.value_range = value_range
 
     def transform(self, results: dict) -> dict:
         """Add the pair and its size to ``results``."""
-        a = read_rgb(results['img_path'], self.backend_args)
-        b = read_rgb(results['img_path2'], self.backend_args)
+        a, b = (read_rgb(results[key], self.backend_args, self.value_range) for key in ('img_path', 'img_path2'))
         if a.shape != b.shape:
             raise ValueError(
                 f'{results["img_path"]} is {_size(a)} pixels, but its mate {results["img_path2"]} is {_size(b)}; '
@@ -41,7 +46,7 @@ class LoadImagePair(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(backend_args={self.backend_args})'
+        return f'{type(self).__name__}(backend_args={self.backend_args}, value_range={self.value_range})'
 
 
 @TRANSFORMS.register_module()

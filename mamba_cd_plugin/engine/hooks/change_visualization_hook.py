@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ...io.files import OutputFolder
-from ...io.pictures import read_rgb
+from ...io.pictures import read_for_eye
 
 
 @HOOKS.register_module()
@@ -118,6 +118,6 @@ def load_pair(sample: SegDataSample,
     """
     paths = [sample.get(key) for key in ('img_path', 'img_path2')]
     if all(paths):
-        return np.concatenate([read_rgb(path, backend_args) for path in paths], axis=2)
+        return np.concatenate([read_for_eye(path, backend_args) for path in paths], axis=2)
     image: Tensor = (inputs[0] if isinstance(inputs[0], (list, tuple)) else inputs)[index]
     return image.permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy()

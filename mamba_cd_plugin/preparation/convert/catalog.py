@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional
 ROLES = ('A', 'B', 'label')
 
 
-class SplitFacts(NamedTuple):
+class OfficialSplit(NamedTuple):
     """What a split holds officially.
 
     Attributes:
@@ -51,7 +51,7 @@ class DatasetFacts:
 
     key: str
     title: str
-    splits: dict[str, SplitFacts]
+    splits: dict[str, OfficialSplit]
     releases: tuple[Release, ...]
     edges: str = 'shift'
     val_share: float = 0.
@@ -64,6 +64,11 @@ def split_folders(a: str, b: str, label: str = 'label') -> Release:
     head, tail = '(?P<split>train|val|test)/', '/(?P<stem>[^/]+)'
     return Release(f'train|val|test / {a}, {b}, {label}',
                    {'A': head + a + tail, 'B': head + b + tail, 'label': head + label + tail})
+
+
+def _splits(side: int, **images: int) -> dict[str, OfficialSplit]:
+    """Splits of square images."""
+    return {split: OfficialSplit(number, side, side) for split, number in images.items()}
 
 
 # LEVIR-CD as its mirrors on Hugging Face and Google Drive unpack it: train.zip, val.zip and test.zip each hold A, B and
@@ -86,29 +91,28 @@ _WHU_WHOLE = Release('before, after and change label as a whole', {
 CATALOG = {facts.key: facts for facts in (
     DatasetFacts(
         'levircd', 'LEVIR-CD',
-        {'train': SplitFacts(445, 1024, 1024), 'val': SplitFacts(64, 1024, 1024), 'test': SplitFacts(128, 1024, 1024)},
+        _splits(1024, train=445, val=64, test=128),
         (split_folders('A', 'B'), _MERGED_LEVIR), names='{split}_{number}'),
     DatasetFacts(
         'levircd_plus', 'LEVIR-CD+',
-        {'train': SplitFacts(637, 1024, 1024), 'test': SplitFacts(348, 1024, 1024)},
+        _splits(1024, train=637, test=348),
         (split_folders('A', 'B'), ), val_share=0.1),
     DatasetFacts(
         # 7,434 tiles of 256 as most papers count them: with `shift`, the last column of the test raster, one pixel
         # wide, would make a second copy of almost 60 tiles.
-        'whu_cd', 'WHU-CD', {'train': SplitFacts(1, 15354, 21243), 'test': SplitFacts(1, 15354, 11265)},
+        'whu_cd', 'WHU-CD', {'train': OfficialSplit(1, 15354, 21243), 'test': OfficialSplit(1, 15354, 11265)},
         (_WHU_AREAS, _WHU_WHOLE), edges='drop', val_share=0.1, rasters=True),
     DatasetFacts(
         'clcd', 'CLCD',
-        {'train': SplitFacts(360, 512, 512), 'val': SplitFacts(120, 512, 512), 'test': SplitFacts(120, 512, 512)},
+        _splits(512, train=360, val=120, test=120),
         (split_folders('time1', 'time2'), )),
     DatasetFacts(
         'sysu_cd', 'SYSU-CD',
-        {'train': SplitFacts(12000, 256, 256), 'val': SplitFacts(4000, 256, 256), 'test': SplitFacts(4000, 256, 256)},
+        _splits(256, train=12000, val=4000, test=4000),
         (split_folders('time1', 'time2'), )),
     DatasetFacts(
         # `label` is the union of label1 (newly built, in blue) and label2 (demolished, in red).
         's2looking', 'S2Looking',
-        {'train': SplitFacts(3500, 1024, 1024), 'val': SplitFacts(500, 1024, 1024),
-         'test': SplitFacts(1000, 1024, 1024)},
+        _splits(1024, train=3500, val=500, test=1000),
         (split_folders('Image1', 'Image2'), )),
 )}

@@ -9,8 +9,8 @@ from PIL import Image
 
 from ...io.files import whole_file
 from .catalog import ROLES
-from .pair_reader import Window
 from .sources import RECORD
+from .tiles import Tile
 
 # The fastest level of zlib: its files are 2 % larger than those of the default, in a quarter of the time.
 _COMPRESS_LEVEL = 1
@@ -69,7 +69,7 @@ class SplitFolder:
             with whole_file(journal) as part:
                 part.write_text(''.join(json.dumps(job) + '\n' for job in self.jobs.items()), 'utf-8')
 
-    def write(self, name: str, tile: Window) -> None:
+    def write(self, name: str, tile: Tile) -> None:
         """Write the three files of a tile, the label as 0 and 255."""
         for role, array in zip(ROLES, (tile.a, tile.b, tile.label * np.uint8(255))):
             path = osp.join(self.path, role, f'{name}.png')

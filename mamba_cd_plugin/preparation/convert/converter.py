@@ -12,18 +12,17 @@ from mmengine import ProgressBar
 from mmengine.logging import print_log
 
 from .catalog import ROLES, DatasetFacts
-from .holdout import Expected, Tiling, expected_counts, set_aside
-from .pair_reader import PairReader, Window, open_pair, open_raster_pair
-from .rasters import open_raster, stage_raster
-from .scenes import Problem, Scene, find_scenes
-from .sources import list_sources
+from .sources import Problem, Scene, find_scenes, list_sources
 from .split_folder import SplitFolder
-from .tiling import tile_origins
+from .tiles import SceneReader, Tile, open_scene, open_scene_rasters, stage_raster
+from .tiling import Expected, Tiling, expected_counts, set_aside, tile_origins
 
 # Below the output while it is made: members of zips, and decoded rasters. Hidden, so that it is never a source.
 _SCRATCH = '.prepare'
 # zlib and the file system are what takes time; beyond this they gain nothing from more threads.
 _MOST_THREADS = 8
+# How many problems of one split are named.
+_MAX_PROBLEMS = 20
 
 
 @dataclass
@@ -81,6 +80,7 @@ class Converter:
         workers: Threads. Default None: one for each processor, at most 8.
         accept_incomplete: Take a split for complete though something of it is missing.
         progress: Whether to draw progress bars on stderr.
+        value_range: Values of the images that become 0 and 255; needed where they have more than 8 bits.
     """
 
     def __init__(self,
@@ -90,7 +90,8 @@ class Converter:
                  tiling: Optional[Tiling] = None,
                  workers: Optional[int] = None,
                  accept_incomplete: bool = False,
-                 progress: bool = True) -> None:
+                 progress: bool = True,
+                 value_range: Optional[tuple[float, float]] = None) -> None:
         self.facts = facts
         self.source = source
         self.out = out
@@ -98,6 +99,7 @@ class Converter:
         self.workers = workers or min(os.cpu_count() or 1, _MOST_THREADS)
         self.accept_incomplete = accept_incomplete
         self.progress = progress
+        self.value_range = value_range
         self.scratch = osp.join(out, _SCRATCH)
         self._staged: dict[tuple[str, Optional[str]], str] = {}
 
@@ -137,6 +139,8 @@ class Converter:
 
     def _folder(self, split: str) -> SplitFolder:
         settings = {'dataset': self.facts.key, 'split': split, **asdict(self.tiling)}
+        if self.value_range is not None:
+            settings['value_range'] = list(self.value_range)
         return SplitFolder(self.out, split, settings)
 
     def _convert_split(self, jobs: list[_Job], folder: SplitFolder, expected: Expected,
@@ -197,18 +201,18 @@ class Converter:
             folder.write(name, tile)
         return list(tiles), None
 
-    def _read_tiles(self, job: _Job) -> dict[str, Window]:
+    def _read_tiles(self, job: _Job) -> dict[str, Tile]:
         size, overlap, edges = self.tiling.size, self.tiling.overlap, self.tiling.edges
         with self._open(job.scene) as pair:
             self._check_shape(job.scene, pair.shape)
             tops, lefts = (tile_origins(length, size, overlap, edges) for length in pair.shape)
-            return {f'{job.scene.stem}_{row}_{column}': pair.window(top, left, size)
+            return {f'{job.scene.stem}_{row}_{column}': pair.tile(top, left, size)
                     for row, top in enumerate(tops) if job.row in (None, row) for column, left in enumerate(lefts)}
 
-    def _open(self, scene: Scene) -> AbstractContextManager[PairReader]:
+    def _open(self, scene: Scene) -> AbstractContextManager[SceneReader]:
         if self.facts.rasters:
-            return open_raster_pair(scene, {role: self._staged_path(scene, role) for role in ROLES})
-        return open_pair(scene, self.scratch)
+            return open_scene_rasters(scene, {role: self._staged_path(scene, role) for role in ROLES})
+        return open_scene(scene, self.scratch, self.value_range)
 
     def _check_shape(self, scene: Scene, shape: tuple[int, int]) -> None:
         """Refuse images that are not of the official size: their tiles would show another scale or another part."""
@@ -225,10 +229,8 @@ class Converter:
         for split, group in scenes.items():
             for scene in group:
                 try:
-                    for role in ROLES:
-                        with open_raster(self._staged_path(scene, role)):
-                            pass  # what cannot be opened is found before anything is planned on it
-                    good[split].append(scene)
+                    with self._open(scene):  # what cannot be opened is found before anything is planned on it
+                        good[split].append(scene)
                 except (OSError, ValueError) as error:
                     problems.append(Problem(split, f'{scene.stem}: {error}'))
         return good, problems
@@ -242,7 +244,38 @@ class Converter:
 
     def _raster_shape(self, scene: Scene) -> tuple[int, int]:
         """(H, W) of the part that belongs to the scene."""
-        with open_raster(self._staged_path(scene, 'A')) as raster:
-            height, width = raster.shape
-        left, right = scene.columns or (0, width)
-        return height, right - left
+        with self._open(scene) as pair:
+            return pair.shape
+
+
+def format_reports(facts: DatasetFacts, tiling: Tiling, out: str, reports: dict[str, SplitReport]) -> str:
+    """The counts of each split against the official ones, what is missing, and what to do."""
+    lines = [f'{facts.title} in {out}: tiles of {tiling.size} x {tiling.size}, overlap {tiling.overlap}',
+             f'{"split":8}{"images":>18}{"tiles":>22}  state']
+    for split, report in reports.items():
+        images = f'{report.images:,} of {report.expected.images:,}'
+        tiles = f'{report.tiles:,} of {report.expected.tiles:,}'
+        lines.append(f'{split:8}{images:>18}{tiles:>22}  {_state(report)}')
+    if 'val' not in facts.splits and 'val' in reports:
+        lines.append(f'{facts.title} has no official validation split: the end of train was set aside for it.')
+    for split, report in reports.items():
+        if report.problems:
+            lines.append(f'{split}:\n  {_listed(report.problems)}')
+    if not all(report.is_in_place for report in reports.values()):
+        lines.append('Add or replace these files and run the same command again; what is done is kept. '
+                     '--accept-incomplete takes the splits as they are.')
+    return '\n'.join(lines)
+
+
+def _listed(problems: list[str]) -> str:
+    shown = '\n  '.join(problems[:_MAX_PROBLEMS])
+    more = len(problems) - _MAX_PROBLEMS
+    return shown + (f'\n  and {more} more' if more > 0 else '')
+
+
+def _state(report: SplitReport) -> str:
+    if report.is_complete:
+        return 'complete'
+    if report.is_in_place:
+        return 'incomplete, accepted'
+    return f'incomplete, in {report.path}' if report.tiles else 'missing'

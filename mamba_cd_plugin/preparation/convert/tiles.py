@@ -1,0 +1,152 @@
+"""Tiles of a scene, whether it is read as a whole or window by window."""
+import hashlib
+import os
+import os.path as osp
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Protocol
+
+import numpy as np
+
+from ...io.files import whole_file
+from ...io.labels import open_label, read_label, read_label_window
+from ...io.pictures import read_rgb
+from .catalog import ROLES
+from .sources import Scene, SourceFile, on_disk, unpack
+
+
+class Tile(NamedTuple):
+    """A square of a scene.
+
+    Attributes:
+        a, b: RGB images, (h, w, 3) uint8.
+        label: (h, w) uint8, 0 unchanged and 1 changed.
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    label: np.ndarray
+
+
+class SceneReader(Protocol):
+    """A scene open for reading.
+
+    Attributes:
+        shape: (H, W) of the part that belongs to the scene.
+    """
+
+    shape: tuple[int, int]
+
+    def tile(self, top: int, left: int, size: int) -> Tile:
+        """A square of the scene."""
+
+
+@contextmanager
+def open_scene(scene: Scene, scratch: str, value_range: Optional[tuple[float, float]] = None) -> Iterator[SceneReader]:
+    """Read the three files of a scene as a whole, members of zips by way of `scratch`.
+
+    Args:
+        scene: The scene.
+        scratch: Folder for what is unpacked.
+        value_range: Values of the images that become 0 and 255; needed where they have more than 8 bits.
+
+    Raises:
+        OSError: If a file cannot be decoded to its end.
+        ValueError: If pixels or label values are not 8-bit and binary, or the sizes differ.
+    """
+
+    def read_image(path: str) -> np.ndarray:
+        return read_rgb(path, value_range=value_range)
+
+    readers = dict(A=read_image, B=read_image, label=read_label)
+    arrays = {role: _read(scene.files[role], readers[role], scratch) for role in ROLES}
+    _check_sizes(scene, {role: array.shape[:2] for role, array in arrays.items()})
+    yield _WholeScene(Tile(arrays['A'], arrays['B'], arrays['label']))
+
+
+@contextmanager
+def open_scene_rasters(scene: Scene, paths: dict[str, str]) -> Iterator[SceneReader]:
+    """Open the three rasters of a scene, which are too large to be decoded for each tile.
+
+    Args:
+        scene: The scene; its ``columns`` are the part that is read.
+        paths: By role, what :func:`stage_raster` gave.
+
+    Raises:
+        ImportError: If rasterio is not installed.
+        ValueError: If one is no 8-bit raster of its role, or the sizes differ.
+    """
+    try:
+        from ...io.rasters import choose_bands, open_raster
+    except ImportError as error:
+        raise ImportError('reading parts of large rasters needs rasterio: '
+                          f"pip install 'mamba_cd_plugin[geo]' ({error})") from error
+    with ExitStack() as stack:
+        rasters = {role: stack.enter_context(open_raster(Path(paths[role]))) for role in 'AB'}
+        rasters['label'] = stack.enter_context(open_label(paths['label'], scene.files['label'].label))
+        bands = {role: list(choose_bands(rasters[role], None).indexes) for role in 'AB'}
+        for role, raster in rasters.items():
+            name = scene.files[role].label
+            if role != 'label' and raster.dtypes[0] != 'uint8':
+                raise ValueError(f'{name}: pixels of type {raster.dtypes[0]}, expected 8 bits per channel')
+            if role != 'label' and len(set(bands[role])) == 1:
+                raise ValueError(f'{name}: one channel, expected red, green and blue')
+        _check_sizes(scene, {role: raster.shape for role, raster in rasters.items()})
+        yield _RasterScene(scene, rasters, bands)
+
+
+def stage_raster(file: SourceFile, scratch: str) -> str:
+    """Path of a raster on the disk; one in a zip is unpacked below `scratch`, and kept from one run to the next.
+
+    Raises:
+        OSError: If it cannot be unpacked.
+    """
+    if file.member is None:
+        return file.container
+    info = os.stat(file.container)
+    identity = f'{osp.abspath(file.container)} {file.member} {info.st_size} {info.st_mtime_ns}'
+    path = osp.join(scratch, hashlib.sha1(identity.encode()).hexdigest()[:12]) + osp.splitext(file.member)[1]
+    if not osp.isfile(path):
+        with whole_file(path) as part:
+            unpack(file, str(part))
+    return path
+
+
+class _WholeScene:
+
+    def __init__(self, arrays: Tile) -> None:
+        self.arrays = arrays
+        self.shape = arrays.label.shape
+
+    def tile(self, top: int, left: int, size: int) -> Tile:
+        return Tile(*(array[top:top + size, left:left + size] for array in self.arrays))
+
+
+class _RasterScene:
+
+    def __init__(self, scene: Scene, rasters: dict[str, Any], bands: dict[str, list[int]]) -> None:
+        self.rasters, self.bands = rasters, bands
+        self.label_name = scene.files['label'].label
+        height, width = rasters['A'].shape
+        self.left, right = scene.columns or (0, width)
+        self.shape = (height, right - self.left)
+
+    def tile(self, top: int, left: int, size: int) -> Tile:
+        left += self.left
+        window = (top, top + size), (left, left + size)
+        a, b = (np.moveaxis(self.rasters[role].read(self.bands[role], window=window), 0, -1) for role in 'AB')
+        return Tile(a, b, read_label_window(self.rasters['label'], self.label_name, window=window))
+
+
+def _read(file: SourceFile, reader: Callable[[str], np.ndarray], scratch: str) -> np.ndarray:
+    with on_disk(file, scratch) as path:
+        try:
+            return reader(path)
+        except (OSError, ValueError) as error:  # named by where it came from, not by where it was unpacked
+            raise type(error)(str(error).replace(path, file.label)) from error
+
+
+def _check_sizes(scene: Scene, shapes: dict[str, tuple[int, int]]) -> None:
+    if len(set(shapes.values())) > 1:
+        sizes = ', '.join(f'{role} is {width} x {height}' for role, (height, width) in shapes.items())
+        raise ValueError(f'{scene.stem}: {sizes} pixels; expected one size. Replace what was cut or resized.')
