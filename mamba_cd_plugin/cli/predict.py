@@ -6,7 +6,7 @@ from mmengine.logging import print_log
 
 from ..engine.checkpoint import trust_checkpoints
 from ..inference import ChangeDetectionInferencer
-from ..inference.outputs import OutputOptions
+from ..inference.outputs import OutputOptions, choices, describe_choices
 from ..inference.windows import PredictOptions
 from ..zoo import STARTER, describe_weights, resolve_checkpoint
 
@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
         help='values for black and white; by default 8-bit images are used as they are, all others from their 2nd to '
         'their 98th percentile')
+    reading.add_argument(
+        '--nodata', type=float, metavar='VALUE', help='pixels with this value in all bands have no data, such as 0 in '
+        "a collar; in the place of the files' own nodata values")
 
     running = parser.add_argument_group('model')
     running.add_argument('--tile', type=int, default=run.tile, help='side of the windows in pixels')
@@ -45,8 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     writing = parser.add_argument_group('results')
     writing.add_argument(
-        '--probability', choices=['none', 'uint8', 'float32'], default=out.probability, help='write it as well')
-    writing.add_argument('--polygons', choices=['gpkg', 'geojson', 'none'], default=out.polygons)
+        '--probability', choices=choices('probability'), default=out.probability, help=describe_choices('probability'))
+    writing.add_argument(
+        '--polygons', choices=choices('polygons'), default=out.polygons, help=describe_choices('polygons'))
     writing.add_argument(
         '--min-area', type=float, default=out.min_area, help='square metres below which a polygon is dropped')
     writing.add_argument('--no-overview', dest='overview', action='store_false', help='draw no overview picture')

@@ -14,9 +14,9 @@ from mmseg.structures import SegDataSample
 
 from .. import register_all_modules
 from ..zoo import list_weights, resolve_checkpoint
-from .job import MemorySink, Spool, Strip, make_folder
+from .job import MemorySink, Spool, Strip, complete_summary, make_folder
 from .models import WEIGHT_SUFFIXES, TileModel, load_model, read_config
-from .outputs import OutputOptions, complete_summary, write_outputs
+from .outputs import OutputOptions, check_outputs, write_outputs
 from .overview import draw_overview
 from .pairs import Image, PairSource, ReadOptions, find_pairs, open_pair
 from .windows import PredictOptions, predict_tiled
@@ -103,7 +103,8 @@ class ChangeDetectionInferencer(BaseInferencer):
         """Predict one pair, a list of pairs, or two folders of images.
 
         Args:
-            inputs: (A, B): two files, two folders, or two arrays (H, W, 3); or a list of such pairs.
+            inputs: (A, B): two files, two folders, or two images in memory (arrays (H, W, 3) or (3, H, W), masked
+                arrays, tensors, Pillow's images); or a list of such pairs.
             out_dir: Folder of the results, see :class:`~.outputs.OutputOptions`. A run that was stopped goes on where
                 it was; a finished one is not repeated. Without it the results are returned as arrays.
             return_datasamples: Give mmseg's SegDataSample instead of arrays; only without ``out_dir``.
@@ -120,7 +121,9 @@ class ChangeDetectionInferencer(BaseInferencer):
         options = PredictOptions(batch_size=batch_size, **running).fitted_to(self.model)
         outputs = OutputOptions(**writing).check()
         pairs = self._inputs_to_list(inputs)
-        self._check_pairs(pairs, ReadOptions(**reading), out_dir is not None)
+        if return_datasamples and out_dir is not None:
+            raise ValueError('return_datasamples: expected False where out_dir is given; results are files then')
+        self._check_pairs(pairs, ReadOptions(**reading), outputs, out_dir)
         results: dict = dict(predictions=[], visualization=[])
         for pair in pairs:
             with self.preprocess(pair, **reading) as source:
@@ -131,6 +134,8 @@ class ChangeDetectionInferencer(BaseInferencer):
                     results['predictions'].append(done)
                     results['visualization'].append(None)
                     continue
+                if out_dir is not None:
+                    check_outputs(Path(out_dir), source, outputs)
                 prediction = self.forward(source, options, outputs, job, out_dir, fresh)
                 results['visualization'].append(self.visualize(pair, prediction, **drawing))
                 results['predictions'].append(
@@ -139,22 +144,32 @@ class ChangeDetectionInferencer(BaseInferencer):
 
     def _inputs_to_list(self, inputs: Union[Pair, Sequence[Pair]]) -> list[Pair]:
         """The pairs that the inputs mean."""
+        if isinstance(inputs, (str, Path, dict)) or not hasattr(inputs, '__len__'):
+            raise ValueError(f'expected a pair (A, B) of files, folders or arrays, or a list of pairs, got '
+                             f'{type(inputs).__name__}')
         is_pair = len(inputs) == 2 and not any(isinstance(item, (list, tuple)) for item in inputs)
         pairs: list = []
-        for a, b in [inputs] if is_pair else inputs:
-            pairs += [(a, b)] if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else find_pairs(a, b)
+        for number, pair in enumerate([inputs] if is_pair else inputs, 1):
+            if isinstance(pair, (str, Path)) or len(pair) != 2:
+                raise ValueError(f'item {number} of {len(inputs)}: expected a pair (A, B), got '
+                                 f'{pair if isinstance(pair, (str, Path)) else f"{len(pair)} items"}')
+            are_files = all(isinstance(image, (str, Path)) for image in pair)
+            pairs += find_pairs(*pair) if are_files else [tuple(pair)]
         return pairs
 
-    def _check_pairs(self, pairs: list[Pair], options: ReadOptions, to_files: bool) -> None:
+    def _check_pairs(self, pairs: list[Pair], options: ReadOptions, outputs: OutputOptions,
+                     out_dir: Optional[str]) -> None:
         """Open each of several pairs once, so that the last one's defect is known before the first is predicted."""
         defects, names = [], []
         for pair in pairs if len(pairs) > 1 else []:
             try:
                 with self.pipeline(*pair, options) as source:
                     names.append(source.name)
+                    if out_dir is not None:
+                        check_outputs(Path(out_dir), source, outputs)
             except (ValueError, OSError) as error:
                 defects.append(str(error))
-        if to_files:
+        if out_dir is not None:
             defects += [f'{name}: the results of {names.count(name)} pairs would have this name; predict them into '
                         'different folders' for name in dict.fromkeys(names) if names.count(name) > 1]
         if defects:

@@ -1,4 +1,5 @@
-"""Where the finished strips of a prediction go: into memory, or into files that survive a kill."""
+"""A run of prediction: where its finished strips go, into memory or into files that survive a kill, and what tells it
+from any other run, so that it goes on where it was and is not done twice."""
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
+
+from ..io.files import whole_file
 
 NODATA = 255
 # A probability of 8 bits: 0..254 mean 0..1, so that 255 is left for nodata.
@@ -122,8 +125,8 @@ class Spool(StripSink):
         try:
             self._append(strip, carry)
         except OSError as error:
-            raise OSError(f'{self.folder}: writing failed ({error.strerror}). Free some space and start the same '
-                          f'command again: it goes on at row {self.rows_done:,} of {self.shape[0]:,}') from error
+            raise OSError(f'{self.folder}: writing failed ({error.strerror or error}). Free some space and start the '
+                          f'same command again: it goes on at row {self.rows_done:,} of {self.shape[0]:,}') from error
 
     def _append(self, strip: Strip, carry: np.ndarray) -> None:
         stored = dict(probability=quantize(strip) if self.dtype == np.uint8 else strip.probability, mask=strip.mask)
@@ -134,7 +137,8 @@ class Spool(StripSink):
             np.save(file, carry)
             _to_disk(file)
         state = dict(job=self.job, next_row=self.next_row + 1, rows_done=rows_done, batch_size=self.batch_size)
-        write_whole(self.folder / 'state.json', json.dumps(state, indent=1))
+        with whole_file(self.folder / 'state.json') as part:
+            part.write_text(json.dumps(state, indent=1), 'utf-8')
         (self.folder / f'carry_{self.next_row}.npy').unlink(missing_ok=True)
         self.next_row, self.rows_done, self.carry = self.next_row + 1, rows_done, carry
 
@@ -177,15 +181,27 @@ def make_folder(folder: Path) -> None:
         raise type(error)(f'{folder}: cannot be written to ({error.strerror}). Choose another --out') from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old one or the new one, never half of it."""
-    part = path.with_name(f'{path.name}.part')
-    with part.open('w', encoding='utf-8') as file:
-        file.write(text)
-        _to_disk(file)
-    os.replace(part, path)
-
-
 def _to_disk(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def summary_path(out_dir: Path, name: str) -> Path:
+    """Where the summary of a pair lies. It is written last: where it is, everything is."""
+    return out_dir / f'{name}_summary.json'
+
+
+def complete_summary(out_dir: Path, name: str, job: Any) -> Optional[dict]:
+    """The summary of an earlier run of just this job, if all its files are still there."""
+    summary = read_summary(out_dir, name)
+    same = summary is not None and summary.get('job') == json.loads(json.dumps(job))
+    return summary if same and all((out_dir / file).is_file() for file in summary['files']) else None
+
+
+def read_summary(out_dir: Path, name: str) -> Optional[dict]:
+    """The summary of an earlier run, whatever its job; None where there is none that can be read."""
+    try:
+        summary = json.loads(summary_path(out_dir, name).read_text('utf-8'))
+    except (OSError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) and 'files' in summary else None

@@ -189,6 +189,10 @@ class OnnxTileModel(TileModel):
         # The arena keeps the largest sizes for good; windows come and go, and memory must not grow.
         options.enable_cpu_mem_arena = False
         provider = 'CUDAExecutionProvider' if device.startswith('cuda') else 'CPUExecutionProvider'
+        if provider not in onnxruntime.get_available_providers():  # it would run on the CPU instead
+            raise ValueError(f'device {device!r} cannot be used for {path}: this onnxruntime has only '
+                             f'{", ".join(onnxruntime.get_available_providers())}. Install onnxruntime-gpu, or choose '
+                             '--device cpu')
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
             properties = json.loads(self.session.get_modelmeta().custom_metadata_map[PROPERTIES])

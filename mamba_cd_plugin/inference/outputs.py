@@ -2,21 +2,60 @@
 import json
 import os
 from datetime import datetime, timezone
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 from PIL import Image
 
-from ..io.files import OutputFolder
+from ..io.files import OutputFolder, whole_file
 from ..version import __version__
-from .job import NODATA, PROBABILITY_STEPS, Spool, write_whole
+from .job import NODATA, PROBABILITY_STEPS, Spool, read_summary, summary_path
 from .overview import count_values, draw_overview
 from .pairs import PairSource
 
 # Vermillion, as in the pictures of this package; unchanged ground is black and missing data transparent.
 COLORMAP = {0: (0, 0, 0, 255), 1: (213, 94, 0, 255), NODATA: (0, 0, 0, 0)}
-POLYGON_SUFFIXES = dict(gpkg='.gpkg', geojson='.geojson')
+
+
+class Result(NamedTuple):
+    """What the files of a pair are made from.
+
+    Attributes:
+        source: The pair.
+        mask: 0, 1 and nodata (H, W); lies on the disk.
+        probability: (H, W), float32 or quantised; lies on the disk.
+        options: What the user asked for.
+        files: What was written before, by the option that chose it; the mask is the first.
+    """
+    source: PairSource
+    mask: np.ndarray
+    probability: np.ndarray
+    options: 'OutputOptions'
+    files: dict[str, Path]
+
+
+class OutputFormat(NamedTuple):
+    """A kind of file that a prediction can leave. A record in :data:`FORMATS` is all that a new one needs.
+
+    Attributes:
+        option: The field of :class:`OutputOptions` that asks for it; 'mask' is always written.
+        choice: The value of that field.
+        raster: Whether it is for rasters (True), for pictures (False), or for both (None).
+        suffix: What follows the name of the pair.
+        what: What it is, for ``--help`` and docs/predict.md.
+        write: Writes the file; gives what the summary should say of it.
+        check: Raises ValueError or ImportError where a pair cannot have this file, before anything is computed.
+    """
+    option: str
+    choice: Any
+    raster: Optional[bool]
+    suffix: str
+    what: str
+    write: Callable[[Path, Result], dict]
+    check: Callable[[PairSource], None] = lambda source: None
 
 
 class OutputOptions(NamedTuple):
@@ -24,7 +63,7 @@ class OutputOptions(NamedTuple):
 
     Attributes:
         probability: 'none', 'uint8' (0..254 mean 0..1) or 'float32'.
-        polygons: 'none', 'gpkg' or 'geojson'; only for rasters.
+        polygons: 'none', or a format of :data:`FORMATS`; only for rasters.
         min_area: Square metres below which a polygon is dropped (pixels without a CRS). Default 10: half a garage.
         overview: Whether to draw the overview picture.
     """
@@ -39,10 +78,16 @@ class OutputOptions(NamedTuple):
         Raises:
             ValueError: If one is unknown.
         """
-        for key, known in (('probability', ('none', 'uint8', 'float32')), ('polygons', ('none', *POLYGON_SUFFIXES))):
-            if getattr(self, key) not in known:
-                raise ValueError(f'{key}: expected one of {", ".join(known)}, got {getattr(self, key)!r}')
+        for option in ('probability', 'polygons'):
+            if getattr(self, option) not in choices(option):
+                raise ValueError(f'{option}: expected one of {", ".join(choices(option))}, got '
+                                 f'{getattr(self, option)!r}')
         return self
+
+    def formats(self, source: PairSource) -> list[OutputFormat]:
+        """The files that a pair gets, in the order in which they are written."""
+        return [record for record in FORMATS if record.raster in (None, source.is_raster)
+                and (record.option == 'mask' or getattr(self, record.option) == record.choice)]
 
     @property
     def stored_probability(self) -> str:
@@ -50,24 +95,46 @@ class OutputOptions(NamedTuple):
         return 'float32' if self.probability == 'float32' else 'uint8'
 
 
-def summary_path(out_dir: Path, name: str) -> Path:
-    """Where the summary of a pair lies. It is written last: where it is, everything is."""
-    return out_dir / f'{name}_summary.json'
+def choices(option: str) -> list[str]:
+    """What a field of :class:`OutputOptions` can be."""
+    return list(dict.fromkeys(['none', *(record.choice for record in FORMATS if record.option == option)]))
 
 
-def complete_summary(out_dir: Path, name: str, job: Any) -> Optional[dict]:
-    """The summary of an earlier run of just this job, if all its files are still there."""
-    summary = _read_summary(out_dir, name)
-    same = summary is not None and summary.get('job') == json.loads(json.dumps(job))
-    return summary if same and all((out_dir / file).is_file() for file in summary['files']) else None
+def describe_choices(option: str) -> str:
+    """What the values of an option give, for ``--help``."""
+    return '; '.join(f'{record.choice}: {record.what}' for record in FORMATS
+                     if record.option == option and record.raster is not False)
 
 
-def _read_summary(out_dir: Path, name: str) -> Optional[dict]:
-    try:
-        summary = json.loads(summary_path(out_dir, name).read_text('utf-8'))
-    except (OSError, ValueError):
-        return None
-    return summary if isinstance(summary, dict) and 'files' in summary else None
+def format_table() -> str:
+    """The table of docs/predict.md."""
+    rows = [f'| `<name>{record.suffix}` | {_asked_by(record)} | {record.what} |' for record in FORMATS]
+    return '\n'.join(['| file | asked for by | what it is |', '|---|---|---|', *rows])
+
+
+def _asked_by(record: OutputFormat) -> str:
+    whose = {True: 'rasters', False: 'pictures', None: 'both'}[record.raster]
+    if record.option == 'mask':
+        return f'always ({whose})'
+    default = OutputOptions._field_defaults[record.option] == record.choice
+    argument = 'default; `--no-overview` leaves it out' if record.choice is True else (
+        f'`--{record.option} {record.choice}`' + (', the default' if default else ''))
+    return f'{argument} ({whose})'
+
+
+def check_outputs(out_dir: Path, source: PairSource, options: OutputOptions) -> None:
+    """Make sure, before anything is computed, that the files of a pair can be written.
+
+    Raises:
+        ValueError: If a format cannot hold the pair.
+        FileExistsError: If a file is there that this package did not make.
+        ImportError: If a package is missing that a format needs.
+    """
+    records = options.formats(source)
+    for record in records:
+        record.check(source)
+    names = [f'{source.name}{record.suffix}' for record in records]
+    OutputFolder(out_dir, option='--out').refuse_foreign([*names, summary_path(out_dir, source.name).name])
 
 
 def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: OutputOptions, job: Any) -> dict:
@@ -81,7 +148,7 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
         source: The pair.
         spool: Holds the complete strips.
         options: Which files.
-        job: Stored in the summary, see :func:`complete_summary`.
+        job: Stored in the summary, see :func:`~.job.complete_summary`.
 
     Returns:
         The summary.
@@ -90,70 +157,96 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
         OSError: If a file cannot be written completely.
         ValueError: If no pixel has data in both images.
     """
-    mask, probability = spool.open('mask'), spool.open('probability')
-    counts = count_values(mask)
-    if counts[NODATA] == mask.size:
+    result = Result(source, spool.open('mask'), spool.open('probability'), options, {})
+    counts = count_values(result.mask)
+    if counts[NODATA] == result.mask.size:
         spool.remove()
         raise ValueError(f'{source.name}: no pixel has data in both images; check their nodata values, their alpha '
                          'channels and whether they show the same place')
-    write = _write_raster if source.is_raster else _write_picture
-    files = write(spool.folder, source, mask, probability, options)
     summary = dict(
         name=source.name, version=__version__, pixels=int(counts[0] + counts[1]), changed_pixels=int(counts[1]),
-        nodata_pixels=int(counts[NODATA]), notes=source.notes, **files.pop('statistics', {}))
-    if options.overview:
-        files['overview'] = spool.folder / f'{source.name}_overview.png'
-        write_picture(files['overview'], draw_overview(source, mask))
-    earlier = _read_summary(out_dir, source.name) or dict(files=[])
-    names = [path.name for path in files.values()] + [summary_path(out_dir, source.name).name]
-    outputs = OutputFolder(out_dir, option='--out')
-    outputs.claim(names)
-    stale = set(earlier['files']) - {path.name for path in files.values()}
-    summary_path(out_dir, source.name).unlink(missing_ok=True)  # it says that all is complete, and now it is not
-    for path in files.values():
-        os.replace(path, out_dir / path.name)
-    for name in stale:
-        (out_dir / Path(name).name).unlink(missing_ok=True)
-    summary.update(files=[path.name for path in files.values()], job=json.loads(json.dumps(job)))
-    write_whole(summary_path(out_dir, source.name), json.dumps(summary, indent=1, ensure_ascii=False))
-    outputs.sign(names)
+        nodata_pixels=int(counts[NODATA]), notes=source.notes)
+    for record in options.formats(source):
+        path = spool.folder / f'{source.name}{record.suffix}'
+        path.unlink(missing_ok=True)  # of a run that was killed here; a GeoPackage would be added to
+        summary.update(record.write(path, result))
+        result.files[record.option] = path
+    summary.update(files=[path.name for path in result.files.values()], job=json.loads(json.dumps(job)))
+    _publish(out_dir, summary, list(result.files.values()))
     spool.remove()
     return summary
 
 
-def _write_raster(folder: Path, source: PairSource, mask: np.ndarray, probability: np.ndarray,
-                  options: OutputOptions) -> dict:
+def _publish(out_dir: Path, summary: dict, paths: list[Path]) -> None:
+    """Give the finished files their final names, the summary last: where it is, everything is."""
+    final = summary_path(out_dir, summary['name'])
+    earlier = read_summary(out_dir, summary['name']) or dict(files=[])
+    outputs = OutputFolder(out_dir, option='--out')
+    outputs.claim([*summary['files'], final.name])
+    final.unlink(missing_ok=True)  # it says that all is complete, and now it is not
+    for path in paths:
+        os.replace(path, out_dir / path.name)
+    for name in set(earlier['files']) - set(summary['files']):
+        (out_dir / Path(name).name).unlink(missing_ok=True)
+    with whole_file(final) as part:
+        part.write_text(json.dumps(summary, indent=1, ensure_ascii=False), 'utf-8')
+    outputs.sign([*summary['files'], final.name])
+
+
+def _write_mask_raster(path: Path, result: Result) -> dict:
     from ..io.rasters import write_band
-    files: dict = dict(mask=folder / f'{source.name}_mask.tif')
-    write_band(files['mask'], mask, source, 'changed: 0 no, 1 yes', nodata=NODATA, colormap=COLORMAP)
-    if options.probability != 'none':
-        files['probability'] = folder / f'{source.name}_probability.tif'
-        stored = dict(nodata=float('nan'), predictor=3) if probability.dtype == np.float32 else dict(
-            nodata=NODATA, scale=1 / PROBABILITY_STEPS, predictor=2)
-        write_band(files['probability'], probability, source, 'probability of change', **stored)
-    if options.polygons != 'none':
-        from .polygons import vectorize, write_polygons
-        polygons = vectorize(files['mask'], probability, options.min_area)
-        files['polygons'] = folder / f'{source.name}_polygons{POLYGON_SUFFIXES[options.polygons]}'
-        files['polygons'].unlink(missing_ok=True)  # of a run that was killed here; a GeoPackage would be added to
-        write_polygons(polygons, files['polygons'], _date(source))
-        area = polygons.columns[1]
-        files['statistics'] = {'polygons': len(polygons), f'changed_{area}': round(float(polygons[area].sum()), 2)}
-    return files
+    write_band(path, result.mask, result.source, 'changed: 0 no, 1 yes', nodata=NODATA, colormap=COLORMAP)
+    return {}
 
 
-def _write_picture(folder: Path, source: PairSource, mask: np.ndarray, probability: np.ndarray,
-                   options: OutputOptions) -> dict:
-    """Of pictures, mask and probability are pictures too, for the eye: 0..255, and transparent where no data are."""
-    files = dict(mask=folder / f'{source.name}_mask.png')
-    valid = mask != NODATA
-    write_picture(files['mask'], _grey((mask == 1).astype(np.uint8) * 255, valid))
-    if options.probability != 'none':
-        scale = 255 / (PROBABILITY_STEPS if probability.dtype == np.uint8 else 1)
-        files['probability'] = folder / f'{source.name}_probability.png'
-        values = np.where(valid, probability, 0) * scale + 0.5
-        write_picture(files['probability'], _grey(values.astype(np.uint8), valid))
-    return files
+def _write_mask_picture(path: Path, result: Result) -> dict:
+    write_picture(path, _grey((result.mask == 1).astype(np.uint8) * 255, result.mask != NODATA))
+    return {}
+
+
+def _write_probability_raster(path: Path, result: Result) -> dict:
+    from ..io.rasters import write_band
+    stored = dict(nodata=float('nan'), predictor=3) if result.probability.dtype == np.float32 else dict(
+        nodata=NODATA, scale=1 / PROBABILITY_STEPS, predictor=2)
+    write_band(path, result.probability, result.source, 'probability of change', **stored)
+    return {}
+
+
+def _write_probability_picture(path: Path, result: Result) -> dict:
+    scale = 255 / (PROBABILITY_STEPS if result.probability.dtype == np.uint8 else 1)
+    valid = result.mask != NODATA
+    write_picture(path, _grey((np.where(valid, result.probability, 0) * scale + 0.5).astype(np.uint8), valid))
+    return {}
+
+
+def _write_polygons(path: Path, result: Result, driver: str) -> dict:
+    from .polygons import vectorize, write_polygons
+    polygons = vectorize(result.files['mask'], result.probability, result.options.min_area)
+    newest = max(result.source.origin[key]['mtime_ns'] for key in 'ab') / 1e9  # when what is shown last changed
+    write_polygons(polygons, path, driver, f'{datetime.fromtimestamp(newest, timezone.utc):%Y-%m-%dT%H:%M:%S.000Z}')
+    area = polygons.columns[1]
+    return {'polygons': len(polygons), f'changed_{area}': round(float(polygons[area].sum()), 2)}
+
+
+def _write_overview(path: Path, result: Result) -> dict:
+    write_picture(path, draw_overview(result.source, result.mask))
+    return {}
+
+
+def _needs_geopandas(source: PairSource) -> None:
+    if find_spec('geopandas') is None:
+        raise ImportError("polygons need geopandas: pip install 'mamba_cd_plugin[geo]'; --polygons none does without")
+
+
+def _needs_degrees(source: PairSource) -> None:
+    """GeoJSON is in longitude and latitude, by its definition."""
+    _needs_geopandas(source)
+    from ..io.grids import describe_crs, to_degrees
+    if source.crs is None:
+        raise ValueError(f'{source.name}: has no CRS, and GeoJSON holds longitude and latitude. Choose --polygons gpkg')
+    if to_degrees(source.crs, np.zeros(1), np.zeros(1)) is None:
+        raise ValueError(f'{source.name}: is in {describe_crs(source.crs)}, which has no place on Earth, and GeoJSON '
+                         'holds longitude and latitude. Choose --polygons gpkg')
 
 
 def _grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -173,7 +266,20 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
         raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
 
 
-def _date(source: PairSource) -> str:
-    """The newer of the two images' file times: when what is shown last changed."""
-    newest = max(source.origin[key]['mtime_ns'] for key in 'ab') / 1e9
-    return datetime.fromtimestamp(newest, timezone.utc).strftime('%Y-%m-%dT%H:%M:%S.000Z')
+FORMATS = [
+    OutputFormat('mask', None, True, '_mask.tif', "0 unchanged, 1 changed, 255 nodata; A's CRS, transform and size; "
+                 'tiled, deflate, with a colour table', _write_mask_raster),
+    OutputFormat('mask', None, False, '_mask.png', '0 unchanged, 255 changed, transparent where an image has no data',
+                 _write_mask_picture),
+    OutputFormat('probability', 'uint8', True, '_probability.tif', '0..254 mean 0..1, with the scale in the header; '
+                 '255 nodata', _write_probability_raster),
+    OutputFormat('probability', 'float32', True, '_probability.tif', '0..1, NaN nodata', _write_probability_raster),
+    OutputFormat('probability', 'uint8', False, '_probability.png', '0..255 mean 0..1', _write_probability_picture),
+    OutputFormat('probability', 'float32', False, '_probability.png', '0..255 mean 0..1', _write_probability_picture),
+    OutputFormat('polygons', 'gpkg', True, '_polygons.gpkg', "GeoPackage in A's CRS, layer `changes`: `id`, `area_m2`, "
+                 '`mean_probability`, the largest first', partial(_write_polygons, driver='GPKG'), _needs_geopandas),
+    OutputFormat('polygons', 'geojson', True, '_polygons.geojson', 'the same in longitude and latitude (RFC 7946)',
+                 partial(_write_polygons, driver='GeoJSON'), _needs_degrees),
+    OutputFormat('overview', True, None, '_overview.png', 'A, B, the mask, and the mask over B, small enough for a '
+                 'screen', _write_overview),
+]

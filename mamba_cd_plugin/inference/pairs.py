@@ -1,16 +1,18 @@
 """An image pair on one grid of pixels, read window by window, wherever it comes from."""
+import re
 from abc import ABC, abstractmethod
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
 from ..io.files import own_outputs
-from ..io.picture_file import Picture, read_picture
-from ..io.radiometry import check_value_range, find_stretch
 
-Image = Union[str, Path, np.ndarray]
+# Files, or what array_pair.py takes: arrays, masked arrays, tensors, Pillow's images.
+Image = Any
+# Read by Pillow, which needs no extra; every other file is rasterio's.
+PICTURE_SUFFIXES = ('.png', '.jpg', '.jpeg')
+IMAGE_SUFFIXES = (*PICTURE_SUFFIXES, '.tif', '.tiff', '.vrt', '.jp2', '.img')
 
 
 class Span(NamedTuple):
@@ -48,10 +50,12 @@ class ReadOptions(NamedTuple):
         bands: Numbers, from 1, of A's red, green and blue band, or of one grey band; None to choose by their names.
         bands_b: The same of B; None: as A.
         value_range: Values that become 0 and 255; None: see :class:`~.radiometry.Stretch`.
+        nodata: Pixels with this value in all bands have no data, in the place of the files' own nodata values.
     """
     bands: Optional[Sequence[int]] = None
     bands_b: Optional[Sequence[int]] = None
     value_range: Optional[tuple[float, float]] = None
+    nodata: Optional[float] = None
 
 
 class PairSource(ABC):
@@ -101,36 +105,58 @@ def file_origin(path: Path) -> dict:
     return dict(path=str(path.resolve()), size=stat.st_size, mtime_ns=stat.st_mtime_ns)
 
 
-# Read by Pillow, which needs no extra; every other file is rasterio's.
-PICTURE_SUFFIXES = ('.png', '.jpg', '.jpeg')
-
-
 def open_pair(a: Image, b: Image, options: Optional[ReadOptions] = None) -> PairSource:
     """Open a pair: two arrays, two pictures (PNG, JPEG), or two rasters of any kind that GDAL reads.
+
+    Pictures that say where they lie, by a world file or an .aux.xml beside them, are rasters.
 
     Raises:
         ImportError: If a raster is to be opened without the extra ``geo``.
         ValueError, OSError: If the images cannot be read, or are no pair; the message says which and why.
     """
+    from .array_pair import ArrayPair  # it builds on this module
     options = options or ReadOptions()
-    if isinstance(a, np.ndarray) != isinstance(b, np.ndarray):
+    files = [isinstance(image, (str, Path)) for image in (a, b)]
+    if files[0] != files[1]:
         raise ValueError(f'expected two files or two arrays, got {type(a).__name__} and {type(b).__name__}')
-    if isinstance(a, np.ndarray) or all(Path(path).suffix.lower() in PICTURE_SUFFIXES for path in (a, b)):
+    if not files[0]:
+        return ArrayPair(a, b, options)
+    paths = [Path(path) for path in (a, b)]
+    if all(path.is_file() for path in paths) and paths[0].samefile(paths[1]):
+        raise ValueError(f'A and B are the same file, {paths[0]}; expected the earlier and the later image of one '
+                         'place')
+    located = [sidecar(path) for path in paths]
+    if all(path.suffix.lower() in PICTURE_SUFFIXES for path in paths) and not any(located):
         return ArrayPair(a, b, options)
     try:
         from .raster_pair import RasterPair
     except ImportError as error:
+        where = ''.join(f'; {file} says where {path.name} lies' for path, file in zip(paths, located) if file)
         raise ImportError(f"reading {a} and {b} needs rasterio: pip install 'mamba_cd_plugin[geo]' "
-                          f'({error})') from error
-    return RasterPair(Path(a), Path(b), options)
+                          f'({error}){where}') from error
+    return RasterPair(*paths, options)
+
+
+def sidecar(path: Path) -> Optional[Path]:
+    """The file beside a picture that says where it lies: a world file (.pgw, .jgw, .wld ...) or an .aux.xml."""
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        return None
+    kind = path.suffix.lower()
+    world = [f'{kind[:2]}{kind[-1]}w', f'{kind}w', '.wld']
+    for suffix in (*world, *map(str.upper, world)):
+        if path.with_suffix(suffix).is_file():
+            return path.with_suffix(suffix)
+    auxiliary = path.with_name(f'{path.name}.aux.xml')  # GDAL also keeps histograms there
+    text = auxiliary.read_text('utf-8', 'replace') if auxiliary.is_file() else ''
+    return auxiliary if re.search(r'<(GeoTransform|SRS|GCPList)\b', text) else None
 
 
 def find_pairs(a: Union[str, Path], b: Union[str, Path]) -> list[tuple[Path, Path]]:
     """Two files as the only pair, or the images of two folders, paired by their names without the ending.
 
     Raises:
-        FileNotFoundError: If one does not exist, a folder holds no image, or an image has no mate; all of them are
-            named.
+        FileNotFoundError: If one does not exist, a folder holds no image, or an image has no counterpart; all of them
+            are named.
         ValueError: If a file stands against a folder, or a folder has two images of one name.
     """
     a, b = Path(a), Path(b)
@@ -141,22 +167,24 @@ def find_pairs(a: Union[str, Path], b: Union[str, Path]) -> list[tuple[Path, Pat
         return [(a, b)]
     if a.is_file() or b.is_file():
         raise ValueError(f'expected two files or two folders, got one of each: {a} and {b}')
-    mates_a, mates_b = _images(a), _images(b)
-    alone = sorted(map(str, [mates_a[stem] for stem in mates_a.keys() - mates_b.keys()] +
-                       [mates_b[stem] for stem in mates_b.keys() - mates_a.keys()]))
+    if a.samefile(b):
+        raise ValueError(f'A and B are the same folder, {a}; expected one with the earlier and one with the later '
+                         'images')
+    images_a, images_b = _images(a), _images(b)
+    alone = sorted(map(str, [images_a[stem] for stem in images_a.keys() - images_b.keys()] +
+                       [images_b[stem] for stem in images_b.keys() - images_a.keys()]))
     if alone:
-        raise FileNotFoundError(f'{len(alone)} images have no mate of the same name in the other folder: '
+        raise FileNotFoundError(f'{len(alone)} images have no counterpart of the same name in the other folder: '
                                 f'{", ".join(alone[:5])}{" ..." if len(alone) > 5 else ""}')
-    return [(mates_a[stem], mates_b[stem]) for stem in sorted(mates_a)]
+    return [(images_a[stem], images_b[stem]) for stem in sorted(images_a)]
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    """The images of a folder by their names, without hidden files and without the results of earlier predictions."""
     made_here = own_outputs(folder)  # a mask of an earlier run is no image to predict
+    found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith('.') or path.name in made_here:  # ._x.png is what macOS leaves beside x.png
-            continue
-        if path.suffix.lower() not in (*PICTURE_SUFFIXES, '.tif', '.tiff', '.vrt', '.jp2', '.img'):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith('.') or path.name in made_here:
             continue
         if path.stem in found:
             raise ValueError(f'{found[path.stem]} and {path} have the same name, but one pair needs one of each; '
@@ -166,67 +194,3 @@ def _images(folder: Path) -> dict[str, Path]:
         raise FileNotFoundError(f'{folder} holds no image (png, jpg, tif, vrt, jp2, img)')
     return found
 
-
-class ArrayPair(PairSource):
-    """Two images in memory: arrays, or PNG and JPEG files. They must show the same ground pixel by pixel.
-
-    Args:
-        a: The earlier image: a file, or an array (H, W) or (H, W, bands) of any real type. NaN, or transparency in a
-            file, marks missing data.
-        b: The later image, of the same height and width.
-        options: See :class:`~.pairs.ReadOptions`; ``bands`` has no meaning for a picture.
-
-    Raises:
-        ValueError: If an array is no image, is empty, or the two differ in size.
-    """
-
-    def __init__(self, a: Image, b: Image, options: ReadOptions) -> None:
-        check_value_range(options.value_range)
-        bands = options.bands, options.bands_b or options.bands
-        loaded = [_load(image, wanted, label) for image, wanted, label in zip((a, b), bands, 'AB')]
-        images = [picture.values for picture in loaded]
-        self.height, self.width = images[0].shape[:2]
-        if images[0].shape != images[1].shape:
-            raise ValueError(f'A is {self.width} x {self.height} pixels, but B is {images[1].shape[1]} x '
-                             f'{images[1].shape[0]}; without georeference two images must show the same ground pixel '
-                             'by pixel. Cut or resample one to the other')
-        self._valid = loaded[0].valid & loaded[1].valid
-        self.notes = []
-        self._pair = np.concatenate(
-            [self._to_8_bits(image, label, options) for image, label in zip(images, 'AB')], axis=2)
-        is_file = not isinstance(a, np.ndarray)
-        self.name = Path(a).stem if is_file else 'pair'
-        self.origin = dict(a=file_origin(Path(a)), b=file_origin(Path(b))) if is_file else dict(
-            sha256=sha256(self._pair.tobytes() + self._valid.tobytes()).hexdigest())
-
-    def _to_8_bits(self, image: np.ndarray, label: str, options: ReadOptions) -> np.ndarray:
-        stretch = find_stretch(image, self._valid, options.value_range)
-        if stretch is None:
-            return image
-        self.notes.append(f'{label}: {image.dtype} values are stretched to 8 bits: {stretch}')
-        return stretch(image)
-
-    def read(self, window: Window) -> PairTile:
-        """One window at full resolution."""
-        place = tuple(slice(*span) for span in window)
-        return PairTile(self._pair[place], self._valid[place])
-
-    def thumbnail(self, factor: int) -> PairTile:
-        """The whole pair, every ``factor``-th pixel."""
-        return PairTile(self._pair[::factor, ::factor], self._valid[::factor, ::factor])
-
-
-def _load(image: Image, bands: Optional[Sequence[int]], label: str) -> Picture:
-    """An image with three channels."""
-    if not isinstance(image, np.ndarray):
-        return read_picture(str(image))
-    if image.ndim not in (2, 3) or 0 in image.shape or image.dtype.kind not in 'uif':
-        raise ValueError(f'{label}: expected an image (H, W) or (H, W, bands) of real numbers, at least one pixel, got '
-                         f'{image.dtype} {image.shape}')
-    image = image[..., None] if image.ndim == 2 else image
-    chosen = list(bands or ((1, 2, 3) if image.shape[2] >= 3 else (1, )))
-    if len(chosen) not in (1, 3) or not all(1 <= band <= image.shape[2] for band in chosen):
-        raise ValueError(f'{label} has {image.shape[2]} bands; expected one or three band numbers from 1 to that, got '
-                         f'{chosen}')
-    values = image[..., [band - 1 for band in (chosen * 3 if len(chosen) == 1 else chosen)]]
-    return Picture(values, np.isfinite(values).all(axis=2))

@@ -29,7 +29,7 @@ def vectorize(mask_path: Path, probability: np.ndarray, min_area: float) -> geop
     are in pixels, and so are the coordinates.
 
     Args:
-        mask_path: A mask that :func:`~.geotiff.write_mask` wrote.
+        mask_path: The mask as a raster.
         probability: Of change, (H, W), float32 or quantised; may lie on the disk.
         min_area: Smaller polygons are dropped; square metres, or pixels without a CRS.
 
@@ -64,7 +64,7 @@ def _areas(polygons: list, crs: CRS) -> np.ndarray:
     """Areas in square metres on the ground."""
     try:
         transformer = Transformer.from_crs(crs, 'EPSG:4326', always_xy=True)
-    except ProjError:  # the CRS of a building site, which is nowhere on Earth
+    except ProjError:  # the local CRS of a building site, which has no place on Earth
         return shapely.area(np.array(polygons)) * crs.axis_info[0].unit_conversion_factor**2
     return np.array([_geodesic_area(polygon, transformer) for polygon in polygons])
 
@@ -99,24 +99,26 @@ def _strips(shapes: np.ndarray, height: int) -> Iterator[tuple[int, np.ndarray]]
             yield top, inside
 
 
-def write_polygons(polygons: geopandas.GeoDataFrame, path: Path, date: str) -> None:
-    """Write polygons as GeoPackage (.gpkg, in their own CRS) or GeoJSON (.geojson, in degrees as RFC 7946 wants it).
+def write_polygons(polygons: geopandas.GeoDataFrame, path: Path, driver: str, date: str) -> None:
+    """Write polygons in a format of GDAL: a GeoPackage in their own CRS, GeoJSON in degrees as RFC 7946 wants it.
 
     Args:
         polygons: From :func:`vectorize`.
-        path: Of the file; its ending decides.
+        path: Of the file.
+        driver: GDAL's name of the format.
         date: ISO time that a GeoPackage gives as its last change. The current time would make two runs differ.
 
     Raises:
         OSError: If it cannot be written completely.
     """
+    options: dict = dict(geometry_type='Polygon')  # an empty layer has no polygon to tell it
+    if driver == 'GPKG':
+        options['layer'] = LAYER
+    if driver == 'GeoJSON' and polygons.crs is not None:
+        polygons, options['RFC7946'] = polygons.to_crs('EPSG:4326'), 'YES'
     pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': date})
     try:
-        if path.suffix == '.gpkg':
-            polygons.to_file(path, driver='GPKG', layer=LAYER, engine='pyogrio', geometry_type='Polygon')
-        else:
-            located = polygons if polygons.crs is None else polygons.to_crs('EPSG:4326')
-            located.to_file(path, driver='GeoJSON', engine='pyogrio', RFC7946='YES' if polygons.crs else 'NO')
+        polygons.to_file(path, driver=driver, engine='pyogrio', **options)
         # As for rasters, GDAL need not report a full disk, so the file itself is asked.
         written = pyogrio.read_info(path, force_feature_count=True)['features']
     except (DataSourceError, DataLayerError) as error:

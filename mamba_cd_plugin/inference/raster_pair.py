@@ -1,31 +1,185 @@
 """A pair of rasters: B is brought onto A's grid, and both are read window by window."""
+import warnings
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Union
+from typing import Optional, Sequence, Union
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.shutil import copy as copy_raster
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
-from ..io.grids import coverage, describe_difference, same_grid
-from ..io.radiometry import check_value_range, find_stretch
-from ..io.rasters import GDAL_CACHE_BYTES, choose_bands, open_raster
+from ..io.grids import check_location, coverage, describe_difference, same_grid
+from ..io.radiometry import (
+    Stretch,
+    check_value_range,
+    describe_collar,
+    describe_missing,
+    find_stretch,
+    is_8_bits_in_disguise,
+)
+from ..io.rasters import (
+    GDAL_CACHE_BYTES,
+    RASTER_ERRORS,
+    SAMPLE_SIDE,
+    BandChoice,
+    alpha_band,
+    choose_bands,
+    open_raster,
+)
 from .pairs import PairSource, PairTile, ReadOptions, Window, file_origin
 
-# The percentiles of a stretch are taken from so many pixels of the longer side: a million of them are exact enough.
-SAMPLE_SIDE = 1024
+
+class RasterImage:
+    """One raster of a pair: which bands are its colours, where it has data, and what should be said about both.
+
+    A pixel has data where alpha is not 0, not all bands have the nodata value, the image's own mask does not exclude
+    it, and no band is NaN.
+
+    Args:
+        label: 'A' or 'B'.
+        path: Of the file.
+        bands: Band numbers that the user wants, or None.
+        nodata: A value that takes the place of the file's nodata value, or None.
+        stack: Closes what is opened.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it cannot be read; the message says why.
+    """
+
+    def __init__(self, label: str, path: Path, bands: Optional[Sequence[int]], nodata: Optional[float],
+                 stack: ExitStack) -> None:
+        self.label, self.path, self.nodata = label, path, nodata
+        self.dataset: Union[DatasetReader, WarpedVRT] = stack.enter_context(open_raster(path))
+        check_location(self.dataset)
+        self.palette = self._palette()
+        choice = BandChoice((1, 1, 1), '') if self.palette is not None else choose_bands(self.dataset, bands)
+        self.indexes, self.notes = list(choice.indexes), [choice.note] if choice.note else []
+        self._settle_alpha(stack)
+        self.sample, self.sample_valid = self.read(self._whole, self._factor, Resampling.nearest)
+        self._note_missing()
+
+    @property
+    def dtype(self) -> str:
+        """Of the values that :meth:`read` gives."""
+        return 'uint8' if self.palette is not None else self.dataset.dtypes[self.indexes[0] - 1]
+
+    @property
+    def _whole(self) -> RasterWindow:
+        return RasterWindow(0, 0, self.dataset.width, self.dataset.height)
+
+    @property
+    def _factor(self) -> int:
+        return -(-max(self.dataset.shape) // SAMPLE_SIDE)
+
+    @property
+    def _alpha(self) -> int:
+        """The number of the alpha band; 0 where there is none."""
+        colours = self.dataset.colorinterp
+        return colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else 0
+
+    def _palette(self) -> Optional[np.ndarray]:
+        """The colours (values, 4) of a raster whose values are numbers of colours; None where they are not."""
+        if ColorInterp.palette not in self.dataset.colorinterp:
+            return None
+        if self.dataset.count > 1 or self.dataset.dtypes[0] != 'uint8':
+            raise ValueError(f'{self.path}: has a palette beside {self.dataset.count} bands of '
+                             f'{self.dataset.dtypes[0]}; expand it first (gdal_translate -expand rgb)')
+        colours = self.dataset.colormap(1)
+        return np.array([colours.get(value, (0, 0, 0, 0)) for value in range(256)], np.uint8)
+
+    def _settle_alpha(self, stack: ExitStack) -> None:
+        """Where a band that is called alpha is none, go on with a copy of the header that says so."""
+        if not self._alpha:
+            return
+        number = self._alpha
+        if number in self.indexes:
+            self.notes.append(f'band {number} is called alpha; since --bands names it, it is a colour and no mask')
+        elif alpha_band(self.dataset):
+            return
+        else:
+            self.notes.append(f'band {number} is called alpha, but holds many values, as near infrared does; it is not '
+                              'taken for a mask')
+        header = stack.enter_context(MemoryFile(ext='.vrt'))
+        copy_raster(str(self.path.resolve()), header.name, driver='VRT')
+        with rasterio.open(header.name, 'r+') as file:
+            file.colorinterp = [ColorInterp.undefined if colour == ColorInterp.alpha else colour
+                                for colour in file.colorinterp]
+        self.dataset = stack.enter_context(rasterio.open(header.name))
+
+    def _note_missing(self) -> None:
+        notes = (describe_missing(self.sample_valid, self._mask_kind()),
+                 describe_collar(self.sample, self.sample_valid))
+        self.notes += [note for note in notes if note]
+
+    def _mask_kind(self) -> str:
+        if self._alpha:
+            return f'its alpha band {self._alpha} is 0'
+        if self.nodata is not None:
+            return f'they have the value {self.nodata:g} of --nodata in all bands'
+        flags = self.dataset.mask_flag_enums[self.indexes[0] - 1]
+        if MaskFlags.nodata in flags:
+            return f'they have its nodata value {self.dataset.nodata:g} in all bands'
+        return 'its mask excludes them' if MaskFlags.per_dataset in flags else 'a band is NaN, or their colour clear'
+
+    def warp_to(self, grid: DatasetReader, stack: ExitStack) -> None:
+        """Lay the image onto another grid, window by window while it is read.
+
+        Raises:
+            ValueError: If GDAL cannot.
+        """
+        own = {} if self.nodata is None else dict(src_nodata=self.nodata, nodata=self.nodata)
+        try:
+            self.dataset = stack.enter_context(
+                WarpedVRT(
+                    self.dataset, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
+                    resampling=Resampling.bilinear if self.palette is None else Resampling.nearest,
+                    add_alpha=not self._alpha, **own))
+        except RASTER_ERRORS as error:
+            raise ValueError(f'{self.path}: cannot be warped onto the grid of {grid.name}: {error}. Bring both images '
+                             'into one CRS first (gdalwarp)') from error
+
+    def read(self, window: RasterWindow, factor: int, resampling: Resampling) -> tuple[np.ndarray, np.ndarray]:
+        """Values (h, w, 3) as they are, and where they are data (h, w).
+
+        Raises:
+            OSError: If the file is damaged there.
+        """
+        shape = -(-int(window.height) // factor), -(-int(window.width) // factor)
+        resampling = resampling if self.palette is None else Resampling.nearest
+        try:
+            values = self.dataset.read(self.indexes, window=window, out_shape=(3, *shape), resampling=resampling)
+            valid = self._read_valid(window, shape, values)
+        except RASTER_ERRORS as error:
+            stop = window.row_off + window.height
+            raise OSError(f'{self.path}: reading rows {window.row_off} to {stop} failed: {error.__cause__ or error}. '
+                          'The file, or one to which it refers, is damaged or missing: replace it') from error
+        values = values.transpose(1, 2, 0)
+        if self.palette is not None:
+            valid = valid & (self.palette[values[..., 0], 3] > 0)
+            values = self.palette[values[..., 0], :3]
+        if values.dtype.kind == 'f':
+            valid = valid & np.isfinite(values).all(axis=2)
+        return values, valid
+
+    def _read_valid(self, window: RasterWindow, shape: tuple, values: np.ndarray) -> np.ndarray:
+        if self._alpha:
+            # Not by read_masks: of float values GDAL does not recognise the alpha band as a mask.
+            return self.dataset.read(self._alpha, window=window, out_shape=shape) > 0
+        if self.nodata is not None:
+            return (values != self.nodata).any(axis=0)
+        return self.dataset.read_masks(self.indexes, window=window, out_shape=(3, *shape)).any(axis=0)
 
 
 class RasterPair(PairSource):
     """Two rasters on the grid of A.
 
     B is warped onto A's grid (bilinear) where CRS, pixel size or origin differ, window by window while it is read.
-    A pixel has data where, in both images, alpha is not 0, not all bands have the nodata value, the image's own mask
-    does not exclude it, and no band is NaN.
 
     Args:
         path_a: The earlier image. Its grid is that of the result.
@@ -41,76 +195,57 @@ class RasterPair(PairSource):
 
     def __init__(self, path_a: Path, path_b: Path, options: ReadOptions) -> None:
         check_value_range(options.value_range)
-        with ExitStack() as stack:
+        with ExitStack() as stack, warnings.catch_warnings():
+            warnings.simplefilter('ignore', NotGeoreferencedWarning)
             stack.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
             self._prepare(path_a, path_b, options, stack)
             self._stack = stack.pop_all()
 
     def _prepare(self, path_a: Path, path_b: Path, options: ReadOptions, stack: ExitStack) -> None:
-        self._paths = path_a, path_b
-        a, b = (stack.enter_context(open_raster(path)) for path in self._paths)
         self.name = path_a.stem
+        a = RasterImage('A', path_a, options.bands, options.nodata, stack)
+        b = RasterImage('B', path_b, options.bands_b or options.bands, options.nodata, stack)
+        self._images = a, b
         self.origin = dict(a=file_origin(path_a), b=file_origin(path_b))
-        self.height, self.width, self.crs = a.height, a.width, a.crs
-        self.transform = None if a.crs is None and a.transform.is_identity else a.transform
-        self.notes = []
-        choices = choose_bands(a, options.bands), choose_bands(b, options.bands_b or options.bands)
-        self.notes += [f'{label}: {choice.note}' for label, choice in zip('AB', choices) if choice.note]
-        self._images = a, self._onto_grid_of(a, b, stack)
-        self._indexes = [list(choice.indexes) for choice in choices]
-        self._find_stretches(options)
+        grid = a.dataset
+        self.height, self.width, self.crs = grid.height, grid.width, grid.crs
+        self.transform = None if grid.crs is None and grid.transform.is_identity else grid.transform
+        self.notes = [f'{image.label}: {note}' for image in self._images for note in image.notes]
+        if self.transform is not None and self.transform.determinant > 0:
+            self.notes.append('A is stored as in a mirror (such as bottom row first); so are the results')
+        if not same_grid(a.dataset, b.dataset):
+            self.notes.append(describe_difference(a.dataset, b.dataset, coverage(a.dataset, b.dataset)))
+            b.warp_to(a.dataset, stack)
+        elif a.sample.shape == b.sample.shape and np.array_equal(a.sample, b.sample):
+            self.notes.append('A and B hold the same values: are they two copies of one image?')
+        self._stretches = self._find_stretches(options)
+        for image in self._images:
+            del image.sample, image.sample_valid
 
-    def _onto_grid_of(self, a: DatasetReader, b: DatasetReader, stack: ExitStack) -> Union[DatasetReader, WarpedVRT]:
-        """B itself where it has A's grid, else B warped onto it."""
-        if same_grid(a, b):
-            return b
-        self.notes.append(describe_difference(a, b, coverage(a, b)))
-        return stack.enter_context(
-            WarpedVRT(
-                b, crs=a.crs, transform=a.transform, height=a.height, width=a.width, resampling=Resampling.bilinear,
-                add_alpha=ColorInterp.alpha not in b.colorinterp))
-
-    def _find_stretches(self, options: ReadOptions) -> None:
-        self._stretches: list = [None, None]
-        if options.value_range is None and all(self._dtype(i) == 'uint8' for i in (0, 1)):
-            return
+    def _find_stretches(self, options: ReadOptions) -> list[Optional[Stretch]]:
+        if options.value_range is None and all(image.dtype == 'uint8' for image in self._images):
+            return [None, None]
         factor = -(-max(self.height, self.width) // SAMPLE_SIDE)
         whole = RasterWindow(0, 0, self.width, self.height)
-        samples = [self._read(i, whole, factor, Resampling.nearest) for i in (0, 1)]
+        samples = [image.read(whole, factor, Resampling.nearest) for image in self._images]
         valid = samples[0][1] & samples[1][1]
-        for i, (values, _) in enumerate(samples):
-            self._stretches[i] = find_stretch(values, valid, options.value_range)
-            if self._stretches[i] is not None:
-                self.notes.append(f'{"AB"[i]}: {self._dtype(i)} values are stretched to 8 bits: {self._stretches[i]}')
-
-    def _dtype(self, i: int) -> str:
-        return self._images[i].dtypes[self._indexes[i][0] - 1]
-
-    def _read(self, i: int, window: RasterWindow, factor: int, resampling: Resampling) -> tuple[np.ndarray, np.ndarray]:
-        """Values (h, w, 3) as they are, and where they are data (h, w)."""
-        image, indexes = self._images[i], self._indexes[i]
-        shape = -(-int(window.height) // factor), -(-int(window.width) // factor)
-        try:
-            values = image.read(indexes, window=window, out_shape=(3, *shape), resampling=resampling)
-            if ColorInterp.alpha in image.colorinterp:
-                # Not by read_masks: of float values GDAL does not recognise the alpha band as a mask.
-                alpha = image.colorinterp.index(ColorInterp.alpha) + 1
-                valid = image.read(alpha, window=window, out_shape=shape) > 0
-            else:
-                valid = image.read_masks(indexes, window=window, out_shape=(3, *shape)).any(axis=0)
-        except RasterioError as error:
-            stop = window.row_off + window.height
-            raise OSError(f'{self._paths[i]}: reading rows {window.row_off} to {stop} failed: '
-                          f'{error.__cause__ or error}. The file is damaged: replace it') from error
-        values = values.transpose(1, 2, 0)
-        if values.dtype.kind == 'f':
-            valid = valid & np.isfinite(values).all(axis=2)
-        return values, valid
+        mixed = options.value_range is None and 'uint8' in {image.dtype for image in self._images}
+        stretches: list = []
+        for image, (values, _) in zip(self._images, samples):
+            value_range = options.value_range
+            if mixed and is_8_bits_in_disguise(values, valid):
+                value_range = (0, 255)
+                self.notes.append(f'{image.label}: {image.dtype} values of 0..255 beside an 8-bit image are taken as '
+                                  'they are (--value-range stretches them)')
+            stretches.append(find_stretch(values, valid, value_range))
+            if stretches[-1] is not None and value_range is options.value_range:
+                self.notes.append(f'{image.label}: {image.dtype} values are stretched to 8 bits: {stretches[-1]}')
+        return stretches
 
     def _tile(self, window: RasterWindow, factor: int = 1, resampling: Resampling = Resampling.nearest) -> PairTile:
         parts = []
-        for i, stretch in enumerate(self._stretches):
-            values, valid = self._read(i, window, factor, resampling)
+        for image, stretch in zip(self._images, self._stretches):
+            values, valid = image.read(window, factor, resampling)
             parts.append((values if stretch is None else stretch(values), valid))
         return PairTile(np.concatenate([part[0] for part in parts], axis=2), parts[0][1] & parts[1][1])
 
@@ -126,3 +261,4 @@ class RasterPair(PairSource):
     def close(self) -> None:
         """Close the files."""
         self._stack.close()
+

@@ -1,42 +1,76 @@
-"""How the pixel grids of two rasters lie to each other."""
+"""Where rasters lie, and how the pixel grids of two of them lie to each other."""
 import math
+from typing import Callable, Optional
 
 import numpy as np
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from rasterio.warp import transform as transform_points
-from rasterio.warp import transform_bounds
 
 # Grids whose corners differ by less are one grid: far below what registration or a model can tell, and above the
 # rounding of coordinates in file headers.
 SAME_PIXELS = 0.01
 # A coarser B holds too little to compare; said, not refused, since the user may have nothing better.
 COARSE = 1.5
+# Points per side of A from which its share that B covers is taken: to 0.4 % of either side.
+SAMPLE_POINTS = 256
+
+ToPixels = Callable[[np.ndarray], np.ndarray]
+
+
+def check_location(dataset: DatasetReader) -> None:
+    """Refuse a raster that says where it lies in a way that is not a grid.
+
+    Raises:
+        ValueError: If it has only ground control points or rational polynomials, or a geotransform that is none.
+    """
+    name, plain = dataset.name, dataset.transform.is_identity
+    if dataset.crs is None and dataset.gcps[0]:
+        raise ValueError(f'{name}: is located by {len(dataset.gcps[0])} ground control points, not by a grid. Warp it '
+                         f'first: gdalwarp -t_srs EPSG:<code> {name} warped.tif')
+    if dataset.rpcs is not None and plain:
+        raise ValueError(f'{name}: is a raw scene that is located only by rational polynomials (RPC), not by a grid. '
+                         'Orthorectify it first: gdalwarp -rpc -to RPC_DEM=<elevation.tif> -t_srs EPSG:<code> '
+                         f'{name} ortho.tif')
+    if not np.isfinite(matrix(dataset)).all() or abs(np.linalg.det(matrix(dataset)[:2, :2])) < 1e-30:
+        raise ValueError(f'{name}: its geotransform {tuple(dataset.transform)[:6]} gives pixels no size. Assign the '
+                         f'right one: gdal_edit.py -a_ullr <left> <top> <right> <bottom> {name}')
 
 
 def same_grid(a: DatasetReader, b: DatasetReader) -> bool:
-    """Whether the two grids are one, pixel by pixel.
+    """Whether the two grids are one, pixel by pixel, whatever their CRS are called.
 
     Raises:
-        ValueError: If that cannot be known, because a CRS is missing.
+        ValueError: If that cannot be known, because a CRS, or an operation between two of them, is missing.
     """
     if (a.crs is None) != (b.crs is None):
         without, other = (a, b) if a.crs is None else (b, a)
         raise ValueError(f'{without.name} has no CRS, but {other.name} has {describe_crs(other.crs)}; so it cannot be '
                          f'known where it lies. Assign its CRS: rio edit-info --crs EPSG:<code> {without.name}')
-    same = a.crs == b.crs and a.shape == b.shape and bool(np.abs(_corners(a, b)).max() < SAME_PIXELS)
+    same = a.shape == b.shape and bool(np.abs(_shifts(a, b)).max() < SAME_PIXELS)
     if not same and a.crs is None:
-        raise ValueError(f'{a.name} ({a.width} x {a.height}) and {b.name} ({b.width} x {b.height}) have no CRS, and '
-                         'differ in size or origin; so one cannot be laid over the other. Assign both their CRS, or '
-                         'cut them to the same pixels')
+        raise ValueError(f'{a.name} ({a.width} x {a.height}{_origin(a)}) and {b.name} ({b.width} x {b.height}'
+                         f'{_origin(b)}) have no CRS, and differ in size or origin; so one cannot be laid over the '
+                         'other. Assign both their CRS (rio edit-info --crs EPSG:<code>), or cut them to the same '
+                         'pixels')
+    for one in (a, b):
+        if not same and one.transform.is_identity:
+            raise ValueError(f'{one.name} has a CRS ({describe_crs(one.crs)}), but neither origin nor pixel size, so '
+                             'it cannot be known where it lies. Assign them: gdal_edit.py -a_ullr <left> <top> '
+                             f'<right> <bottom> {one.name}')
     return same
 
 
-def _corners(a: DatasetReader, b: DatasetReader) -> np.ndarray:
-    """How far, in pixels of A, B's corners lie from A's when both have one CRS and size."""
-    corners = np.array([(0, 0, 1), (a.width, 0, 1), (0, a.height, 1), (a.width, a.height, 1)], float).T
-    return np.linalg.solve(matrix(a), matrix(b) @ corners) - corners
+def _origin(dataset: DatasetReader) -> str:
+    left, top = dataset.transform.c, dataset.transform.f
+    return ', no georeference' if dataset.transform.is_identity else f', upper left at {left:.10g}, {top:.10g}'
+
+
+def _shifts(a: DatasetReader, b: DatasetReader) -> np.ndarray:
+    """How far, in pixels of A, points of B lie from where they would be if B had A's grid."""
+    points = _lattice(b, 3)
+    return to_pixels(b, a)(points) - points
 
 
 def matrix(dataset: DatasetReader) -> np.ndarray:
@@ -44,53 +78,94 @@ def matrix(dataset: DatasetReader) -> np.ndarray:
     return np.array(tuple(dataset.transform)[:9]).reshape(3, 3)
 
 
+def to_pixels(source: DatasetReader, target: DatasetReader) -> ToPixels:
+    """The map of pixel positions (2, N), column and row, of one raster to those of another; inf where there is none.
+
+    Raises:
+        ValueError: If no operation between their CRS is known.
+    """
+    convert = None
+    if source.crs != target.crs:
+        try:
+            convert = Transformer.from_crs(source.crs.to_wkt(), target.crs.to_wkt(), always_xy=True)
+        except ProjError as error:
+            raise ValueError(f'{source.name} is in {describe_crs(source.crs)}, {target.name} in '
+                             f'{describe_crs(target.crs)}, and no way from one to the other is known. A local CRS has '
+                             'no place on Earth: bring both images into one CRS') from error
+
+    def apply(points: np.ndarray) -> np.ndarray:
+        x, y, _ = matrix(source) @ np.vstack([points, np.ones(points.shape[1])])
+        if convert is not None:
+            x, y = convert.transform(x, y)
+        with np.errstate(invalid='ignore'):  # inf minus inf, beyond a projection
+            return np.linalg.solve(matrix(target), np.vstack([x, y, np.ones(len(x))]))[:2]
+
+    return apply
+
+
+def _lattice(dataset: DatasetReader, count: int) -> np.ndarray:
+    """Pixel positions (2, N) from corner to corner, ``count`` along either side."""
+    axes = np.linspace(0, dataset.width, count), np.linspace(0, dataset.height, count)
+    return np.array([axis.ravel() for axis in np.meshgrid(*axes)])
+
+
 def coverage(a: DatasetReader, b: DatasetReader) -> float:
-    """The share of A's extent that B's extent covers, by their bounding boxes in A's CRS.
+    """The share of A's pixels that lie in B.
 
     Raises:
         ValueError: If they do not overlap.
     """
-    try:
-        left, bottom, right, top = transform_bounds(b.crs, a.crs, *b.bounds)
-    except RasterioError:  # B lies where A's projection is not defined
-        left = bottom = right = top = math.nan
-    width = min(right, a.bounds.right) - max(left, a.bounds.left)
-    height = min(top, a.bounds.top) - max(bottom, a.bounds.bottom)
-    if not (width > 0 and height > 0):  # so that NaN, too, means no overlap
-        raise ValueError(f'{a.name} and {b.name} do not overlap: A lies at {_place(a)}, B at {_place(b)} (longitude '
-                         'and latitude). Are they of one place, and their CRS right?')
-    return min(1., width * height / ((a.bounds.right - a.bounds.left) * (a.bounds.top - a.bounds.bottom)))
+    steps = [np.arange(min(size, SAMPLE_POINTS)) for size in (a.width, a.height)]
+    columns, rows = ((step + 0.5) * size / len(step) for step, size in zip(steps, (a.width, a.height)))
+    points = np.array([axis.ravel() for axis in np.meshgrid(columns, rows)])
+    covered = float(_inside(to_pixels(a, b)(points), b).mean())
+    if covered == 0 and not _inside(to_pixels(b, a)(_lattice(b, SAMPLE_POINTS)), a).any():
+        raise ValueError(f'{a.name} and {b.name} do not overlap: A lies at {_place(a)}, B at {_place(b)}. Are they of '
+                         'one place, and their CRS right?')
+    return covered
+
+
+def _inside(points: np.ndarray, dataset: DatasetReader) -> np.ndarray:
+    columns, rows = points
+    return (columns > 0) & (columns < dataset.width) & (rows > 0) & (rows < dataset.height)  # so is inf outside
 
 
 def _place(dataset: DatasetReader) -> str:
+    x, y, _ = matrix(dataset) @ np.vstack([_lattice(dataset, 5), np.ones(25)])
+    unit = f'in {describe_crs(dataset.crs)}'
+    longitude, latitude = to_degrees(dataset.crs, x, y) or (np.array([np.inf]), np.array([np.inf]))
+    if np.isfinite(longitude).all() and np.isfinite(latitude).all():
+        x, y, unit = longitude, latitude, 'longitude and latitude'
+    digits = 4 if unit[0] == 'l' else 2
+    return f'{x.min():.{digits}f}..{x.max():.{digits}f}, {y.min():.{digits}f}..{y.max():.{digits}f} ({unit})'
+
+
+def to_degrees(crs: CRS, x: np.ndarray, y: np.ndarray) -> Optional[tuple[np.ndarray, np.ndarray]]:
+    """Coordinates as longitude and latitude; None for a local CRS, which has no place on Earth."""
     try:
-        west, south, east, north = transform_bounds(dataset.crs, CRS.from_epsg(4326), *dataset.bounds)
-    except RasterioError:
-        return 'a place outside its own CRS'
-    return f'{west:.4f}..{east:.4f}, {south:.4f}..{north:.4f}'
+        return Transformer.from_crs(crs.to_wkt(), 'EPSG:4326', always_xy=True).transform(x, y)
+    except ProjError:
+        return None
 
 
 def describe_crs(crs: CRS) -> str:
     """A CRS by its code, or by its name where it has none."""
     code = crs.to_epsg()
-    return f'EPSG:{code}' if code else (crs.to_dict().get('proj') or 'a CRS without code')
+    if code:
+        return f'EPSG:{code}'
+    name = crs.to_wkt().split('"')[1:2]
+    return f'the CRS "{name[0]}"' if name else 'a CRS without code'
 
 
 def describe_difference(a: DatasetReader, b: DatasetReader, covered: float) -> str:
     """What warping B onto A's grid changes, for the user."""
-    sizes = _pixel_size(a, a), _pixel_size(b, a)
+    pixels = to_pixels(b, a)(np.array([(0, 0), (1, 0), (0, 1)]).T + np.array([[b.width / 2], [b.height / 2]]))
+    ratio = math.sqrt(abs(np.linalg.det(pixels[:, 1:] - pixels[:, :1])))
+    size = math.sqrt(abs(np.linalg.det(matrix(a)[:2, :2])))
     text = (f'B is warped onto the grid of A: from {describe_crs(b.crs)}, {b.width} x {b.height} pixels of '
-            f'{sizes[1]:.4g}, to {describe_crs(a.crs)}, {a.width} x {a.height} of {sizes[0]:.4g} (in the units of A)')
-    if sizes[1] > COARSE * sizes[0]:
-        text += f'; B is {sizes[1] / sizes[0]:.1f} times coarser, and a small change may not be seen'
+            f'{ratio * size:.4g}, to {describe_crs(a.crs)}, {a.width} x {a.height} of {size:.4g} (in the units of A)')
+    if ratio > COARSE:
+        text += f'; B is {ratio:.1f} times coarser, and a small change may not be seen'
     if covered < 0.999:
         text += f'; B covers {100 * covered:.1f} % of A, the rest becomes nodata'
     return text
-
-
-def _pixel_size(dataset: DatasetReader, grid: DatasetReader) -> float:
-    """Side of the central pixel of a raster in the units of ``grid``."""
-    x, y = dataset.width / 2, dataset.height / 2
-    xs, ys, _ = matrix(dataset) @ np.array([(x, y, 1), (x + 1, y, 1), (x, y + 1, 1)]).T
-    xs, ys = transform_points(dataset.crs, grid.crs, xs, ys)
-    return math.sqrt(abs((xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0])))

@@ -248,7 +248,7 @@ def _read_raster(path: str, content: bytes) -> Optional[Picture]:
         from rasterio.enums import ColorInterp
         from rasterio.errors import RasterioError
 
-        from .rasters import choose_bands, open_raster
+        from .rasters import alpha_band, choose_bands, open_raster
     except ImportError:
         return None
     with local_file(path, content) as file:
@@ -258,8 +258,11 @@ def _read_raster(path: str, content: bytes) -> Optional[Picture]:
                     return _of_colormap(dataset.read(1), dataset.colormap(1))
                 choice = choose_bands(dataset, None)
                 values = dataset.read(sorted(set(choice.indexes)))
-                if ColorInterp.alpha in dataset.colorinterp:
-                    valid = dataset.read(dataset.colorinterp.index(ColorInterp.alpha) + 1) > 0
+                alpha = alpha_band(dataset)
+                if alpha:
+                    valid = dataset.read(alpha) > 0
+                elif ColorInterp.alpha in dataset.colorinterp:
+                    valid = np.ones(dataset.shape, bool)
                 else:
                     valid = dataset.read_masks(list(choice.indexes)).any(axis=0)
         except RasterioError as error:

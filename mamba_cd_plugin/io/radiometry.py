@@ -1,10 +1,17 @@
-"""From the values of a sensor to the 8 bits that the models are trained on."""
+"""What values of a sensor mean: which are no data, and which become the 8 bits that the models are trained on."""
 from typing import NamedTuple, Optional
 
+import cv2
 import numpy as np
 
 # What a desktop GIS does to show such an image ('cumulative count cut'): what looks right there looks right here.
 PERCENTILES = (2, 98)
+# An alpha band is nothing and all, but for a few soft edges; near infrared is hardly ever one value.
+SOFT_ALPHA = 0.1
+# A collar is said from this share of the image; what is less costs less than the note.
+COLLAR_SHARE = 0.01
+# A picture of 8 bits has brighter pixels than this; a raw sensor, whose values may well be smaller, need not.
+DARK = 64
 
 
 class Stretch(NamedTuple):
@@ -63,3 +70,77 @@ def check_value_range(value_range: Optional[tuple[float, float]]) -> None:
     if value_range is not None and not value_range[0] < value_range[1]:
         raise ValueError('value_range: expected the value for black and then the higher one for white, got '
                          f'{value_range}')
+
+
+def is_alpha(values: np.ndarray) -> bool:
+    """Whether a band that is called alpha holds transparency: 0, one other value, and few in between.
+
+    GDAL calls the fourth band of an 8-bit file alpha by itself, and in many files it is near infrared.
+
+    Args:
+        values: Sample of the band.
+    """
+    opaque = values[values != 0]
+    if not len(opaque):
+        return True
+    most = np.unique(opaque, return_counts=True)[1].max()
+    return most >= (1 - SOFT_ALPHA) * len(opaque)
+
+
+def find_collar(values: np.ndarray, valid: np.ndarray) -> Optional[tuple[float, float]]:
+    """A collar that is no ground and that the file does not call nodata.
+
+    It has one value in all bands, 0, the type's highest or a negative lowest, and reaches the border of the image.
+
+    Args:
+        values: Sample of the image (H, W, bands).
+        valid: Where the file says that it has data (H, W).
+
+    Returns:
+        The value and the share of the pixels that have it; None where there is no collar.
+    """
+    lowest = float(np.nanmin(values, initial=0))  # such as -9999
+    for value in dict.fromkeys((0, lowest, np.iinfo(values.dtype).max if values.dtype.kind in 'iu' else 0)):
+        same = (values == value).all(axis=2) & valid
+        if same.mean() < COLLAR_SHARE:
+            continue
+        areas = cv2.connectedComponents(same.astype(np.uint8), connectivity=4)[1]
+        outside = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
+        share = float(np.isin(areas, outside[outside > 0]).mean())
+        if share >= COLLAR_SHARE:
+            return float(value), share
+    return None
+
+
+def is_8_bits_in_disguise(values: np.ndarray, valid: np.ndarray) -> bool:
+    """Whether values of a wider type are those of 8 bits: whole numbers up to 255, and not all of them dark."""
+    kept = values[valid]
+    return (values.dtype != np.uint8 and len(kept) > 0 and kept.min() >= 0 and DARK <= kept.max() <= 255
+            and bool((kept == np.floor(kept)).all()))
+
+
+def is_unit_range_of_8_bits(values: np.ndarray, valid: np.ndarray) -> bool:
+    """Whether values are those of 8 bits over 255, as torchvision's ``ToTensor`` and scikit-image give them."""
+    kept = values[valid]
+    if values.dtype.kind != 'f' or not len(kept) or kept.min() < 0 or not DARK / 255 <= kept.max() <= 1:
+        return False
+    steps = kept.astype(np.float64) * 255
+    return bool((np.abs(steps - np.rint(steps)) < 0.01).all())  # float16 and a sum or two stay below
+
+
+def describe_missing(valid: np.ndarray, why: str) -> str:
+    """The share of an image's pixels that have no data, for the user; '' where all have."""
+    missing = 1 - valid.mean()
+    return f'{_percent(missing)} of its pixels have no data ({why})' if missing else ''
+
+
+def describe_collar(values: np.ndarray, valid: np.ndarray) -> str:
+    """A collar that the file does not call nodata, see :func:`find_collar`, for the user; '' where there is none."""
+    found = find_collar(values, valid)
+    return '' if found is None else (
+        f'{_percent(found[1])} of its pixels are {found[0]:g} in all bands and reach the border, which looks like a '
+        f'collar without data, but nothing says so, and they are read as ground. --nodata {found[0]:g} leaves them out')
+
+
+def _percent(share: float) -> str:
+    return f'{100 * share:.1f} %' if share >= 0.001 else 'less than 0.1 %'

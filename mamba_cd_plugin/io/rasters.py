@@ -1,17 +1,34 @@
 """Rasters: opened with every defect named before anything is computed, and written as GeoTIFF."""
+import html
+import re
+import warnings
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple, Optional, Sequence
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from .radiometry import is_alpha
+
+# What reading and warping raise. GDAL's own errors pass through rasterio in places (a warp between two CRS of which one
+# is local), and have no public name; tried with rasterio 1.3 and 1.4.
+RASTER_ERRORS = (RasterioError, CPLE_BaseError)
 # GDAL's own default is 5 % of the machine's memory; a few rows of windows are all that is ever read twice.
 GDAL_CACHE_BYTES = 64 << 20
+# What is said about a raster is taken from so many pixels of its longer side: a million of them are exact enough.
+SAMPLE_SIDE = 1024
 BLOCK = 512  # the side of a block that COGs use as well
+# Words in a band's description that name another colour than the one they contain.
+OTHER_COLOURS = re.compile(r'edge|infra|coastal|yellow|swir|nir', re.IGNORECASE)
+RGB = ('red', 'green', 'blue')
+# Micrometres: the middles of Landsat's and Sentinel-2's bands, and how far from them a band may lie.
+WAVELENGTHS = dict(red=0.66, green=0.56, blue=0.48)
+NEAR_WAVELENGTH = 0.04
 
 
 class BandChoice(NamedTuple):
@@ -29,15 +46,19 @@ def open_raster(path: Path) -> DatasetReader:
     """Open a raster and make sure that it can be read to its end.
 
     Raises:
-        FileNotFoundError: If it does not exist.
+        FileNotFoundError: If it, or a file to which it refers, does not exist.
         ValueError: If it is no raster, is damaged or incomplete, or has bands that are no picture.
     """
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist or is no file')
+    if path.suffix.lower() == '.vrt':
+        _check_sources(path)
     size = path.stat().st_size
     try:
-        dataset = rasterio.open(path)
-    except RasterioError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', NotGeoreferencedWarning)  # it is said in better words where it matters
+            dataset = rasterio.open(path)
+    except RASTER_ERRORS as error:
         raise ValueError(f'{path}: cannot be read as a raster ({size:,} bytes): {error}. It is damaged, incomplete, or '
                          'not an image: replace or convert it') from error
     try:
@@ -48,16 +69,32 @@ def open_raster(path: Path) -> DatasetReader:
     return dataset
 
 
+def _check_sources(path: Path) -> None:
+    """A virtual raster is a page of references; one that was copied without its files looks whole until it is read."""
+    text = path.read_text('utf-8', errors='replace')
+    for attributes, name in re.findall(r'<Source(?:Filename|Dataset)([^>]*)>([^<]+)<', text):
+        source = Path(html.unescape(name))
+        if 'relativeToVRT="1"' in attributes:
+            source = path.parent / source
+        if source.is_file():
+            if source.suffix.lower() == '.vrt' and source.resolve() != path.resolve():
+                _check_sources(source)
+        elif not re.search(r':|^/vsi|^<', html.unescape(name)):  # those are GDAL's to find
+            raise FileNotFoundError(f'{path}: is a virtual raster that refers to {source}, which does not exist. Copy '
+                                    'that file along, or make one file of both where it is: gdal_translate '
+                                    f'{path.name} {path.stem}.tif')
+
+
 def _check(dataset: DatasetReader, path: Path, size: int) -> None:
     if dataset.count == 0:
         raise ValueError(f'{path}: has no bands of its own, but holds {len(dataset.subdatasets)} rasters; convert the '
                          'one that you mean to GeoTIFF first (gdal_translate)')
-    if dataset.crs is None and dataset.gcps[0]:
-        raise ValueError(f'{path}: is georeferenced by ground control points; warp it first (gdalwarp)')
-    if ColorInterp.palette in dataset.colorinterp:
-        raise ValueError(f'{path}: its values are numbers of a palette; expand it first (gdal_translate -expand rgb)')
     if any(dtype.startswith('complex') for dtype in dataset.dtypes):
         raise ValueError(f'{path}: has complex values; convert them to intensities first')
+    if dataset.tags(ns='IMAGE_STRUCTURE').get('MINISWHITE') == 'YES':
+        raise ValueError(f'{path}: its smallest value means white (MINISWHITE), so it would be read as a negative. '
+                         f'Invert it first: gdal_translate -scale 0 255 255 0 -co PHOTOMETRIC=MINISBLACK {path} '
+                         f'{path.stem}_inverted.tif')
     needed = _needed_bytes(dataset)
     if needed > size:
         raise ValueError(f'{path}: is truncated: it has {size:,} bytes, but its blocks reach to {needed:,}. Copy or '
@@ -79,33 +116,101 @@ def _tag(dataset: DatasetReader, name: str, band: int) -> int:
     return int(dataset.get_tag_item(name, 'TIFF', bidx=band) or 0)  # a block that was never written has no place
 
 
+def alpha_band(dataset: DatasetReader) -> int:
+    """The number of the band that says where a raster is transparent; 0 where there is none.
+
+    GDAL calls the fourth band of an 8-bit file alpha by itself, and in many files it is near infrared: one that holds
+    many values is no mask.
+    """
+    if ColorInterp.alpha not in dataset.colorinterp:
+        return 0
+    number = dataset.colorinterp.index(ColorInterp.alpha) + 1
+    factor = -(-max(dataset.shape) // SAMPLE_SIDE)
+    sample = dataset.read(number, out_shape=tuple(-(-size // factor) for size in dataset.shape))
+    return number if is_alpha(sample) else 0
+
+
 def choose_bands(dataset: DatasetReader, wanted: Optional[Sequence[int]]) -> BandChoice:
     """Which three bands are red, green and blue.
 
+    What somebody wrote into the header comes first, the bands' descriptions; then their colour interpretation, which
+    GDAL also fills in by itself; then their order.
+
     Args:
         dataset: The raster.
-        wanted: Three band numbers, one for a grey image, or None: by the bands' colour names, else the first three.
+        wanted: Three band numbers, one for a grey image, or None: by the header.
 
     Raises:
         ValueError: If there are no such bands.
     """
-    colours = {name: index for index, name in reversed(list(zip(dataset.indexes, dataset.colorinterp)))}
-    usable = [index for index, name in zip(dataset.indexes, dataset.colorinterp) if name != ColorInterp.alpha]
-    rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    indexes, colours = list(dataset.indexes), dataset.colorinterp
     if wanted is not None:
-        if len(wanted) not in (1, 3) or not set(wanted) <= set(usable):
-            raise ValueError(f'{dataset.name} has the bands {usable}; expected three of them as red, green and blue, '
+        if len(wanted) not in (1, 3) or not set(wanted) <= set(indexes):
+            raise ValueError(f'{dataset.name} has the bands {indexes}; expected three of them as red, green and blue, '
                              f'or one as grey, got {list(wanted)}')
         return BandChoice(tuple(wanted) * (3 // len(wanted)), '')
-    if all(name in colours for name in rgb):
-        return BandChoice(tuple(colours[name] for name in rgb), '')
+    described = [described_band(dataset.descriptions, colour) for colour in RGB]
+    named = [colours.index(ColorInterp[colour]) + 1 if ColorInterp[colour] in colours else None for colour in RGB]
+    if None not in described:
+        usual = described == [1, 2, 3] and (None in named or named == described)
+        return BandChoice(tuple(described), '' if usual else (
+            f'bands {_listed(described)} are red, green and blue by their descriptions'
+            + ('' if None in named or named == described else
+               f'; by their colour interpretation bands {_listed(named)} would be (--bands {_numbers(named)})')))
+    if None not in named:
+        return BandChoice(tuple(named), '')
+    measured = [_band_of_wavelength(dataset, colour) for colour in RGB]
+    if None not in measured:
+        return BandChoice(tuple(measured), f'bands {_listed(measured)} are red, green and blue by their wavelengths')
+    usable = [index for index, colour in zip(indexes, colours) if colour != ColorInterp.alpha]
     if len(usable) >= 3:
-        note = '' if len(usable) == 3 else (f'none of its {len(usable)} bands is named red, green or blue; bands 1, 2 '
-                                            'and 3 are taken for them (--bands chooses others)')
+        called = [text for text in dataset.descriptions if text]
+        note = '' if len(usable) == 3 and not called else (
+            f'none of its {len(usable)} bands is named red, green or blue; bands {_listed(usable)} are taken for them '
+            f'(--bands chooses others)' + (f'. Their descriptions: {", ".join(called[:12])}' if called else ''))
         return BandChoice(tuple(usable[:3]), note)
     if not usable:
         raise ValueError(f'{dataset.name}: has no band but an alpha channel')
-    return BandChoice((usable[0], ) * 3, f'band {usable[0]} is used as grey')
+    grey = '' if len(usable) == 1 else f' of {len(usable)} (--bands chooses another)'
+    return BandChoice((usable[0], ) * 3, f'band {usable[0]}{grey} is used as grey')
+
+
+def described_band(descriptions: Sequence[Optional[str]], colour: str) -> Optional[int]:
+    """The number, from 1, of the only band whose description names a colour; None where none or several do.
+
+    'Red', 'B04 (red)' and 'band_3_red' name red; 'red edge', 'near infrared' and 'coastal blue' name no colour that a
+    picture has. Where several do, such as PlanetScope's 'green_i' and 'green', the plain word decides.
+    """
+    texts = [(text or '').strip().lower() for text in descriptions]
+    plain = [index for index, text in enumerate(texts, 1) if text in (colour, colour[0])]
+    whole = [index for index, text in enumerate(texts, 1)
+             if re.search(rf'(?<![a-z]){colour}(?![a-z])', text) and not OTHER_COLOURS.search(text)]
+    return next((found[0] for found in (plain, whole) if len(found) == 1), None)
+
+
+def _band_of_wavelength(dataset: DatasetReader, colour: str) -> Optional[int]:
+    """The band next to the middle of a colour, as spectrometers name them; None where none is near it."""
+    waves = {index: _micrometres(dataset, index) for index in dataset.indexes}
+    away = {index: abs(wave - WAVELENGTHS[colour]) for index, wave in waves.items() if wave is not None}
+    nearest = min(away, key=away.__getitem__, default=None)
+    return nearest if nearest is not None and away[nearest] <= NEAR_WAVELENGTH else None
+
+
+def _micrometres(dataset: DatasetReader, index: int) -> Optional[float]:
+    tags = {**dataset.tags(index), **dataset.tags(index, ns='IMAGERY')}  # ENVI's own names, and GDAL's since 3.10
+    try:
+        wave = float(tags.get('CENTRAL_WAVELENGTH_UM') or tags['wavelength'])
+    except (KeyError, ValueError):
+        return None
+    return wave / 1000 if wave > 100 else wave  # nanometres
+
+
+def _listed(numbers: list) -> str:
+    return f'{numbers[0]}, {numbers[1]} and {numbers[2]}'
+
+
+def _numbers(numbers: list) -> str:
+    return ' '.join(map(str, numbers))
 
 
 def write_band(path: Path, values: np.ndarray, grid: Any, description: str, nodata: float, scale: float = 1.,
@@ -144,7 +249,7 @@ def write_band(path: Path, values: np.ndarray, grid: Any, description: str, noda
         with rasterio.open(path) as file:
             complete = all(np.array_equal(file.read(1, window=Window(0, top, width, len(rows))), rows, equal_nan=True)
                            for top, rows in _strips(values))
-    except RasterioError as error:
+    except RASTER_ERRORS as error:
         raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
     if not complete:
         raise OSError(f'{path}: was not written completely. Is the disk full?')

@@ -1,5 +1,6 @@
 """The files of a prediction, opened with what users open them with."""
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -83,8 +84,9 @@ def test_areas_are_right_in_degrees_and_in_web_mercator(tmp_path, inferencer, lo
 
 
 def test_no_change_gives_an_empty_layer(tmp_path, inferencer, pair):
+    same = shutil.copy(pair[0], tmp_path / 'same.tif')
     for kind in ('gpkg', 'geojson'):
-        summary = inferencer((pair[0], pair[0]), out_dir=str(tmp_path / kind), polygons=kind, **SMALL)['predictions'][0]
+        summary = inferencer((pair[0], same), out_dir=str(tmp_path / kind), polygons=kind, **SMALL)['predictions'][0]
         assert len(geopandas.read_file(tmp_path / kind / f'a_polygons.{kind}')) == 0
         assert (summary['polygons'], summary['changed_pixels']) == (0, 0)
 

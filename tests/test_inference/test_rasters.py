@@ -126,7 +126,7 @@ def test_crs_missing_in_both_is_fine_on_one_grid_only(tmp_path, images, write_ra
     a, b = (write_raster(tmp_path / f'{name}.tif', image, crs=None) for name, image in zip('ab', images))
     assert read(a, b)[2].crs is None
     smaller = write_raster(tmp_path / 'c.tif', images[1][:50], crs=None)
-    with pytest.raises(ValueError, match=r'a.tif \(80 x 60\) and .*c.tif \(80 x 50\) have no CRS, and differ'):
+    with pytest.raises(ValueError, match=r'a.tif \(80 x 60, upper left at 500000.*c.tif \(80 x 50.* have no CRS'):
         open_pair(a, smaller)
 
 
@@ -193,7 +193,8 @@ def test_nan_pixels(tmp_path, a, images, write_raster, nodata, shift):
     pair, valid, source = read(a, b)
     assert not valid[:20 + shift].any()
     assert valid[20 + shift:].all()
-    assert 'B: float32 values are stretched' in source.notes[-1]
+    assert 'B: float32 values of 0..255 beside an 8-bit image are taken as they are' in source.notes[-1]
+    assert (pair[20 + shift:, :, 3:] == images[1][20:60 - shift]).all()
 
 
 def test_16_bits(tmp_path, a, images, write_raster):
@@ -220,18 +221,9 @@ def test_stretch_uses_only_the_ground_that_both_show(tmp_path, images, write_ras
     assert (pair[30:, :, :3] == pair[30:, :, 3:]).all()
 
 
-@pytest.mark.parametrize('kind, message', [
-    ('palette', 'gdal_translate -expand rgb'),
-    ('complex', 'has complex values'),
-])
-def test_bands_that_are_no_picture(tmp_path, a, write_raster, kind, message):
-    values = np.zeros((60, 80), np.uint8 if kind == 'palette' else np.complex64)
-    path = write_raster(tmp_path / 'b.tif', values)
-    if kind == 'palette':
-        import rasterio
-        with rasterio.open(path, 'r+') as file:
-            file.write_colormap(1, {0: (1, 2, 3, 255)})
-    with pytest.raises(ValueError, match=f'b.tif: .*{message}'):
+def test_bands_that_are_no_picture(tmp_path, a, write_raster):
+    path = write_raster(tmp_path / 'b.tif', np.zeros((60, 80), np.complex64))
+    with pytest.raises(ValueError, match='b.tif: has complex values'):
         open_pair(a, path)
 
 
@@ -246,7 +238,7 @@ def test_without_rasterio_the_extra_is_named(tmp_path, a, monkeypatch):
     import sys
     monkeypatch.setitem(sys.modules, 'mamba_cd_plugin.inference.raster_pair', None)
     with pytest.raises(ImportError, match=r"needs rasterio: pip install 'mamba_cd_plugin\[geo\]'"):
-        open_pair(a, a)
+        open_pair(a, tmp_path / 'b.tif')
 
 
 def test_thumbnail(tmp_path, a, images, write_raster):

@@ -21,7 +21,7 @@ SMALL = dict(tile=128, overlap=32)
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.glob('[!.]*')}
 
 
 @pytest.mark.parametrize('kind', ['gpkg', 'geojson'])
@@ -129,8 +129,8 @@ noise = np.random.default_rng(0).random((600, 600), np.float32)
 boxes = geopandas.GeoDataFrame(geometry=[shapely.box(i, i, i + 1, i + 1) for i in range(2000)], crs='EPSG:32632')
 for write in (lambda: Spool(out / 's', noise.shape, 'float32', {}).append(Strip(noise, noise > 0.5), noise[:0]),
               lambda: write_band(out / 'p.tif', noise, open_pair(noise, noise), 'noise', nodata=-1),
-              lambda: write_polygons(boxes, out / 'p.gpkg', '2026-01-01T00:00:00.000Z'),
-              lambda: write_polygons(boxes, out / 'p.geojson', '2026-01-01T00:00:00.000Z'),
+              lambda: write_polygons(boxes, out / 'p.gpkg', 'GPKG', '2026-01-01T00:00:00.000Z'),
+              lambda: write_polygons(boxes, out / 'p.geojson', 'GeoJSON', '2026-01-01T00:00:00.000Z'),
               lambda: write_picture(out / 'p.png', (noise * 255).astype(np.uint8))):
     try:
         write()
