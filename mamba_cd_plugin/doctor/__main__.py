@@ -13,8 +13,6 @@ from ..version import __version__
 from .checks import ERROR, LEVELS, WARNING, Problem, examine
 from .facts import OWNERS, Facts, find_tried, gather_facts
 
-SCANS = {'mamba_ssm': "mamba-ssm's CUDA kernel", 'c': 'compiled C kernel', 'torch': 'plain torch'}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
@@ -83,7 +81,7 @@ def _scan(facts: Facts) -> str:
     if 'chosen' not in said:
         return 'not looked at, since an earlier step failed' if facts.failed != 'scan' else 'failed'
     reasons = '; '.join(f'{name}: {reason.splitlines()[0]}' for name, reason in said['unavailable'].items())
-    return (f'{said["chosen"]}, {SCANS[said["chosen"]]}; compiler {_compiler(said)}, cache {said["cache"]}'
+    return (f'{said["chosen"]}, {said["title"]}; compiler {_compiler(said)}, cache {said["cache"]}'
             + (f'; not available: {reasons}' if reasons else ''))
 
 

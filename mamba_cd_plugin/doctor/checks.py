@@ -166,7 +166,7 @@ def _scan(facts: Facts) -> dict[str, Any]:
 
 
 def find_missing_mamba_kernel(facts: Facts) -> Iterator[Problem]:
-    """mamba-ssm without its CUDA kernel, or a GPU without mamba-ssm."""
+    """mamba-ssm without its CUDA kernel, or a GPU on which the scan runs in plain torch."""
     scan, version = _scan(facts), facts.installed.get('mamba-ssm')
     if not scan.get('mamba_kernel'):
         return
@@ -175,9 +175,10 @@ def find_missing_mamba_kernel(facts: Facts) -> Iterator[Problem]:
         yield Problem('mamba_ssm', WARNING, f'mamba-ssm {version} is installed without a CUDA kernel that loads, and '
                       f'is not used: {reason}. Since June 2026 its default install does not build the kernel',
                       scan['mamba_install'])
-    elif facts.probe.get('torch', {}).get('cuda_available'):
-        yield Problem('mamba_ssm', NOTE, 'mamba-ssm is not installed: on this GPU the scan runs in plain torch, which '
-                      'is slower; its kernel needs nvcc to build', scan['mamba_install'])
+    elif facts.probe.get('torch', {}).get('cuda_available') and scan.get('chosen') == 'torch':
+        yield Problem('triton', WARNING, 'on this GPU the scan runs in plain torch, which is slower: '
+                      f'{scan["unavailable"].get("triton", "")}. Install Triton, or mamba-ssm, whose kernel needs '
+                      'nvcc to build', f'{pip("install", "triton")}\n{scan["mamba_install"]}')
 
 
 def find_missing_compiler(facts: Facts) -> Iterator[Problem]:

@@ -45,7 +45,7 @@ def look_at_scan() -> dict[str, Any]:
     """The backends of the selective scan, the one that is used here, and what the C kernel needs."""
     import torch
 
-    from mamba_cd_plugin.ops import available_backends, resolve_backend
+    from mamba_cd_plugin.ops.backends import BACKENDS, available_backends, resolve_backend
     from mamba_cd_plugin.ops.cpu_kernel import KernelUnavailable, cache_dirs, find_compiler, why_unusable
     from mamba_cd_plugin.ops.mamba_kernel import INSTALL_COMMAND, load_mamba_kernel
     try:
@@ -57,7 +57,8 @@ def look_at_scan() -> dict[str, Any]:
         answer = subprocess.run([*compiler, '--version'], capture_output=True, text=True, check=False)
         version = answer.stdout.partition('\n')[0]
     folder = cache_dirs()[0]
-    return dict(chosen=resolve_backend('auto', 'cuda' if torch.cuda.is_available() else 'cpu'),
+    chosen = resolve_backend('auto', 'cuda' if torch.cuda.is_available() else 'cpu')
+    return dict(chosen=chosen, title=BACKENDS[chosen].title,
                 unavailable={name: reason for name, (usable, reason) in available_backends().items() if not usable},
                 compiler=shlex.join(compiler), compiler_version=version, cache=str(folder),
                 cache_unusable=why_unusable(folder), mamba_kernel=load_mamba_kernel()[1], mamba_install=INSTALL_COMMAND)

@@ -1,30 +1,61 @@
 """Which implementations of the selective scan this machine has, and the choice among them."""
 import warnings
 from functools import cache
-from typing import Callable, Union
+from typing import Callable, NamedTuple, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
 
+from .blocked_scan import blocked_selective_scan
 from .cpu_kernel import probe_cpu_kernel
-from .mamba_kernel import probe_mamba_kernel
+from .cpu_ops import cpu_cross_selective_scan, cpu_selective_scan
+from .mamba_kernel import mamba_selective_scan, probe_mamba_kernel
+from .selective_scan_ref import selective_scan_ref
+from .triton_ops import interpreted, probe_triton, triton_cross_selective_scan, triton_selective_scan
 
 Device = Union[torch.device, str, None]
+Status = Tuple[bool, str]
 
-# Name -> probe, which gives (usable, reason why not). Order of preference where 'auto' has a choice.
-PROBES: dict[str, Callable[[], tuple[bool, str]]] = {
-    'mamba_ssm': probe_mamba_kernel,
-    'c': probe_cpu_kernel,
-    'torch': lambda: (True, ''),
-    'ref': lambda: (True, ''),
+
+class Backend(NamedTuple):
+    """One implementation of the scan.
+
+    Attributes:
+        title: what it is, in a few words.
+        scan: takes the arguments of `selective_scan_ref`.
+        cross_scan: the fused scan of an image, with the arguments of `cross_selective_scan`; without it `scan` is put
+            together with the four directions.
+        probe: (whether it can be used on this machine, and the reason if not).
+        devices: kinds of device that it runs on; all, if None.
+        automatic: kinds of device on which 'auto' may take it; among several the first in BACKENDS is taken.
+        float64: whether it computes in float64 where the tensors are; the others are float32 inside.
+    """
+    title: str
+    scan: Callable[..., Tensor]
+    cross_scan: Optional[Callable[..., Tensor]] = None
+    probe: Callable[[], Status] = lambda: (True, '')
+    devices: Optional[Callable[[], Tuple[str, ...]]] = None
+    automatic: Tuple[str, ...] = ()
+    float64: bool = True
+
+
+# The one list of backends: a new one is a new record here. On its devices 'auto' takes the first that can be used.
+BACKENDS = {
+    'triton': Backend('Triton kernels', triton_selective_scan, triton_cross_selective_scan, probe_triton,
+                      lambda: ('cuda', 'cpu') if interpreted() else ('cuda', ), ('cuda', ), False),
+    'mamba_ssm': Backend("mamba-ssm's CUDA kernel", mamba_selective_scan, None, probe_mamba_kernel,
+                         lambda: ('cuda', ), ('cuda', ), False),
+    'c': Backend('compiled C kernel', cpu_selective_scan, cpu_cross_selective_scan, probe_cpu_kernel,
+                 lambda: ('cpu', ), ('cpu', ), False),
+    'torch': Backend('plain torch', blocked_selective_scan),
+    'ref': Backend('plain loop', selective_scan_ref),
 }
-# Backends that run on one kind of device only; the others run on all.
-DEVICES = {'mamba_ssm': 'cuda', 'c': 'cpu'}
+FALLBACK = 'torch'
 
 
-def available_backends() -> dict[str, tuple[bool, str]]:
+def available_backends() -> dict[str, Status]:
     """Every backend by name, with (whether it can be used here, the reason if not)."""
-    return {name: probe() for name, probe in PROBES.items()}
+    return {name: backend.probe() for name, backend in BACKENDS.items()}
 
 
 @torch.compiler.assume_constant_result
@@ -32,11 +63,11 @@ def resolve_backend(name: str = 'auto', device: Device = None) -> str:
     """Turn the name of a backend into one that can run, or fail at once.
 
     Call it without a device when a module is built: a wrong or unavailable name fails there, and 'auto' stays 'auto',
-    since the module may still move. With a device, 'auto' becomes the fastest backend for it: mamba-ssm's kernel on
-    CUDA, the compiled C kernel on a CPU, plain torch otherwise.
+    since the module may still move. With a device, 'auto' becomes the first in `BACKENDS` that it may take there:
+    Triton on CUDA, else mamba-ssm's kernel; the compiled C kernel on a CPU; plain torch otherwise.
 
     Args:
-        name: 'auto', 'mamba_ssm', 'c', 'torch' or 'ref'.
+        name: 'auto' or a name in `BACKENDS`.
         device: Device of the tensors, if it is known.
 
     Raises:
@@ -45,9 +76,9 @@ def resolve_backend(name: str = 'auto', device: Device = None) -> str:
     """
     if name == 'auto':
         return 'auto' if device is None else _automatic(torch.device(device).type)
-    if name not in PROBES:
-        raise ValueError(f'unknown scan backend {name!r}; choose one of {["auto", *PROBES]}')
-    usable, reason = PROBES[name]()
+    if name not in BACKENDS:
+        raise ValueError(f'unknown scan backend {name!r}; choose one of {["auto", *BACKENDS]}')
+    usable, reason = BACKENDS[name].probe()
     if not usable:
         raise RuntimeError(f'scan backend {name!r} is not available: {reason}')
     _check_device(name, device)
@@ -55,26 +86,30 @@ def resolve_backend(name: str = 'auto', device: Device = None) -> str:
 
 
 def _check_device(name: str, device: Device) -> None:
-    kind = DEVICES.get(name)
-    if device is not None and kind is not None and torch.device(device).type != kind:
-        raise ValueError(f"scan backend {name!r} runs on {kind} tensors only, got {device}; use backend='auto'")
+    devices = BACKENDS[name].devices
+    if device is not None and devices is not None and torch.device(device).type not in devices():
+        raise ValueError(f"scan backend {name!r} runs on {' and '.join(devices())} tensors only, got {device}; use "
+                         "backend='auto'")
 
 
 @cache
-def _report_fallback(name: str, reason: str) -> None:
-    """Say once per process that the fast backend is missing."""
-    warnings.warn(f'The fast scan backend {name!r} is not available, the slower plain torch scan takes over: {reason}',
+def _report_fallback(reasons: str) -> None:
+    """Say once per process that the fast backends are missing."""
+    warnings.warn(f'No fast scan backend is available, the slower plain torch scan takes over. {reasons}',
                   RuntimeWarning, stacklevel=2)
 
 
 def _automatic(kind: str) -> str:
-    for name, wanted in DEVICES.items():
-        if wanted == kind:
-            usable, reason = PROBES[name]()
+    reasons = []
+    for name, backend in BACKENDS.items():
+        if kind in backend.automatic:
+            usable, reason = backend.probe()
             if usable:
                 return name
-            _report_fallback(name, reason)
-    return 'torch'
+            reasons.append(f'{name}: {reason}')
+    if reasons:
+        _report_fallback('. '.join(reasons))
+    return FALLBACK
 
 
 def backend_for(name: str, x: Tensor) -> str:
@@ -84,8 +119,8 @@ def backend_for(name: str, x: Tensor) -> str:
     exported to ONNX every backend gives way to plain torch, since ONNX has standard ops only.
     """
     if torch.onnx.is_in_onnx_export() or (name == 'auto' and x.dtype == torch.float64):
-        return 'torch'
+        return FALLBACK
     name = resolve_backend(name, x.device)
-    if name in DEVICES and x.dtype == torch.float64:
+    if not BACKENDS[name].float64 and x.dtype == torch.float64:
         raise ValueError(f"scan backend {name!r} computes in float32, got a float64 tensor; use backend='torch'")
     return name

@@ -2,8 +2,7 @@
 import torch
 from torch import Tensor
 
-from .backends import backend_for
-from .cpu_ops import cpu_cross_selective_scan
+from .backends import BACKENDS, backend_for
 from .cross_scan import NUM_DIRECTIONS, cross_merge, cross_scan, scan_pixels
 from .selective_scan import selective_scan
 from .selective_scan_ref import scan_dtype
@@ -71,7 +70,7 @@ def cross_selective_scan(x: Tensor,
         dt_bias: (4, C).
         A: Decay rates, negative, (4, C, S).
         D: Weight of the direct path, (4, C).
-        backend: 'auto', 'mamba_ssm', 'c', 'torch' or 'ref', see `resolve_backend`.
+        backend: 'auto', 'triton', 'mamba_ssm', 'c', 'torch' or 'ref', see `resolve_backend`.
 
     Returns:
         y, (N, H, W, C), in the dtype of x. The scan is computed in float32 under any autocast.
@@ -82,6 +81,7 @@ def cross_selective_scan(x: Tensor,
     """
     check_cross_shapes(x, proj, dt_weight, dt_bias, A, D)
     backend = backend_for(backend, x)
-    if backend == 'c':
-        return cpu_cross_selective_scan(x, proj, dt_weight, dt_bias, A, D)
+    fused = BACKENDS[backend].cross_scan
+    if fused is not None:
+        return fused(x, proj, dt_weight, dt_bias, A, D)
     return _compose(x, proj, dt_weight, dt_bias, A, D, backend)

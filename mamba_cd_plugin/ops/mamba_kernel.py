@@ -8,7 +8,10 @@ from torch import Tensor
 
 from .selective_scan_ref import check_scan_shapes
 
-INSTALL_COMMAND = 'MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation --no-binary mamba-ssm mamba-ssm'
+# The second variable keeps the CUDA kernel in the build; upstream's main branch leaves it out without it, and releases
+# that do not know it ignore it.
+INSTALL_COMMAND = ('MAMBA_FORCE_BUILD=TRUE MAMBA_KEEP_CUDA_BUILD=TRUE pip install --no-build-isolation '
+                   '--no-binary mamba-ssm mamba-ssm')
 INSTALL_HINT = ('install a build of mamba-ssm that holds its CUDA kernel: with nvcc on the PATH run '
                 f'`{INSTALL_COMMAND}`')
 

@@ -3,18 +3,7 @@ from typing import Optional
 
 from torch import Tensor
 
-from .backends import backend_for
-from .blocked_scan import blocked_selective_scan
-from .cpu_ops import cpu_selective_scan
-from .mamba_kernel import mamba_selective_scan
-from .selective_scan_ref import selective_scan_ref
-
-_SCANS = {
-    'mamba_ssm': mamba_selective_scan,
-    'c': cpu_selective_scan,
-    'torch': blocked_selective_scan,
-    'ref': selective_scan_ref,
-}
+from .backends import BACKENDS, backend_for
 
 
 def selective_scan(u: Tensor,
@@ -37,7 +26,7 @@ def selective_scan(u: Tensor,
         D: Weight of the direct path, (K*C,).
         delta_bias: Added to delta, (K*C,).
         delta_softplus: Whether softplus is applied to the step sizes.
-        backend: 'auto', 'mamba_ssm', 'c', 'torch' or 'ref', see `resolve_backend`.
+        backend: 'auto', 'triton', 'mamba_ssm', 'c', 'torch' or 'ref', see `resolve_backend`.
 
     Returns:
         y, (N, K*C, L), in the dtype of u. The recurrence is computed in float32 under any autocast.
@@ -46,5 +35,5 @@ def selective_scan(u: Tensor,
         ValueError: If two shapes do not fit together, or the backend does not run on this device.
         RuntimeError: If the backend is not available on this machine.
     """
-    scan = _SCANS[backend_for(backend, u)]
+    scan = BACKENDS[backend_for(backend, u)].scan
     return scan(u, delta, A, B, C, D, delta_bias, delta_softplus)

@@ -11,8 +11,8 @@ from mamba_cd_plugin.doctor.facts import ONEDL, OTHERS
 SOUND_PROBE = {
     'torch': dict(version='2.13.0', cuda=None, cuda_available=False, device='cpu', threads=2, cpu='AVX2', seconds=1.),
     'mmengine': dict(version='0.10.12', file='mmengine', seconds=1.),
-    'scan': dict(chosen='c', unavailable={'mamba_ssm': 'torch sees no CUDA device'}, compiler='cc',
-                 compiler_version='cc 12', cache='/home/me/.cache/mamba_cd_plugin', cache_unusable='',
+    'scan': dict(chosen='c', title='compiled C kernel', unavailable={'mamba_ssm': 'torch sees no CUDA device'},
+                 compiler='cc', compiler_version='cc 12', cache='/home/me/.cache/mamba_cd_plugin', cache_unusable='',
                  mamba_kernel='the extension selective_scan_cuda does not load', mamba_install='INSTALL mamba-ssm',
                  seconds=1.),
     'self-test: build': dict(parameters=1, seconds=0.1),

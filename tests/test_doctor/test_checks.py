@@ -116,9 +116,17 @@ def test_cuda_build_without_gpu(make_facts: Make, commands: tuple, level: str, r
     assert 'is built for CUDA 12.8' in finding.message and finding.remedy.endswith(remedy)
 
 
-def test_gpu_without_mamba_ssm(make_facts: Make) -> None:
-    finding = only(make_facts({'torch': dict(cuda='12.8', cuda_available=True, device='A100')}))
-    assert (finding.check, finding.level, finding.remedy) == ('mamba_ssm', 'note', 'INSTALL mamba-ssm')
+@pytest.mark.parametrize('chosen', ['triton', 'mamba_ssm'])
+def test_gpu_with_a_fast_scan(make_facts: Make, chosen: str) -> None:
+    probe = {'torch': dict(cuda='12.8', cuda_available=True, device='A100'), 'scan': dict(chosen=chosen)}
+    assert examine(make_facts(probe)) == []
+
+
+def test_gpu_without_a_fast_scan(make_facts: Make) -> None:
+    scan = dict(chosen='torch', unavailable={'triton': 'triton does not import'})
+    finding = only(make_facts({'torch': dict(cuda='12.8', cuda_available=True, device='A100'), 'scan': scan}))
+    assert (finding.check, finding.level) == ('triton', 'warning') and 'triton does not import' in finding.message
+    assert finding.remedy.endswith('-m pip install triton\nINSTALL mamba-ssm')
 
 
 def test_other_release_of_the_maintained_family(make_facts: Make) -> None:

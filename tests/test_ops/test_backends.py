@@ -4,6 +4,8 @@ import types
 import pytest
 import torch
 
+from mamba_cd_plugin.analysis.benchmark import usable_backends
+from mamba_cd_plugin.doctor.probe import look_at_scan
 from mamba_cd_plugin.ops import (
     available_backends,
     backends,
@@ -19,8 +21,10 @@ from mamba_cd_plugin.ops import (
 def no_fast_backend(monkeypatch):
     """A machine without C compiler and without mamba-ssm; gives the list of warnings."""
     lines = []
-    monkeypatch.setitem(backends.PROBES, 'c', lambda: (False, 'no C compiler found; install gcc'))
-    monkeypatch.setitem(backends.PROBES, 'mamba_ssm', lambda: (False, 'the kernel was not built'))
+    for name, reason in [('c', 'no C compiler found; install gcc'), ('mamba_ssm', 'the kernel was not built'),
+                         ('triton', 'no triton')]:
+        record = backends.BACKENDS[name]._replace(probe=lambda reason=reason: (False, reason))
+        monkeypatch.setitem(backends.BACKENDS, name, record)
     monkeypatch.setattr(backends.warnings, 'warn', lambda message, *args, **kwargs: lines.append(message))
     backends._report_fallback.cache_clear()
     yield lines
@@ -87,7 +91,7 @@ def test_fallback_to_torch_with_one_warning(no_fast_backend, sequences, maps, as
         assert_close([selective_scan(*inputs)], [selective_scan_ref(*inputs)], 1e-6)
         cross_selective_scan(*maps(1, 3, 3, 4, 2, 1))
     assert len(no_fast_backend) == 1
-    assert 'plain torch scan takes over: no C compiler found; install gcc' in no_fast_backend[0]
+    assert 'plain torch scan takes over. c: no C compiler found; install gcc' in no_fast_backend[0]
 
 
 def test_float64_takes_plain_torch(c_backend, sequences):
@@ -95,6 +99,32 @@ def test_float64_takes_plain_torch(c_backend, sequences):
     torch.testing.assert_close(selective_scan(*inputs), selective_scan_ref(*inputs), rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match="'c' computes in float32, got a float64 tensor"):
         selective_scan(*inputs, backend='c')
+
+
+def test_a_new_record_is_there_everywhere(monkeypatch, sequences, maps):
+    taken = []
+
+    def scan(*args):
+        taken.append('scan')
+        return selective_scan_ref(*args)
+
+    def cross_scan(x, *_):
+        taken.append('cross')
+        return 3 * x
+
+    record = backends.Backend('mine', scan, cross_scan, devices=lambda: ('meta', 'cpu'), automatic=('meta', ))
+    monkeypatch.setitem(backends.BACKENDS, 'mine', record)
+    assert resolve_backend('auto', 'meta') == resolve_backend('mine', 'cpu') == 'mine'
+    assert available_backends()['mine'] == (True, '') and usable_backends(['mine']) == ['mine']
+    inputs = maps(1, 2, 2, 3, 1, 1)
+    assert torch.equal(cross_selective_scan(*inputs, backend='mine'), 3 * inputs[0])
+    selective_scan(*sequences(1, 1, 2, 3, 1), backend='mine')
+    assert taken == ['cross', 'scan']
+    monkeypatch.setitem(backends.BACKENDS, 'mine', record._replace(cross_scan=None))
+    cross_selective_scan(*inputs, backend='mine')  # put together from the scan
+    assert taken[2:] == ['scan']
+    monkeypatch.setitem(backends.BACKENDS, 'c', record._replace(automatic=('cpu', )))  # it would be the choice here
+    assert look_at_scan()['title'] == 'mine'
 
 
 def test_mamba_import_without_kernel_is_not_enough(mamba_modules):
@@ -122,7 +152,11 @@ def test_mamba_without_cuda_device(mamba_modules, monkeypatch):
     assert mamba_kernel.probe_mamba_kernel() == (False, 'torch sees no CUDA device')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     assert mamba_kernel.probe_mamba_kernel() == (True, '')
+    without = backends.BACKENDS['triton']._replace(probe=lambda: (False, 'no triton'))
+    monkeypatch.setitem(backends.BACKENDS, 'triton', without)
     assert resolve_backend('auto', 'cuda') == 'mamba_ssm'
+    monkeypatch.setitem(backends.BACKENDS, 'triton', without._replace(probe=lambda: (True, '')))
+    assert resolve_backend('auto', 'cuda') == 'triton'
 
 
 def test_mamba_gets_contiguous_float32(mamba_modules, sequences, assert_close):

@@ -1,0 +1,48 @@
+"""The Triton kernels without a GPU: run in the interpreter, and compiled for GPUs."""
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mamba_cd_plugin.ops import resolve_backend, triton_ops
+
+triton = pytest.importorskip('triton')
+
+
+def test_in_the_interpreter():
+    """In a process of its own, since the variable counts when triton is imported."""
+    cases = Path(__file__).with_name('triton_interpreted.py')
+    answer = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', str(cases)],
+                            env={**os.environ, triton_ops.INTERPRET: '1'}, capture_output=True, text=True, timeout=600,
+                            check=False)
+    assert answer.returncode == 0, answer.stdout[-6000:] + answer.stderr[-2000:]
+
+
+@pytest.mark.skipif(triton_ops.interpreted(), reason='kernels are not compiled under TRITON_INTERPRET')
+@pytest.mark.parametrize(('capability', 'dtype'), [(75, 'fp16'), (80, 'fp32'), (90, 'bf16')])
+def test_compiles_for_a_gpu(capability, dtype):
+    """Registers within the 255 of a thread, and few of them spilled to memory."""
+    from mamba_cd_plugin.analysis.triton_build import kernels_of_the_model, resources
+    for name, kernel in kernels_of_the_model(capability, dtype).items():
+        registers, stack = resources(kernel)
+        assert 0 < registers <= 255 and stack <= 256, (name, registers, stack)
+        assert not re.search(r'\batom|\bred\.', kernel.asm['ptx']), name
+
+
+def test_reason_where_there_is_no_gpu(monkeypatch):
+    triton_ops.probe_triton.cache_clear()
+    monkeypatch.delenv(triton_ops.INTERPRET, raising=False)
+    monkeypatch.setattr(triton_ops.torch.cuda, 'is_available', lambda: False)
+    usable, reason = triton_ops.probe_triton()
+    assert not usable and 'no CUDA device' in reason
+    with pytest.raises(RuntimeError, match="'triton' is not available: torch sees no CUDA device"):
+        resolve_backend('triton')
+    monkeypatch.setattr(triton_ops.torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(triton_ops.torch.cuda, 'get_device_capability', lambda: (6, 1))
+    triton_ops.probe_triton.cache_clear()
+    assert triton_ops.probe_triton() == (False, 'triton needs a GPU of compute capability 7.0 or newer, this one has '
+                                         '(6, 1)')
+    triton_ops.probe_triton.cache_clear()
