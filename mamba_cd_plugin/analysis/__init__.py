@@ -1,1 +1,1 @@
-"""Measuring what the package does: time, memory."""
+"""Benchmarks, model complexity, ablations, and checks of predictions."""

@@ -1,4 +1,4 @@
-"""What models cost: parameters and FLOPs part by part, the selective scan included, and the time of a prediction."""
+"""Parameters and FLOPs of models part by part, the selective scan included, and the time of a prediction."""
 from collections import Counter
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ GROUPS = ('backbone', 'neck', 'decode_head')
 
 @dataclass(frozen=True)
 class Cost:
-    """What a part, or a whole model, costs.
+    """Cost of a part or of a whole model.
 
     Attributes:
         parameters: number of weights.
@@ -63,7 +63,7 @@ class Complexity:
 
 @contextmanager
 def replaced_scan(function: Callable[..., Tensor]) -> Iterator[None]:
-    """While this is open, every SS2D calls ``function`` with the arguments of ``cross_selective_scan``."""
+    """Context in which every SS2D calls ``function`` instead of ``cross_selective_scan``."""
     original = ss2d.cross_selective_scan
     ss2d.cross_selective_scan = function
     try:
@@ -106,7 +106,7 @@ class CountedScan(torch.autograd.Function):
 
 
 def counted_scans() -> AbstractContextManager:
-    """While this is open, the scan inside every SS2D is a :class:`CountedScan`.
+    """Context in which the scan of every SS2D is a :class:`CountedScan`.
 
     A trace sees the same operator then whatever backend the machine has; the plain PyTorch scan would fall apart into
     hundreds.
@@ -200,7 +200,7 @@ def _by_part(counts: Dict[str, int]) -> Dict[str, int]:
 
 
 def part_of(name: str) -> str:
-    """The part that a module or parameter belongs to: its path without the numbers, cut short.
+    """The part that a module or parameter belongs to: its path without numbers, truncated.
 
     All levels and stages count as one: ``backbone.stages.2.0.ss2d.Ds`` is in ``backbone.stages``, and
     ``decode_head.levels.3.skip.block.vss.norm1.weight`` in ``decode_head.levels.skip.block``, the trunk's blocks.
@@ -226,7 +226,7 @@ def _row(name: str, cost: Cost) -> Tuple[str, ...]:
 
 
 def format_complexity(complexity: Complexity) -> str:
-    """A Markdown table, a row per part, and what it leaves out."""
+    """A Markdown table with a row per part, and the operators that are not counted."""
     table = [('part', 'parameters, M', 'FLOPs, G', 'in training, G'), ('---', *['---:'] * 3)]
     for group in GROUPS:
         table.append(_row(f'**{group}**', complexity.sum_of(f'{group}.')))
@@ -251,7 +251,7 @@ class ModelCost:
         parameters: Number of weights.
         flops: Multiply-adds of a prediction, see :func:`measure_complexity`.
         timing: Seconds of a prediction; None where it was not measured.
-        machine: Where it was measured.
+        machine: Description of the machine it was measured on.
     """
     side: int
     parameters: int
@@ -267,8 +267,8 @@ def measure_costs(cfgs: Mapping[str, Config], side: int, seconds: Optional[float
     Args:
         cfgs: Whole configs by name.
         side: Height and width of the pair.
-        seconds: Of timing per model, about; None to leave it out.
-        device: Where the models run.
+        seconds: Approximate duration of the timing per model; None to skip it.
+        device: Device of the models.
         models: Models by name on the device, to be timed instead of new ones.
     """
     counts = {name: measure_complexity(cfg, (side, side)).sum_of() for name, cfg in cfgs.items()}

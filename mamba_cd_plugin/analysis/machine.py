@@ -1,4 +1,4 @@
-"""What machine this is, and how much memory this process has. Imports nothing, so that the doctor can ask too."""
+"""Processor and memory of this machine. Imports no package at its top, because the doctor uses it too."""
 import os
 import platform
 import re

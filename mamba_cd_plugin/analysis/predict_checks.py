@@ -1,4 +1,4 @@
-"""What must be true of a predicted pair of GeoTIFFs, checked by other means than those that made the files."""
+"""Independent checks of the files that a prediction of two GeoTIFFs writes."""
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +15,9 @@ class Agreement(NamedTuple):
     """How two predictions of one scene differ.
 
     Attributes:
-        mean_difference: Of the probabilities.
-        other_pixels: Share of the pixels whose masks differ.
-        f1: Of either mask against the truth, changed class; NaN where neither has a changed pixel.
+        mean_difference: Mean absolute difference of the probabilities.
+        other_pixels: Share of pixels with different classes.
+        f1: F1 of each mask against the ground truth; NaN if neither has a changed pixel.
     """
     mean_difference: float
     other_pixels: float
@@ -25,7 +25,7 @@ class Agreement(NamedTuple):
 
 
 def check_grid(a: Path, result: Path) -> None:
-    """A result must lie on the grid of A, to the pixel.
+    """Check that a result has exactly the grid of A.
 
     Raises:
         ValueError: If CRS, transform or size differ.
@@ -38,11 +38,11 @@ def check_grid(a: Path, result: Path) -> None:
 
 
 def check_polygons(mask: Path, polygons: Path) -> float:
-    """The polygons of a run with ``min_area=0`` must be the changed pixels, and their areas those of the pixels.
+    """Check that the polygons of a prediction with ``min_area=0`` cover exactly the changed pixels.
 
     Args:
-        mask: Of the run.
-        polygons: Of the run, in the CRS of the mask, which must be projected, in metres.
+        mask: Predicted mask.
+        polygons: Predicted polygons in the CRS of the mask, which must be projected, in metres.
 
     Returns:
         The share by which ``area_m2``, measured on the ellipsoid, differs from the number of pixels times the ground
@@ -69,7 +69,7 @@ def check_polygons(mask: Path, polygons: Path) -> float:
 
 
 def step_at_seams(probability: np.ndarray, columns: list[Span]) -> float:
-    """How much larger the step from one column to the next is where two windows are blended than elsewhere.
+    """Mean step between neighbouring columns where windows are blended, relative to elsewhere.
 
     Args:
         probability: (H, W), NaN where there are no data.
@@ -86,7 +86,7 @@ def step_at_seams(probability: np.ndarray, columns: list[Span]) -> float:
 
 
 def compare(one: dict, other: dict, truth: np.ndarray) -> Agreement:
-    """Compare two predictions, each with ``mask`` and ``probability`` (H, W), with each other and with the truth."""
+    """Compare two predictions, each with ``mask`` and ``probability`` (H, W), with each other and the ground truth."""
     return Agreement(
         float(np.abs(one['probability'] - other['probability']).mean()),
         float((one['mask'] != other['mask']).mean()),

@@ -1,4 +1,4 @@
-"""The three files of a measurement: a table to read, one to compute with, and a picture."""
+"""The result files of a measurement: Markdown, CSV and PNG."""
 import csv
 from pathlib import Path
 from typing import Callable, Iterable, List, Sequence
@@ -6,12 +6,12 @@ from typing import Callable, Iterable, List, Sequence
 
 def write_files(out_dir: Path, name: str, text: str, fields: Sequence[str], records: Iterable[dict],
                 draw: Callable[[Path], None]) -> List[Path]:
-    """Write ``name.md``, ``name.csv`` and ``name.png`` into a folder, which is made if it is missing.
+    """Write ``name.md``, ``name.csv`` and ``name.png`` into a folder, which is created if needed.
 
     Args:
         out_dir: the folder.
-        name: of the files, without suffix.
-        text: of the Markdown file.
+        name: Name of the files without suffix.
+        text: Content of the Markdown file.
         fields: columns of the CSV file.
         records: its rows.
         draw: writes the picture to the path that it gets.

@@ -1,4 +1,4 @@
-"""The doctor: what is installed, what is wrong with it, and the command that mends it.
+"""The doctor: examines an installation and prints a command that fixes each problem.
 
 ::
 
@@ -8,8 +8,8 @@
     probe (a process of its own) ------------+--> Facts --> checks --> problems --> report, exit status
       imports, scan, self-test             --'
 
-It is for environments that half work. So nothing here imports torch, mmengine, mmcv or mmseg except
-:mod:`~mamba_cd_plugin.doctor.probe`, whose process may fail, hang or crash without taking the report along.
+It must run in broken environments, so nothing here imports torch, mmengine, mmcv or mmseg except
+:mod:`~mamba_cd_plugin.doctor.probe`, whose process may fail, hang or crash without affecting the report.
 """
 from .checks import ERROR, NOTE, WARNING, Problem, examine
 from .facts import Facts, gather_facts

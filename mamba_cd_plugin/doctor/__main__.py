@@ -1,6 +1,6 @@
 """Examine this installation: mamba-cd doctor, or python -m mamba_cd_plugin.doctor
 
-Prints what a bug report needs, and for each problem the commands that mend it.
+Prints what a bug report needs, and for each problem the commands that fix it.
 Exit status: 0 without errors, 1 with (with --strict: or with warnings).
 """
 import argparse
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look, and say what was found; the exit status."""
+    """Examine and report; returns the exit status."""
     facts = gather_facts()
     problems = examine(facts)
     text = json.dumps(as_json(facts, problems), indent=2) if args.json else format_report(facts, problems)
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def format_report(facts: Facts, problems: Sequence[Problem]) -> str:
-    """The facts as lines, then each problem with the commands that mend it."""
+    """The facts as lines, then each problem with the commands that fix it."""
     rows = list(_rows(facts))
     width = max(len(name) for name, _ in rows)
     lines = [f'{name.ljust(width)}  {text}' for name, text in rows]
@@ -44,7 +44,7 @@ def format_report(facts: Facts, problems: Sequence[Problem]) -> str:
 
 
 def as_json(facts: Facts, problems: Sequence[Problem]) -> dict[str, Any]:
-    """Everything, for scripts."""
+    """All facts and problems as plain data."""
     return dict(version=__version__, **asdict(facts), problems=[asdict(problem) for problem in problems])
 
 

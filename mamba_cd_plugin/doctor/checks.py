@@ -1,4 +1,4 @@
-"""The doctor's checks: what may be wrong with an installation, and the command that mends it."""
+"""The checks of the doctor: each finds a problem of an installation and the command that fixes it."""
 import shlex
 import sys
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ SELECTOR = 'https://pytorch.org/get-started/locally names the index of each buil
 
 @dataclass(frozen=True)
 class Problem:
-    """Something to know about an installation.
+    """A problem of an installation, or a note about it.
 
     Attributes:
-        check: Which check it comes from.
+        check: Name of the check.
         level: ``error``: something does not work; ``warning``: it is slow, or it was never tried; ``note``: good to
             know.
         message: What was found, and what was expected.
-        remedy: The command that mends it, one a line.
+        remedy: Commands that fix it, one per line.
     """
 
     check: str
@@ -52,7 +52,7 @@ def install(*rows: Tried) -> str:
 
 
 def replace_stack(facts: Facts) -> str:
-    """Remove whatever there is of the OpenMMLab stack and install the family that is tested.
+    """Remove the OpenMMLab stack and install the tested family.
 
     Installing alone would not do: removing a distribution later takes the files of the other along.
     """
@@ -124,7 +124,7 @@ def find_numpy_mismatch(facts: Facts) -> Iterator[Problem]:
 
 
 def find_failed_step(facts: Facts) -> Iterator[Problem]:
-    """The step at which the probe ended."""
+    """The step at which the probe failed."""
     name = facts.failed
     if name is None:
         return
@@ -144,7 +144,7 @@ def _remedy(name: str, facts: Facts) -> str:
 
 
 def find_unused_cuda_build(facts: Facts) -> Iterator[Problem]:
-    """A build for GPUs that sees none."""
+    """A CUDA build of torch that finds no GPU."""
     torch = facts.probe.get('torch', {})
     if not torch.get('cuda') or torch.get('cuda_available'):
         return
@@ -160,7 +160,7 @@ def find_unused_cuda_build(facts: Facts) -> Iterator[Problem]:
 
 
 def _scan(facts: Facts) -> dict[str, Any]:
-    """What the probe says of the scan; empty if it did not get that far."""
+    """The probe's facts about the scan; empty if it ended before."""
     said = facts.probe.get('scan', {})
     return {} if 'error' in said else said
 
@@ -191,8 +191,8 @@ def find_missing_compiler(facts: Facts) -> Iterator[Problem]:
         yield Problem('compiler', WARNING, f'the C kernel of the scan cannot be built with {scan["compiler"]}, and the '
                       f'scan on the CPU is slow (plain torch): {reason}', 'export CC=clang')
     else:
-        yield Problem('compiler', WARNING, 'there is no C compiler: the scan on the CPU is slow (plain torch). After '
-                      'installing one, start anew; or name another with CC', _compiler_install(facts))
+        yield Problem('compiler', WARNING, 'there is no C compiler: the scan on the CPU is slow (plain torch). Install '
+                      'one and restart, or select another with CC', _compiler_install(facts))
 
 
 def _compiler_install(facts: Facts) -> str:
@@ -208,7 +208,7 @@ def find_unusable_cache(facts: Facts) -> Iterator[Problem]:
     if scan.get('cache_unusable'):
         yield Problem('cache', WARNING, f'the compiled kernel cannot be kept in {scan["cache"]}: '
                       f'{scan["cache_unusable"]}. A temporary folder is used, so that it is compiled again and again. '
-                      'Mend the permissions, or name a folder of your own',
+                      'Fix the permissions, or choose another folder',
                       f'chmod 700 {shlex.quote(scan["cache"])}\nexport MAMBA_CD_CACHE=FOLDER')
 
 
@@ -220,6 +220,6 @@ CHECKS: tuple[Callable[[Facts], Iterator[Problem]], ...] = (
 
 
 def examine(facts: Facts) -> list[Problem]:
-    """Everything that the checks find, the worst first."""
+    """All problems, most severe first."""
     problems = [problem for check in CHECKS for problem in check(facts)]
     return sorted(problems, key=lambda problem: LEVELS.index(problem.level))

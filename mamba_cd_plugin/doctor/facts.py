@@ -1,4 +1,4 @@
-"""What the doctor knows about an installation, gathered without importing any of it, and the versions that were tried.
+"""Facts about an installation, gathered without importing it, and the tested versions.
 
 The versions are compared by hand, not by packaging: the doctor also runs where no package is installed at all.
 """
@@ -25,13 +25,13 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Tried:
-    """A distribution and what is known of its versions.
+    """A distribution and its tested version.
 
     Attributes:
-        name: Of the distribution, as pip knows it.
-        folder: What it installs, and what is imported.
-        bounds: As in setup.py, '' for none.
-        version: With which the tests were run.
+        name: Name of the distribution on PyPI.
+        folder: Name of the package that is imported.
+        bounds: Version bounds as in pyproject.toml, '' for none.
+        version: Version the tests were run with.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Tried:
 
     @property
     def requirement(self) -> str:
-        """As pip and setup.py want it."""
+        """Requirement as in pyproject.toml."""
         return self.name + self.bounds
 
 
@@ -122,13 +122,13 @@ class Facts:
 
 
 def gather_facts() -> Facts:
-    """Look at this Python and its machine. Takes as long as importing torch and the self-test, ten seconds or so."""
+    """Gather all facts, which takes about ten seconds: importing torch, and the self-test."""
     commands = tuple(name for name in ('nvidia-smi', 'apt-get', 'dnf', 'conda') if shutil.which(name))
     return Facts(describe_machine(), find_installed(), run_probe(), commands)
 
 
 def describe_machine() -> dict[str, str]:
-    """Python, system and processor in words."""
+    """Descriptions of Python, system and processor."""
     model, flags = read_processor()
     vectors = ' '.join(flag for flag in VECTOR_FLAGS if flag in flags)
     return {
@@ -154,10 +154,10 @@ def find_installed(path: Optional[Sequence[str]] = None) -> dict[str, str]:
 
 
 def run_probe(time_limit: float = TIME_LIMIT) -> dict[str, dict[str, Any]]:
-    """Run the probe in a process of its own.
+    """Run the probe in a separate process.
 
     Args:
-        time_limit: In seconds.
+        time_limit: Time limit in seconds.
 
     Returns:
         What each step said, by its name; see :class:`Facts`.
@@ -181,11 +181,11 @@ def run_probe(time_limit: float = TIME_LIMIT) -> dict[str, dict[str, Any]]:
 
 
 def finish_probe(probe: dict[str, dict[str, Any]], ended: str) -> dict[str, dict[str, Any]]:
-    """Blame the step that was under way when the process ended without a word of its own.
+    """Mark the step that was running when the process ended as failed.
 
     Args:
-        probe: What was said; a step says that it starts before it does anything.
-        ended: How the process ended.
+        probe: Output of the steps; each step reports its start first.
+        ended: Description of how the process ended.
     """
     for said in probe.values():
         if said.get('started'):

@@ -1,4 +1,4 @@
-"""Imports the stack, looks at the scan and runs the self-test (forward, backward, save and load of a toy V8).
+"""Imports the stack, examines the scan and runs the self-test (forward, backward, save and load of a toy V8).
 
 ``python -m mamba_cd_plugin.doctor.probe`` is a process of its own. Each step prints two lines of JSON to stdout, one
 when it starts and one with what it found, so that the parent knows where a process ended that crashed. A step that
@@ -32,7 +32,7 @@ def look_at_torch() -> dict[str, Any]:
 
 
 def look_at(module: str) -> Callable[[], dict[str, Any]]:
-    """A step that imports a module and tells its version and place."""
+    """A step that imports a module and returns its version and folder."""
 
     def step() -> dict[str, Any]:
         found = importlib.import_module(module)
@@ -86,7 +86,7 @@ class SelfTest:
     """The steps, to be run in the order of :meth:`steps`. On CUDA where torch sees a device, else on the CPU."""
 
     def steps(self) -> dict[str, Callable[[], dict[str, Any]]]:
-        """The steps by name; each gives what is worth telling."""
+        """The steps by name; each returns facts for the report."""
         return dict(build=self.build, forward=self.forward, backward=self.backward, save=self.save, load=self.load)
 
     def build(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class SelfTest:
         return {}
 
     def save(self) -> dict[str, Any]:
-        """Write a checkpoint, and keep the prediction that belongs to it."""
+        """Write a checkpoint, and keep the prediction of its weights."""
         import torch
         from mmengine.runner.checkpoint import save_checkpoint
         self.model.eval()
@@ -140,7 +140,7 @@ class SelfTest:
         return dict(size_kb=os.path.getsize(self.path) // 1024)
 
     def load(self) -> dict[str, Any]:
-        """Read the checkpoint into another model, which has to predict the same.
+        """Load the checkpoint into another model, which must predict the same.
 
         Raises:
             RuntimeError: If it does not.
@@ -172,7 +172,7 @@ def steps() -> dict[str, Callable[[], dict[str, Any]]]:
 
 
 def say(step: str, **facts: Any) -> None:
-    """One line for the parent."""
+    """Print one line of JSON for the parent process."""
     print(json.dumps(dict(step=step, **facts)), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The charts of the report, and how they become SVG inside the page."""
+"""The charts of the report, as figures and as inline SVG."""
 import io
 from itertools import cycle
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
@@ -19,21 +19,21 @@ from .results import Comparison, Results, RunSummary
 # Drawn in exactly these colours, and replaced by what the page's style sheet says.
 INK, GRID = '#2b2d30', '#d4d7db'
 PAGE_COLORS = {INK: 'currentColor', GRID: 'var(--line)'}
-# The palette of the package, and four more that can be told from it, so that no two of ten runs look alike.
+# The palette of the package and four more, so that ten runs have distinct colours.
 RUN_COLORS = (*COLORS, '#7B4B94', '#8C6D31', '#6E7276', '#A3AD00')
 STROKES = ('-', '--', ':')
-# With more runs numbers would cover each other, and bars be too thin to follow.
+# With more runs the numbers overlap and the bars are too thin.
 FEW = 3
 
 
 def style(index: int) -> dict:
-    """Colour and stroke of the run with this index."""
+    """Colour and line style of the run with this index."""
     return dict(color=RUN_COLORS[index % len(RUN_COLORS)],
                 linestyle=STROKES[index // len(RUN_COLORS) % len(STROKES)])
 
 
 def new_figure(width: float, height: float, columns: int = 1) -> Tuple[Figure, List[Axes]]:
-    """An empty figure in the report's style, in inches."""
+    """An empty figure in the style of the report; width and height in inches."""
     figure = Figure(figsize=(width, height), dpi=150, layout='constrained')
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
@@ -49,13 +49,13 @@ def new_figure(width: float, height: float, columns: int = 1) -> Tuple[Figure, L
 
 
 def label_axes(axes: Axes, x: str, y: str) -> None:
-    """Name both axes."""
+    """Label both axes."""
     axes.set_xlabel(x, fontsize=8.5, color=INK)
     axes.set_ylabel(y, fontsize=8.5, color=INK)
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:
-    """A legend above the figure, where it covers nothing, if there is anything to tell apart."""
+    """Add a legend above the figure if there are several lines."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
         columns = 5 if max(map(len, labels)) < 20 else 3
@@ -94,7 +94,7 @@ def draw_training(histories: Mapping[str, History], monitor: str = 'changed_F1')
 
 
 def iterations_per_epoch(history: History) -> Tuple[float, str]:
-    """How many iterations make an epoch, and the unit of the validations' steps.
+    """Iterations per epoch, and the unit of the validation steps.
 
     A line of iteration i in epoch e says that an epoch has at least i / e, and one at the end of an epoch just that.
     """
@@ -141,7 +141,7 @@ def _draw_f1_lines(axes: Axes) -> None:
 
 
 def draw_calibration(summaries: Sequence[RunSummary], protocol: str) -> Figure:
-    """Reliability diagram: how often pixels of a probability are changed, and how many pixels have it."""
+    """Reliability diagram, and the share of pixels by predicted probability."""
     figure, (left, right) = new_figure(9, 3.8, 2)
     left.plot([0, 100], [0, 100], color=INK, linewidth=0.8, linestyle=':')
     for index, summary in enumerate(summaries):
@@ -154,6 +154,9 @@ def draw_calibration(summaries: Sequence[RunSummary], protocol: str) -> Figure:
         right.stairs(shares, np.linspace(0, 100, len(shares) + 1), linewidth=1.4, **style(index))
     left.set_ylim(0, 100)
     right.set_yscale('log')
+    right.set_ylim(0.01, 100)
+    right.yaxis.set_major_formatter('{x:g}')
+    right.tick_params(which='minor', length=0)
     for axes, what in ((left, 'of them changed, %'), (right, 'share of all pixels, %')):
         axes.set_xlim(0, 100)
         label_axes(axes, 'predicted probability of change, %', what)
@@ -162,7 +165,7 @@ def draw_calibration(summaries: Sequence[RunSummary], protocol: str) -> Figure:
 
 
 def draw_tile_scores(summaries: Sequence[RunSummary]) -> Figure:
-    """How many tiles with some change have which F1; of many runs what share of the tiles has less."""
+    """Histogram of F1 over the tiles with change; for many runs the cumulative distribution."""
     figure, (axes, ) = new_figure(9, 2.8)
     (_draw_tile_bars if len(summaries) <= FEW else _draw_tile_shares)(axes, summaries)
     axes.set_xlim(0, 100)
@@ -194,10 +197,10 @@ def _draw_tile_shares(axes: Axes, summaries: Sequence[RunSummary]) -> None:
 
 
 def draw_sizes(summaries: Sequence[RunSummary]) -> Figure:
-    """Share of the objects that is found, and of the predicted regions that is right, by size."""
+    """Object recall and precision by size."""
     figure, both = new_figure(9, 2.8, 2)
     width = 0.8 / len(summaries)
-    for axes, key, what in zip(both, ('object_recall', 'object_precision'), ('found, %', 'right, %')):
+    for axes, key, what in zip(both, ('object_recall', 'object_precision'), ('found, %', 'correct, %')):
         for index, summary in enumerate(summaries):
             places = np.arange(len(summary.objects)) - 0.4 + (index + 0.5) * width
             values = [100 * getattr(size, key) for size in summary.objects]
@@ -213,7 +216,7 @@ def draw_sizes(summaries: Sequence[RunSummary]) -> Figure:
 
 
 def draw_comparison(comparisons: Sequence[Comparison]) -> Figure:
-    """The difference of each run to the first one with its interval."""
+    """Difference in F1 between each run and the first one, with its interval."""
     figure, (axes, ) = new_figure(9, 0.9 + 0.32 * len(comparisons))
     places: Dict[str, int] = {}
     markers = dict(zip(dict.fromkeys(one.protocol for one in comparisons), cycle('os^D')))
@@ -226,7 +229,7 @@ def draw_comparison(comparisons: Sequence[Comparison]) -> Figure:
     axes.axvline(0, color=INK, linewidth=0.8, linestyle=':')
     axes.set_yticks(list(places.values()), list(places))
     axes.set_ylim(len(comparisons) - 0.5, -0.5)
-    label_axes(axes, f'F1 less that of {comparisons[0].baseline}, points', '')
+    label_axes(axes, f'F1 minus F1 of {comparisons[0].baseline}, percentage points', '')
     return figure
 
 
@@ -238,8 +241,8 @@ def to_inline_svg(figure: Figure, name: str, label: str, colors: Mapping[str, st
 
     Args:
         figure: With a transparent background.
-        name: Different for every figure of a page.
-        label: What is to be seen, for a screen reader.
+        name: Prefix of the ids, unique on the page.
+        label: Description for screen readers.
         colors: Replacements of colours as CSS values, besides those of the ink and the grid.
     """
     file = io.StringIO()
@@ -269,12 +272,12 @@ def to_inline_svg(figure: Figure, name: str, label: str, colors: Mapping[str, st
 
 
 def _local(name: str) -> str:
-    """A tag or attribute without its namespace."""
+    """Name of a tag or attribute without its namespace."""
     return name.rpartition('}')[2] if isinstance(name, str) else name
 
 
 def _css(key: str, value: str, colors: Mapping[str, str]) -> str:
-    """One rule with the colours and the font of the page."""
+    """One CSS rule with the colours and the font of the page."""
     if key in ('font', 'font-family'):  # `font: 8px 'DejaVu Sans', ...`, or with other versions the family alone
         value = f"{value.partition(chr(39))[0]}var(--font)"
     return f'{key}: {colors.get(value.lower(), value)}'

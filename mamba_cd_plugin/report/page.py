@@ -1,4 +1,4 @@
-"""The page: its sections in their order, in one HTML file that asks nothing of the network."""
+"""The page: its sections, in one HTML file that loads nothing from the network."""
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,17 +21,17 @@ from .results import Comparison, Results, RunSummary, Sampling
 from .tables import Table
 
 TEMPLATES = Path(__file__).parent / 'templates'
-# How much white is mixed into a run's colour on dark paper, where the palette's blue would be hard to see.
+# Share of white mixed into a run's colour on a dark background, where the palette's blue would be hard to see.
 LIGHTER = 0.35
-# More runs than this, and their pictures are folded away.
+# With more runs, their pictures are collapsed.
 SHOWN_AT_ONCE = 2
-# From fewer images the bootstrap's intervals come out too narrow.
+# With fewer images the bootstrap's intervals are too narrow.
 MIN_UNITS = 20
 
 
 @dataclass
 class Part:
-    """A heading, text, charts and tables; every piece may be absent."""
+    """A heading with text, charts, tables and pictures; each is optional."""
     title: str = ''
     text: str = ''
     charts: List[str] = field(default_factory=list)
@@ -43,21 +43,21 @@ class Part:
 
 @dataclass
 class Section:
-    """What one entry of the page's navigation leads to."""
+    """A section of the page, with an entry in the navigation."""
     anchor: str
     title: str
     parts: List[Part]
 
 
 class Charts:
-    """Turns figures into inline SVG, and writes each as a PNG beside the page."""
+    """Turns figures into inline SVG and also writes each as PNG."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, figure: Optional[Figure], name: str, label: str) -> List[str]:
-        """The figure as a list of one SVG, or an empty one where there is no figure."""
+        """A list with the SVG of the figure, or an empty list without a figure."""
         if figure is None:
             return []
         figure.savefig(self.folder / f'{name}.png', facecolor='white', transparent=False)
@@ -66,14 +66,14 @@ class Charts:
 
 
 def run_colors() -> List[Dict[str, str]]:
-    """The colours of the runs on light and on dark paper."""
+    """The colours of the runs on a light and a dark background."""
     lighter = [to_hex([channel + (1 - channel) * LIGHTER for channel in to_rgb(color)]) for color in charts.RUN_COLORS]
     return [dict(light=light, dark=dark) for light, dark in zip(charts.RUN_COLORS, lighter)]
 
 
 @dataclass
 class Contents:
-    """All that the page says about the runs, in the order in which they were named."""
+    """Everything the page shows about the runs, in the order of the command line."""
     results: Sequence[Results]
     summaries: Sequence[RunSummary]
     comparisons: Sequence[Comparison]
@@ -84,30 +84,30 @@ class Contents:
 
     @property
     def protocols(self) -> List[str]:
-        """Of any run, the first run's first."""
+        """Protocols of all runs, those of the first run first."""
         return list(dict.fromkeys(protocol for summary in self.summaries for protocol in summary.protocols))
 
 
 def in_words(protocol: str) -> str:
-    """A protocol's name as a heading."""
+    """Heading of a protocol."""
     side = protocol[len('tiles'):]
     return f'{side} × {side} tiles' if protocol.startswith('tiles') else 'Whole images'
 
 
 def file_name(name: str) -> str:
-    """A run's name as that of a folder, on any system."""
+    """Name of a run as a valid folder name."""
     return re.sub(r'[^\w.+-]+', '_', name).strip('.')
 
 
 def all_sections(contents: Contents, drawn: Charts, folder: Path, panels: int, maps: int) -> List[Section]:
-    """Every section that has something to show.
+    """All sections that are not empty.
 
     Args:
         contents: The numbers.
-        drawn: Takes the charts.
-        folder: For the pictures of tiles.
-        panels: Tiles in each album.
-        maps: Tiles to look into.
+        drawn: Collects the charts.
+        folder: Folder for the pictures of tiles.
+        panels: Number of tiles in each album.
+        maps: Number of tiles whose gates and edge maps are shown.
     """
     sections = [_scores(contents), _comparison(contents, drawn), _training(contents, drawn),
                 _thresholds(contents, drawn), _calibration(contents, drawn), _tiles(contents, drawn),
@@ -121,9 +121,9 @@ def _scores(contents: Contents) -> Section:
     parts = [Part(in_words(protocol), tables=[tables.scores_table(contents.summaries, protocol)])
              for protocol in contents.protocols]
     level = f'{100 * contents.sampling.level:g} %'
-    parts[0].text = ('Changed class, in percent, from one confusion matrix over all pixels. Below each score the '
-                     f'{level} interval over images. '
-                     + ('The tiles are those of the same images, each predicted without what lies around it.'
+    parts[0].text = ('Changed class, in percent, from one confusion matrix over all pixels. Below each score is its '
+                     f'{level} confidence interval over images. '
+                     + ('The tiles are those of the same images, each predicted without its surroundings.'
                         if len(contents.protocols) > 1 else contents.results[0].reason))
     if contents.summaries[0].units < MIN_UNITS:
         parts[0].text += f' The intervals are from {contents.summaries[0].units} images only: a rough guide.'
@@ -137,10 +137,10 @@ def _comparison(contents: Contents, drawn: Charts) -> Section:
     baseline = contents.results[0].run.name
     compared = {one.run for one in contents.comparisons}
     others = [result.run.name for result in contents.results[1:] if result.run.name not in compared]
-    text = (f'Each run against {baseline}, image by image. A positive difference is in favour of the run; better and '
-            'worse count the images on which it has fewer and more pixels in error.')
+    text = (f'Each run against {baseline}, image by image. A positive difference favours the run; better and worse '
+            'are the numbers of images on which it has fewer or more wrong pixels.')
     if others:
-        text += f" Not on {baseline}'s images, hence not compared: {', '.join(others)}."
+        text += f" Not compared, because they were tested on other images: {', '.join(others)}."
     part = Part(text=text)
     if contents.comparisons:
         part.charts = drawn.add(charts.draw_comparison(contents.comparisons), 'comparison',
@@ -163,8 +163,8 @@ def _thresholds(contents: Contents, drawn: Charts) -> Section:
         chart = drawn.add(figure, f'thresholds-{protocol}', f'Precision, recall and F1 over thresholds, {protocol}')
         parts.append(Part(in_words(protocol), charts=chart,
                           tables=[tables.threshold_table(contents.summaries, protocol)]))
-    parts[0].text = ('A dot at the threshold in use, a star at the best one. The best one is chosen on the very images '
-                     'that are scored: it shows what calibration could gain, and is no score to report.')
+    parts[0].text = ('A dot at the threshold in use, a star at the best one. The best one is selected on the '
+                     'images that are scored: it shows the potential of calibration and is not a score to report.')
     return Section('thresholds', 'Thresholds', parts)
 
 
@@ -186,13 +186,13 @@ def _tiles(contents: Contents, drawn: Charts) -> Section:
 
 
 def _sizes(contents: Contents, drawn: Charts) -> Section:
-    text = (f'Connected changed regions. One is found when at least {COVERED:.0%} of its pixels are predicted; a '
-            f'predicted region is right when at least {COVERED:.0%} of its pixels are changed.')
+    text = (f'Connected changed regions. One is found if at least {COVERED:.0%} of its pixels are predicted; a '
+            f'predicted region is correct if at least {COVERED:.0%} of its pixels are changed.')
     chart = drawn.add(charts.draw_sizes(contents.summaries), 'sizes', 'Objects found and right, by size')
     return Section('sizes', 'Object size', [
         Part(text=text, charts=chart),
         Part('Changed objects found', tables=[tables.objects_table(contents.summaries)]),
-        Part('Predicted regions that are right', tables=[tables.regions_table(contents.summaries)])])
+        Part('Predicted regions that are correct', tables=[tables.regions_table(contents.summaries)])])
 
 
 def _costs(contents: Contents) -> Section:
@@ -216,7 +216,7 @@ def _pictures(contents: Contents, folder: Path, number: int) -> Section:
     if albums:
         parts.append(Part('Where the runs differ most', albums=albums, folded=len(albums) > SHOWN_AT_ONCE))
     parts[0].text = parts[0].text or (
-        f'The tiles that cost the pooled score most, and the best of those with at least {WORTH_SHOWING:.0%} change.')
+        f'The tiles with most wrong pixels, and the best of those with at least {WORTH_SHOWING:.0%} change.')
     return Section('pictures', 'Pictures', parts)
 
 
@@ -233,9 +233,9 @@ def _head(contents: Contents, folder: Path, number: int) -> Section:
             parts.append(Part(result.run.name, albums=[album], folded=len(contents.results) > SHOWN_AT_ONCE))
     if parts:
         parts[0].text = (
-            'Gate: the mean weight that the AFF gives the trunk; orange where the trunk counts more, purple where the '
-            'edge branch does, white where both count alike. Edge: the mean strength of the edge response, dark for '
-            'none. Each map has colours of its own; the numbers compare them.')
+            'Gate: the mean weight that the AFF gives the trunk; orange where the trunk dominates, purple where the '
+            'edge branch does, white where they are equal. Edge: the mean strength of the edge response, dark for '
+            'none. The colour scale differs between maps; compare them by the numbers.')
     return Section('head', 'Inside the head', parts)
 
 
@@ -253,14 +253,14 @@ def _methods(contents: Contents) -> Section:
          'results of the two runs are swapped at random on each image. Corrected for several runs after Holm (1979). '
          'The interval of the difference is from the bootstrap with the same images drawn for both runs. One training '
          'each: neither says how much another seed would change.'),
-        ('Thresholds', 'Probabilities are kept in steps of 1/256, exact for a threshold such as 0.5; any other is '
-         'moved to the nearest step.'),
+        ('Thresholds', 'Probabilities are stored in steps of 1/256, exact for a threshold such as 0.5; other '
+         'thresholds are rounded to the nearest step.'),
     ]
     return Section('methods', 'Methods', [Part(title, text=body) for title, body in text])
 
 
 def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """The whole page as text."""
+    """The page as HTML text."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template('report.html').render(
         title=title,

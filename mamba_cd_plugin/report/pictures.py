@@ -1,4 +1,4 @@
-"""The pictures of the page: the worst and best tiles, where two runs differ, and what the decode head does inside."""
+"""The pictures of the page: worst and best tiles, differences between runs, gates and edge maps of the decode head."""
 import base64
 import io
 import re
@@ -27,7 +27,7 @@ from .runs import TILES, WHOLE
 
 # Between the pictures of a strip, in pixels of a tile of 256.
 GAP = 6
-# Lossy, and yet without visible seams at the sharp edges of the masks; a tenth of the bytes of a PNG.
+# Lossy without visible artefacts at the sharp edges of the masks, a tenth of the size of a PNG.
 QUALITY = 88
 # Narrow maps are enlarged by whole factors to about this side, so that their own pixels stay visible.
 MAP_SIDE = 128
@@ -36,14 +36,14 @@ ONE_RUN = ['A (before)', 'B (after)', 'ground truth', 'prediction', 'error map']
 
 
 class HeadMap(NamedTuple):
-    """A map of one part of the head for one pair.
+    """The map of one part of the decode head for one pair.
 
     Attributes:
         kind: 'gate': the weight of the trunk, mean over the channels; 'edge': the strength of the edge response, mean
             of its absolute value over the channels.
-        part: Where it is, in words.
+        part: Name of the part.
         values: (h, w) float32, at the resolution of the part.
-        neutral: Of a gate the weight at which trunk and branch count alike; of an edge map 0.
+        neutral: Weight of a gate at which trunk and branch are equal; 0 for an edge map.
     """
     kind: str
     part: str
@@ -52,7 +52,7 @@ class HeadMap(NamedTuple):
 
 
 def part_name(path: str) -> str:
-    """A module's path in the head in words, such as 'level 4' for ``levels.3.fusion``."""
+    """Readable name of a module of the head, such as 'level 4' for ``levels.3.fusion``."""
     level = re.match(r'levels\.(\d+)\.', path)
     if level:
         inside = ' skip' if '.skip.' in path else ''
@@ -75,7 +75,7 @@ def watched_parts(head: nn.Module) -> Iterator[tuple[str, str, nn.Module, nn.Mod
 
 @contextmanager
 def watch(model: nn.Module) -> Iterator[dict[str, HeadMap]]:
-    """While this is open, a forward pass of one pair puts its maps into the dict, by path; nothing else changes.
+    """Context in which a forward pass of one pair stores its maps in the yielded dict, by module path.
 
     A model without such parts leaves the dict empty.
     """
@@ -123,13 +123,13 @@ def head_maps(model: nn.Module, pair: np.ndarray) -> list[HeadMap]:
 
 @dataclass
 class Shot:
-    """One strip of pictures.
+    """A row of pictures of one tile.
 
     Attributes:
-        title: Which tile.
-        caption: What is to be known about it.
-        uri: The strip.
-        maps: The head's maps below it, a row a kind, each with its caption.
+        title: Name of the tile.
+        caption: Scores of the tile.
+        uri: The pictures as data URI.
+        maps: Maps of the head by kind: part, caption and data URI of each.
     """
     title: str
     caption: str
@@ -139,20 +139,20 @@ class Shot:
 
 @dataclass
 class Album:
-    """Strips under one heading."""
+    """Tiles under one heading."""
     title: str
     columns: List[str]
     shots: List[Shot]
 
 
 def tile_name(tile: Tile, size: tuple) -> str:
-    """The image, and where in it the tile lies unless it is all of it."""
+    """Name of the image, and the position of the tile if it is not the whole image."""
     whole = (tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start) == tuple(size)
     return tile.name if whole else f'{tile.name}, row {tile.rows.start}, column {tile.columns.start}'
 
 
 def tile_caption(tile: Tile) -> str:
-    """Its scores and how much changed."""
+    """Scores of the tile and its share of changed pixels."""
     if not tile.changed:
         return f'no change; {tile.counts.fp:,} pixels predicted'
     predicted = tile.counts.tp + tile.counts.fp
@@ -162,7 +162,7 @@ def tile_caption(tile: Tile) -> str:
 
 
 def worst_and_best(results: Results, number: int, folder: Path) -> List[Album]:
-    """The strips of one run, whose panels are written into ``folder`` too."""
+    """Worst and best tiles of a run; their panels are also written into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     albums = []
     for title, kind, tiles in (('Most pixels in error', 'worst', worst(results.tiles, number)),
@@ -178,7 +178,7 @@ def worst_and_best(results: Results, number: int, folder: Path) -> List[Album]:
 
 
 def differences(baseline: Results, other: Results, number: int) -> Album:
-    """Where two runs on the same images differ most."""
+    """The tiles on which two runs differ most."""
     shots = []
     for one, two in disagreements(baseline.tiles, other.tiles, number):
         first, second = TilePictures(baseline, one), TilePictures(other, two)
@@ -190,7 +190,7 @@ def differences(baseline: Results, other: Results, number: int) -> Album:
 
 
 def inside_the_head(results: Results, model: nn.Module, tiles: Sequence[Tile], folder: Path) -> Album:
-    """Some tiles with the gates and edge maps of the head below them."""
+    """Tiles with the gates and edge maps of the head below them."""
     folder.mkdir(parents=True, exist_ok=True)
     shots = []
     for rank, tile in enumerate(tiles, 1):
@@ -207,18 +207,18 @@ def inside_the_head(results: Results, model: nn.Module, tiles: Sequence[Tile], f
 
 
 def map_caption(head_map: HeadMap) -> str:
-    """Mean and range in numbers, because the colours are those of each map alone."""
+    """Mean and range of a map, because each map has its own colour scale."""
     values = head_map.values
     digits = {GATE: '.2f', EDGE: '.2g'}[head_map.kind]
     return f'mean {values.mean():{digits}}, {values.min():{digits}} to {values.max():{digits}}'
 
 
 class TilePictures:
-    """The pictures of one tile as one run sees it.
+    """The pictures of one tile of a run.
 
     Args:
-        results: Of the run.
-        tile: Which tile.
+        results: Results of the run.
+        tile: The tile.
     """
 
     def __init__(self, results: Results, tile: Tile) -> None:
@@ -234,7 +234,7 @@ class TilePictures:
         return np.concatenate([self.a, self.b], axis=2)
 
     def strip(self) -> list[np.ndarray]:
-        """A, B, truth, prediction, errors."""
+        """A, B, ground truth, prediction, error map."""
         return [self.a, self.b, mask_picture(self.truth), mask_picture(self.prediction), self.errors()]
 
     def errors(self) -> np.ndarray:
@@ -247,14 +247,14 @@ class TilePictures:
 
 
 def strip(pictures: Sequence[np.ndarray]) -> Image.Image:
-    """Pictures of one size beside each other, transparent in between."""
+    """Pictures of one size side by side, with transparent gaps."""
     gap = max(1, round(GAP * pictures[0].shape[1] / 256))
     opaque = [np.pad(picture, ((0, 0), (0, 0), (0, 1)), constant_values=255) for picture in pictures]
     return Image.fromarray(beside(opaque, gap, paper=(0, 0, 0, 0)))
 
 
 def data_uri(picture: Image.Image, lossless: bool = False) -> str:
-    """A picture as text that a page can hold."""
+    """A picture as data URI."""
     file = io.BytesIO()
     picture.save(file, format='WEBP', quality=QUALITY, lossless=lossless, method=4)
     return f'data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}'

@@ -1,6 +1,6 @@
-"""What is counted of the pixels: outcomes over every threshold, scores, their intervals and tests, calibration.
+"""Statistics of pixels: outcomes at every threshold, scores, confidence intervals, tests, calibration.
 
-Everything follows from one histogram per image: change probabilities in 256 levels, by ground truth.
+All are computed from one histogram per image: change probabilities in 256 levels, by ground truth.
 """
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -28,7 +28,7 @@ class Counts(NamedTuple):
         return Counts(*(count[..., level] for count in self))
 
     def total(self) -> 'Counts':
-        """The sum over the last axis, the images."""
+        """The sum over the images, the last axis."""
         return Counts(*(count.sum(axis=-1) for count in self))
 
 
@@ -39,7 +39,7 @@ def to_levels(probability: np.ndarray) -> np.ndarray:
     as 0.5, nothing is lost by the rounding. Only p = 0 at the threshold 0 differs.
 
     Args:
-        probability: In [0, 1], any shape.
+        probability: Probabilities in [0, 1], any shape.
 
     Returns:
         uint8 array of the same shape.
@@ -55,7 +55,7 @@ def to_levels(probability: np.ndarray) -> np.ndarray:
 
 
 def nearest_level(threshold: float) -> int:
-    """The level whose threshold k / 256 is next to this one.
+    """The level k whose threshold k / 256 is closest.
 
     Raises:
         ValueError: If the threshold is not between 0 and 1.
@@ -66,11 +66,11 @@ def nearest_level(threshold: float) -> int:
 
 
 def histogram(truth: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """How often each level occurs among the unchanged (row 0) and the changed pixels (row 1).
+    """Histogram of the levels of the unchanged (row 0) and the changed pixels (row 1).
 
     Args:
-        truth: 0, 1 or 255 (not counted) per pixel.
-        levels: From :func:`to_levels`, the same shape.
+        truth: Ground truth, 0, 1 or 255 (not counted) per pixel.
+        levels: Output of :func:`to_levels`, same shape.
 
     Returns:
         int64 array (2, 256).
@@ -88,35 +88,35 @@ def over_thresholds(histograms: np.ndarray) -> Counts:
 
 
 def outcomes(truth: np.ndarray, prediction: np.ndarray) -> Counts:
-    """Outcomes of a thresholded map (bool) as four numbers; pixels with truth 255 are not counted."""
+    """Outcomes of a bool prediction; pixels with ground truth 255 are not counted."""
     changed, unchanged = truth == 1, truth == 0
     tp, fp = int((changed & prediction).sum()), int((unchanged & prediction).sum())
     return Counts(tp, fp, int(changed.sum()) - tp, int(unchanged.sum()) - fp)
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Element by element; 0/0 is 0, as in :func:`mamba_cd_plugin.evaluation.change_scores`."""
+    """Elementwise ratio; 0/0 is 0, as in :func:`mamba_cd_plugin.evaluation.change_scores`."""
     numerator, denominator = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
 
 
 def f1(counts: Counts) -> np.ndarray:
-    """F1 of the changed class, element by element."""
+    """F1 of the changed class, elementwise."""
     return ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn)
 
 
 def iou(counts: Counts) -> np.ndarray:
-    """IoU of the changed class, element by element."""
+    """IoU of the changed class, elementwise."""
     return ratio(counts.tp, counts.tp + counts.fp + counts.fn)
 
 
 def precision(counts: Counts) -> np.ndarray:
-    """Precision of the changed class, element by element."""
+    """Precision of the changed class, elementwise."""
     return ratio(counts.tp, counts.tp + counts.fp)
 
 
 def recall(counts: Counts) -> np.ndarray:
-    """Recall of the changed class, element by element."""
+    """Recall of the changed class, elementwise."""
     return ratio(counts.tp, counts.tp + counts.fn)
 
 
@@ -125,7 +125,7 @@ SCORES = dict(changed_F1=f1, changed_IoU=iou, changed_precision=precision, chang
 
 
 def group_sums(counts: Counts, groups: Sequence[str]) -> Counts:
-    """Add up the counts of the images that belong together, such as the tiles of one scene; each array is (G,)."""
+    """Sum the counts of images that belong together, such as the tiles of one scene; each array is (G,)."""
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     return Counts(*(np.bincount(index, weights=count).astype(np.int64) for count in counts))
 
@@ -217,8 +217,7 @@ def holm(p_values: Sequence[float]) -> List[float]:
 
 
 class Calibration(NamedTuple):
-    """How far the change probabilities are what they claim to be; see Guo et al., On Calibration of Modern Neural
-    Networks, ICML 2017.
+    """Calibration of the change probabilities (Guo et al., On Calibration of Modern Neural Networks, ICML 2017).
 
     Attributes:
         probability: Mean probability of the pixels of each bin.
@@ -235,7 +234,7 @@ class Calibration(NamedTuple):
 
 
 def calibrate(histogram_: np.ndarray) -> Calibration:
-    """The calibration that a histogram (2, 256) shows, each level standing for the middle of its range."""
+    """Calibration from a histogram (2, 256); each level represents the middle of its range."""
     middle = (np.arange(LEVELS) + 0.5) / LEVELS
     pixels, changed, weight = (values.reshape(BINS, -1).sum(axis=1)
                                for values in (histogram_.sum(axis=0), histogram_[1], histogram_.sum(axis=0) * middle))

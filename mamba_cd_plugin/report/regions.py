@@ -1,4 +1,4 @@
-"""Scores by place: tile by tile, with the tiles that are worth looking at, and object by object, by size."""
+"""Scores per tile, the tiles worth looking at, and scores per object by size."""
 from typing import Iterator, NamedTuple, Sequence
 
 import cv2
@@ -7,24 +7,24 @@ import numpy as np
 from ..io.pictures import IGNORE_INDEX
 from .pixels import Counts, f1, outcomes, ratio
 
-# A tile with less change than this share of its pixels is no example of a good or typical result.
+# Tiles with a smaller share of changed pixels are not shown as good or typical examples.
 WORTH_SHOWING = 0.01
-# Sides in pixels of squares as large as the limits between the sizes; a limit itself counts to the larger size.
+# Limits between the size classes, as sides of squares in pixels; a limit belongs to the larger class.
 SIDES = (10, 20, 40, 80)
-# An object is found when at least this share of it is predicted, and a predicted one is right when at least this
-# share of it is changed.
+# An object is found if at least this share of it is predicted; a predicted region is correct if at least this share of
+# it is changed.
 COVERED = 0.5
 
 
 class Tile(NamedTuple):
-    """One window of one image, and what was right and wrong there.
+    """One window of an image and its outcomes.
 
     Attributes:
         image: Index of the image.
-        name: Of the image.
-        rows: Of the window.
-        columns: Of the window.
-        counts: Its outcomes.
+        name: Name of the image.
+        rows: Rows of the window.
+        columns: Columns of the window.
+        counts: Pixels by outcome.
     """
     image: int
     name: str
@@ -34,22 +34,22 @@ class Tile(NamedTuple):
 
     @property
     def wrong(self) -> int:
-        """Pixels in error."""
+        """Number of wrong pixels."""
         return self.counts.fp + self.counts.fn
 
     @property
     def changed(self) -> int:
-        """Changed pixels in the truth."""
+        """Number of changed pixels in the ground truth."""
         return self.counts.tp + self.counts.fn
 
     @property
     def pixels(self) -> int:
-        """Labelled pixels."""
+        """Number of labelled pixels."""
         return sum(self.counts)
 
     @property
     def f1(self) -> float:
-        """Its F1; 0 where nothing is changed."""
+        """F1 of the changed class; 0 if nothing is changed."""
         return float(f1(self.counts))
 
 
@@ -64,38 +64,38 @@ def cut(image: int, name: str, truth: np.ndarray, prediction: np.ndarray, tile: 
     """The tiles of one image.
 
     Args:
-        image: Its index.
-        name: Its name.
-        truth: 0, 1 or 255 per pixel.
-        prediction: Of bool.
-        tile: Side in pixels.
+        image: Index of the image.
+        name: Name of the image.
+        truth: Ground truth, 0, 1 or 255 per pixel, (H, W).
+        prediction: Whether a pixel is predicted as changed, bool (H, W).
+        tile: Side of a tile in pixels.
     """
     return [Tile(image, name, rows, columns, outcomes(truth[rows, columns], prediction[rows, columns]))
             for rows, columns in windows(truth.shape, tile)]
 
 
 def worst(tiles: Sequence[Tile], number: int) -> list[Tile]:
-    """The tiles with the most pixels in error: what costs the pooled score most.
+    """The tiles with the most wrong pixels, which lower the pooled score most.
 
-    The lowest F1 would not do: it is 0 wherever the only house of a tile is missed.
+    Not those with the lowest F1, which is 0 wherever the only house of a tile is missed.
     """
     return sorted((tile for tile in tiles if tile.wrong), key=lambda tile: -tile.wrong)[:number]
 
 
 def best(tiles: Sequence[Tile], number: int) -> list[Tile]:
-    """The tiles with the highest F1 among those with some change to be found."""
+    """The tiles with the highest F1 among those with enough change."""
     return sorted(_with_change(tiles), key=lambda tile: -tile.f1)[:number]
 
 
 def spread(tiles: Sequence[Tile], number: int) -> list[Tile]:
-    """Tiles with some change whose F1 is spread evenly from the highest to the lowest."""
+    """Tiles with enough change, their F1 evenly spaced by rank from the highest to the lowest."""
     ranked = best(tiles, len(tiles))
     chosen = np.linspace(0, len(ranked) - 1, min(number, len(ranked))).round().astype(int)
     return [ranked[index] for index in dict.fromkeys(chosen.tolist())]
 
 
 def disagreements(one: Sequence[Tile], other: Sequence[Tile], number: int) -> list[tuple[Tile, Tile]]:
-    """The same tile of two runs where their pixels in error differ most."""
+    """The tiles on which the numbers of wrong pixels of two runs differ most."""
     pairs = [(a, b) for a, b in zip(one, other) if a.wrong != b.wrong]
     return sorted(pairs, key=lambda pair: -abs(pair[0].wrong - pair[1].wrong))[:number]
 
@@ -108,10 +108,10 @@ class Objects(NamedTuple):
     """Connected regions (8 neighbours) of one or many images.
 
     Attributes:
-        area: Pixels of each region of the truth.
-        hit: Pixels of it that are predicted as changed.
-        predicted_area: Pixels of each region of the prediction.
-        predicted_hit: Pixels of it that are changed in truth.
+        area: Number of pixels of each region of the ground truth.
+        hit: Number of those that are predicted as changed.
+        predicted_area: Number of pixels of each predicted region.
+        predicted_hit: Number of those that are changed in the ground truth.
     """
     area: np.ndarray
     hit: np.ndarray
@@ -120,15 +120,15 @@ class Objects(NamedTuple):
 
 
 class SizeScores(NamedTuple):
-    """Objects of one size.
+    """Scores of the objects of one size class.
 
     Attributes:
-        label: The size in words.
-        objects: How many there are in truth.
-        found: How many of them are found.
+        label: Name of the size class.
+        objects: Number of objects in the ground truth.
+        found: Number of those that are found.
         pixel_recall: Share of their pixels that is predicted.
-        predicted: How many predicted regions have this size.
-        right: How many of those are right.
+        predicted: Number of predicted regions.
+        right: Number of those that are correct.
     """
     label: str
     objects: int
@@ -139,21 +139,21 @@ class SizeScores(NamedTuple):
 
     @property
     def object_recall(self) -> float:
-        """Share of the objects that is found."""
+        """Share of the objects that are found."""
         return float(ratio(self.found, self.objects))
 
     @property
     def object_precision(self) -> float:
-        """Share of the predicted regions that is right."""
+        """Share of the predicted regions that are correct."""
         return float(ratio(self.right, self.predicted))
 
 
 def find_objects(truth: np.ndarray, prediction: np.ndarray) -> Objects:
-    """The regions of one image; those of an image cut into tiles are cut as well.
+    """The regions of one image; tiles cut the objects at their borders.
 
     Args:
-        truth: 0, 1 or 255 per pixel; what has no truth belongs to no region.
-        prediction: Of bool.
+        truth: Ground truth, 0, 1 or 255 per pixel; pixels without ground truth belong to no region.
+        prediction: Whether a pixel is predicted as changed, bool (H, W).
     """
     changed, predicted = truth == 1, prediction & (truth != IGNORE_INDEX)
     return Objects(*_regions(changed, predicted), *_regions(predicted, changed))
@@ -167,18 +167,18 @@ def _regions(mask: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def join(parts: Sequence[Objects]) -> Objects:
-    """The objects of many images as one."""
+    """Concatenate the objects of many images."""
     return Objects(*(np.concatenate(arrays) for arrays in zip(*parts)))
 
 
 def size_labels() -> list[str]:
-    """The sizes in words."""
+    """Names of the size classes, smallest first."""
     between = [f'{low}² to {high}²' for low, high in zip(SIDES, SIDES[1:])]
     return [f'below {SIDES[0]}²', *between, f'{SIDES[-1]}² and more']
 
 
 def by_size(objects: Objects) -> list[SizeScores]:
-    """Scores of each size, the smallest first."""
+    """Scores of each size class, smallest first."""
     limits = np.square(SIDES)
     size, predicted_size = (np.digitize(area, limits) for area in (objects.area, objects.predicted_area))
     found = objects.hit >= COVERED * objects.area

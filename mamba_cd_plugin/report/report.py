@@ -1,4 +1,4 @@
-"""From work dirs to a report."""
+"""Writes the report of finished runs."""
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,28 +14,28 @@ from .results import Results, Sampling, collect, compare, summarise
 from .runs import Run, evaluate, load_run_model
 from .tables import latex_table
 
-# Of mmseg's decode heads with two classes, which take the larger one.
+# Of mmseg's decode heads with two classes, which take the argmax.
 TWO_CLASS_THRESHOLD = 0.5
 DEFAULT_TILE = 256
-# Of timing: enough for a dozen pairs on a slow processor.
+# Time for each model: enough for a dozen pairs on a slow processor.
 SECONDS_PER_MODEL = 5.
-# More runs than this are counted, not named, in the title of the page.
+# With more runs the title of the page gives their number instead of their names.
 NAMED = 2
 
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What the report shows, and how it is made.
+    """Options of the report.
 
     Attributes:
         split: 'test' or 'val'.
-        device: Where the models run.
-        threshold: Probability above which a pixel is changed; by default that of each run's head.
-        panels: Worst, best and most different tiles that are shown of each run.
-        maps: Tiles whose gates and edge maps are shown; 0 for none.
-        timed: Whether the models are timed.
-        fresh: Evaluate again what earlier reports have evaluated.
-        sampling: How the intervals and tests draw.
+        device: Device of the models, such as 'cuda:0'.
+        threshold: Probability above which a pixel counts as changed; by default that of each run's head.
+        panels: Number of worst, best and most different tiles shown of each run.
+        maps: Number of tiles whose gates and edge maps are shown.
+        timed: Whether to time the models.
+        fresh: Whether to repeat evaluations that earlier reports have stored.
+        sampling: Settings of the intervals and tests.
     """
     split: str = 'test'
     device: str = 'cpu'
@@ -48,19 +48,19 @@ class ReportOptions:
 
 
 def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path:
-    """Evaluate what is not evaluated yet, and write the report.
+    """Evaluate the runs, except for what is stored already, and write the report.
 
     ::
 
-        runs -> evaluate (maps per image, kept in each work dir) -> collect -> summarise, compare -> sections -> page
+        runs -> evaluate (maps per image, stored in each work dir) -> collect -> summarise, compare -> sections -> page
 
     Args:
-        runs: The first one is what the others are compared with.
+        runs: The runs; the first one is the baseline.
         out: Folder for ``report.html``, ``report.json``, ``scores.tex``, ``figures/`` and ``tiles/``.
-        options: See :class:`ReportOptions`.
+        options: Options of the report.
 
     Returns:
-        The page.
+        Path of the page.
     """
     results = [_results(run, options) for run in runs]
     models: Dict[str, nn.Module] = {}
@@ -96,12 +96,12 @@ def _results(run: Run, options: ReportOptions) -> Results:
 
 
 def _tile(run: Run) -> Optional[int]:
-    """The side of the tiles of the run's own test loop."""
+    """Side of the tiles in the run's test loop."""
     return run.cfg.get('test_cfg', {}).get('tile', DEFAULT_TILE)
 
 
 def _as_json(contents: Contents, options: ReportOptions) -> dict:
-    """Everything that the page says in numbers."""
+    """All numbers of the page."""
     runs: List[dict] = []
     for result, summary in zip(contents.results, contents.summaries):
         cost: ModelCost = contents.costs[summary.name]

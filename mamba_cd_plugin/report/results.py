@@ -1,5 +1,4 @@
-"""The numbers of a report: what is counted of each run in one pass over its stored images, and the plain values that
-the page shows and ``report.json`` holds."""
+"""The numbers of a report: counts of each run from one pass over its stored images, and the scores from them."""
 import re
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -30,25 +29,25 @@ Interval = Tuple[float, float]
 
 # How tools/dataset_converters names the tile of a scene: its stem, row and column.
 _TILE_NAME = re.compile(r'(.+)_\d+_\d+')
-# Fewer scenes than this, and their resampling says nothing: the tiles are then taken one by one.
+# With fewer scenes resampling them is meaningless, and single tiles are drawn instead.
 MIN_SCENES = 8
 
 
 @dataclass
 class Results:
-    """What one run gave on a test set.
+    """Counts of one run on a test set.
 
     Attributes:
         run: The run.
-        store: Its stored maps.
-        level: Of the threshold.
-        names: Of the images.
+        store: Stored probability maps.
+        level: Level of the threshold, in 1/256.
+        names: Names of the images.
         sizes: Heights and widths of the images.
-        groups: Per image the scene that it was cut from, or its own name.
+        groups: Scene that each image was cut from, or its own name.
         histograms: Per protocol the levels of each image by truth, (N, 2, 256).
-        reason: Why there are these protocols, in words.
-        tiles: The tiles of all images, by the tiled protocol where there is one.
-        objects: Of all images, by the first protocol.
+        reason: Explanation of the choice of protocols.
+        tiles: Tiles of all images, by the tiled protocol if there is one.
+        objects: Objects of all images, by the first protocol.
     """
     run: Run
     store: Store
@@ -62,11 +61,11 @@ class Results:
     objects: Objects
 
     def counts(self, protocol: str) -> Counts:
-        """Outcomes of each image at the threshold."""
+        """Pixels by outcome of each image at the threshold."""
         return over_thresholds(self.histograms[protocol]).at(self.level)
 
     def sweep(self, protocol: str) -> Counts:
-        """Pooled outcomes at every threshold."""
+        """Pixels by outcome of all images at every threshold."""
         return over_thresholds(self.histograms[protocol].sum(axis=0))
 
     def same_images(self, other: 'Results') -> bool:
@@ -82,8 +81,8 @@ def collect(run: Run, store: Store, level: int, tile: Optional[int]) -> Results:
 
     Args:
         run: The run.
-        store: Its evaluated test set.
-        level: Of the threshold.
+        store: Stored predictions of the run.
+        level: Level of the threshold, in 1/256.
         tile: Side of the tiles in pixels; None to take each image as one.
     """
     names, sizes, tiles, objects = [], [], [], []
@@ -103,7 +102,7 @@ def collect(run: Run, store: Store, level: int, tile: Optional[int]) -> Results:
 
 
 def scenes(names: list[str], are_tiles: bool) -> list[str]:
-    """What each image was cut from, if they are tiles named by our converters and of enough scenes; else itself."""
+    """Scene of each image, if they are tiles named by ``mamba-cd prepare`` from enough scenes; else the images."""
     found = [_TILE_NAME.fullmatch(name) for name in names]
     if not are_tiles or not all(found):
         return list(names)
@@ -113,7 +112,7 @@ def scenes(names: list[str], are_tiles: bool) -> list[str]:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the intervals and tests draw.
+    """Settings of the bootstrap and the randomisation test.
 
     Attributes:
         resamples: Number of bootstrap resamples.
@@ -137,7 +136,7 @@ class ProtocolScores:
         intervals: Bootstrap intervals of some of them.
         best_threshold: The threshold with the highest F1 on this very test set.
         best_scores: The scores there.
-        calibration: How far the probabilities are what they claim to be.
+        calibration: Calibration of the probabilities.
     """
     confusion: List[List[int]]
     scores: Dict[str, float]
@@ -149,29 +148,29 @@ class ProtocolScores:
 
 @dataclass
 class TileScores:
-    """What the tiles say.
+    """Scores per tile.
 
     Attributes:
-        f1: Of each tile with some change.
+        f1: F1 of each tile with changed pixels.
         unchanged: Number of tiles without change.
-        false_alarms: How many of those have a pixel predicted.
+        false_positives: Number of those with a predicted pixel.
     """
     f1: List[float]
     unchanged: int
-    false_alarms: int
+    false_positives: int
 
 
 @dataclass
 class RunSummary:
-    """One run.
+    """Scores of one run.
 
     Attributes:
-        name: Of the run.
-        images: How many were tested.
-        units: How many units the bootstrap draws from: images, or scenes that were cut into tiles.
-        sizes: Heights and widths that occur.
-        changed: Share of the labelled pixels that is changed.
-        threshold: Probability above which a pixel is called changed.
+        name: Name of the run.
+        images: Number of images.
+        units: Number of units that the bootstrap draws from: images, or scenes that were cut into tiles.
+        sizes: Distinct heights and widths.
+        changed: Share of changed pixels among the labelled ones.
+        threshold: Probability above which a pixel counts as changed.
         protocols: Scores by protocol.
         tiles: Scores by tile.
         objects: Scores by size of the object.
@@ -189,17 +188,17 @@ class RunSummary:
 
 @dataclass
 class Comparison:
-    """A run against the first one, by one protocol.
+    """Comparison of a run with the first one, by one protocol.
 
     Attributes:
         protocol: The protocol.
         baseline: Name of the first run.
         run: Name of the other run.
-        difference: F1 of the run less that of the baseline, a fraction.
-        interval: Of the difference, from the paired bootstrap.
-        p: Of the randomisation test.
-        p_holm: The same, corrected for the number of runs that are compared by this protocol.
-        better: Number of units on which the run has fewer pixels in error.
+        difference: F1 of the run minus F1 of the baseline, a fraction.
+        interval: Paired bootstrap interval of the difference.
+        p: p value of the randomisation test.
+        p_holm: p value corrected for the number of compared runs.
+        better: Number of units on which the run has fewer wrong pixels.
         worse: Number of units on which it has more.
     """
     protocol: str
@@ -214,7 +213,7 @@ class Comparison:
 
 
 def summarise(results: Results, sampling: Sampling) -> RunSummary:
-    """The numbers of one run."""
+    """Compute the scores of one run."""
     protocols = {protocol: _protocol_scores(results, protocol, sampling) for protocol in results.histograms}
     (tn, fp), (fn, tp) = next(iter(protocols.values())).confusion
     with_change = [tile for tile in results.tiles if tile.changed]
@@ -248,7 +247,7 @@ def _protocol_scores(results: Results, protocol: str, sampling: Sampling) -> Pro
 
 
 def best_level(sweep: Counts) -> int:
-    """The level with the highest F1, the lowest of several; not 0, which calls everything changed."""
+    """The lowest level with the highest F1; not 0, at which everything is changed."""
     return 1 + int(np.argmax(f1(sweep)[1:]))
 
 
@@ -258,7 +257,7 @@ def _confusion(counts: Counts) -> List[List[int]]:
 
 
 def compare(results: Sequence[Results], sampling: Sampling) -> List[Comparison]:
-    """Every run that was tested on the images of the first one against it, by each protocol."""
+    """Compare the first run with every run that was tested on the same images, by each protocol."""
     baseline, *others = results
     others = [other for other in others if baseline.same_images(other)]
     comparisons = []

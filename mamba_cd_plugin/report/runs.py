@@ -1,4 +1,4 @@
-"""The runs of a report: opened from their work dirs, and evaluated once, with what was predicted kept on the disk."""
+"""The runs of a report: opened from their work dirs and evaluated once; the predictions are stored on disk."""
 import hashlib
 import json
 import os
@@ -32,19 +32,19 @@ from .pixels import to_levels
 
 BEST = 'best_changed_F1.pth'
 WHOLE, TILES = 'whole', 'tiles'
-# To be raised whenever the content of a stored file changes its meaning: older results are then computed anew.
+# Increase it when the meaning of a stored file changes: older files are then recomputed.
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a report needs of a work dir.
+    """A finished training.
 
     Attributes:
-        name: In the report.
-        work_dir: The folder.
-        cfg: The config that the training left there, with the user's overrides.
-        checkpoint: The weights that are evaluated.
+        name: Name in the report.
+        work_dir: Work dir of the training.
+        cfg: Config from the work dir, with the user's overrides.
+        checkpoint: Checkpoint to evaluate.
     """
     name: str
     work_dir: Path
@@ -62,8 +62,8 @@ def open_run(work_dir: str,
     training used: the data may lie elsewhere by now.
 
     Args:
-        work_dir: Folder of the run.
-        name: In the report; by default that of the folder.
+        work_dir: Work dir of the training.
+        name: Name in the report; by default that of the folder.
         checkpoint: File name in the folder; by default the best one.
         cfg_options: Overrides of the config by dotted keys.
 
@@ -100,7 +100,7 @@ def open_runs(work_dirs: Sequence[str], names: Optional[Sequence[str]] = None, *
 
 
 def _find_config(folder: Path) -> Path:
-    """The config that mmengine's runner dumped; a work dir that was used by several configs holds several."""
+    """The config dumped by mmengine's runner; several, if several configs were trained in one work dir."""
     files = sorted(folder.glob('*.py'))
     named = folder / f'{folder.resolve().name}.py'
     if named in files or len(files) == 1:
@@ -131,7 +131,7 @@ def _checkpoints(folder: Path) -> str:
 
 
 def describe(run: Run) -> str:
-    """The parts that tell one version from another, in one line."""
+    """The parts of a model that distinguish the versions, in one line."""
     model = run.cfg.model
     head = model.get('decode_head', {})
     parts = {'': model.get('backbone', {}).get('arch'), 'skip': _type(head.get('skip')),
@@ -145,14 +145,14 @@ def _type(part: Optional[dict]) -> str:
 
 
 class Record(NamedTuple):
-    """One image.
+    """The stored prediction of one image.
 
     Attributes:
-        name: Of the pair.
+        name: Name of the pair.
         image_a: Path of the earlier image.
         image_b: Path of the later image.
-        truth: 0, 1 or 255 per pixel, (H, W) uint8.
-        levels: Per way of testing, 'whole' and where possible 'tiles', the change probabilities as levels, (H, W).
+        truth: Ground truth, 0, 1 or 255 per pixel, (H, W) uint8.
+        levels: Change probabilities as levels (H, W), by 'whole' and, if possible, 'tiles'.
     """
     name: str
     image_a: str
@@ -162,12 +162,12 @@ class Record(NamedTuple):
 
 
 class Store:
-    """The folder of one evaluation.
+    """The stored predictions of one evaluation, one file per image.
 
-    A file is complete or absent, so that an evaluation which was stopped goes on with the images that are missing.
+    A file is complete or absent, so that an interrupted evaluation resumes with the missing images.
 
     Args:
-        folder: Where the files are.
+        folder: Folder of the files.
         size: Number of images.
     """
 
@@ -176,11 +176,11 @@ class Store:
         self.size = size
 
     def missing(self) -> list[int]:
-        """Indices of the images that have no file yet."""
+        """Indices of the images that are not stored yet."""
         return [index for index in range(self.size) if not self._path(index).is_file()]
 
     def write(self, index: int, record: Record) -> None:
-        """Store one image, as a whole or not at all."""
+        """Store one image atomically."""
         fields = {f'levels_{way}': levels for way, levels in record.levels.items()}
         with whole_file(self._path(index)) as part:
             np.savez_compressed(part, name=record.name, image_a=record.image_a, image_b=record.image_b,
@@ -200,13 +200,13 @@ class Store:
 
 
 def fingerprint(**parts: object) -> str:
-    """Twelve hexadecimal digits that change with any of the parts, which must be JSON-able or have a text form."""
+    """A hash of 12 hexadecimal digits over the parts, as JSON or text."""
     text = json.dumps(dict(parts, format=FORMAT), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def file_state(path: str) -> list:
-    """A file's path, size and time of change; what is not on a local disk is told by its path alone."""
+    """Path, size and modification time of a file; only the path if it is not local."""
     if not os.path.isfile(path):
         return [path]
     state = os.stat(path)
@@ -214,7 +214,7 @@ def file_state(path: str) -> list:
 
 
 def load_run_model(run: Run, device: str) -> nn.Module:
-    """The model of a run with its weights, ready to predict.
+    """Load the model of a run for prediction.
 
     Raises:
         ValueError: If the device is not there, the checkpoint is refused, or its weights are not those of the model.
@@ -227,21 +227,21 @@ def load_run_model(run: Run, device: str) -> nn.Module:
 
 
 def evaluate(run: Run, split: str, device: str, tile: Optional[int], fresh: bool = False) -> Store:
-    """Predict every image whole and, where its sides allow it, as tiles; only what is not stored yet.
+    """Predict every image that is not stored yet, whole and, if its size allows, as tiles.
 
-    The results lie in ``report/<split>-<fingerprint>/`` of the work dir. The fingerprint changes with the weights, the
-    model, the data and the tile, so that nothing stale is ever shown.
+    The predictions are stored in ``report/<split>-<fingerprint>/`` of the work dir. The fingerprint depends on weights,
+    model, data and tile size, so that outdated predictions are never used.
 
     Args:
         run: The run.
-        split: 'test' or 'val': whose data loader of the config.
-        device: Where the model runs.
+        split: 'test' or 'val'.
+        device: Device of the model.
         tile: Side of a tile in pixels; None for whole images only.
-        fresh: Forget what is stored.
+        fresh: Whether to discard stored predictions.
 
     Raises:
         KeyError: If the config has no such data loader.
-        FileNotFoundError: If the data are not there.
+        FileNotFoundError: If the data do not exist.
         ValueError: If the data have no labels.
     """
     init_default_scope(run.cfg.get('default_scope', 'mmseg'))
@@ -278,7 +278,7 @@ def evaluate(run: Run, split: str, device: str, tile: Optional[int], fresh: bool
 
 def _fill(store: Store, pairs: Dict[int, Tuple[str, str, str]], loader: DataLoader, model: nn.Module,
           tile: Optional[int]) -> None:
-    """Predict and store images, each with its index, name and paths in the order of the loader."""
+    """Predict and store pairs, given by index with name and paths, in the order of the loader."""
     progress, waiting = ProgressBar(len(pairs)), iter(pairs)
     for batch in loader:
         truths = [sample.gt_sem_seg.data[0].cpu().numpy().astype(np.uint8) for sample in batch['data_samples']]
@@ -295,12 +295,12 @@ def _fill(store: Store, pairs: Dict[int, Tuple[str, str, str]], loader: DataLoad
 
 @torch.inference_mode()
 def predict(model: nn.Module, batch: dict, tile: Optional[int]) -> list[np.ndarray]:
-    """Change probabilities of a batch as levels, each (H, W), as ``tools/test.py`` makes them.
+    """Change probabilities of a batch as levels, each (H, W), as ``mamba-cd test`` computes them.
 
     Args:
         model: An mmseg segmentor.
-        batch: Of the test loader.
-        tile: Side of the tiles that are predicted one by one; None for whole images.
+        batch: Batch of the test loader.
+        tile: Side of the tiles to predict; None for whole images.
     """
     with test_mode(model, tile):
         return [to_levels(_probability(sample)) for sample in model.test_step(batch)]

@@ -1,4 +1,4 @@
-"""The tables of the page and the LaTeX table: numbers as text, ready to be set.
+"""The tables of the page and the LaTeX table.
 
 Not pandas: its Styler has no rule below a group of columns and no second line in a cell; it would save some 20 lines
 and cost 84 MB and 0.6 s of import.
@@ -23,11 +23,11 @@ class Cell:
     """One cell.
 
     Attributes:
-        text: Its value.
-        note: In small letters below it.
-        strong: Whether it is the best of its column.
-        number: Whether it is set to the right, in figures of one width.
-        run: Index of the run whose colour stands before it.
+        text: Value.
+        note: Small print below the value.
+        strong: Whether it is the best value of its column.
+        number: Whether it is right-aligned, with tabular figures.
+        run: Index of the run whose colour is shown.
     """
     text: str
     note: str = ''
@@ -38,28 +38,28 @@ class Cell:
 
 @dataclass
 class Table:
-    """Rows of cells below a head; the first column is text."""
+    """Rows of cells below a head."""
     head: List[str]
     rows: List[List[Cell]] = field(default_factory=list)
 
 
 def percent(value: float, digits: int = 2) -> str:
-    """A fraction in percent."""
+    """Format a fraction in percent."""
     return f'{100 * value:.{digits}f}'
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """A difference of fractions in points, with its sign."""
+    """Format a difference of fractions in percentage points, with its sign."""
     return f'{100 * value:+.{digits}f}'.replace('-', '−')
 
 
 def p_text(p: float) -> str:
-    """A p value; below one in a thousand only that."""
+    """Format a p value."""
     return '< 0.001' if p < 0.001 else f'{p:.3f}'
 
 
 def mark_best(table: Table, column: int, key: Callable[[str], float] = float, lowest: bool = False) -> None:
-    """Make the best values of a column strong, where there is a choice."""
+    """Mark the best values of a column, if its values differ."""
     cells = [row[column] for row in table.rows if row[column].text != '–']
     if len({cell.text for cell in cells}) > 1:
         best = (min if lowest else max)(key(cell.text) for cell in cells)
@@ -72,7 +72,7 @@ def _name(index: int, name: str) -> Cell:
 
 
 def runs_table(results: Sequence[Results], summaries: Sequence[RunSummary]) -> Table:
-    """What was tested, on what."""
+    """Checkpoint and test set of each run."""
     table = Table(['Run', 'Checkpoint', 'Images', 'Size', 'Changed', 'Threshold'])
     for index, (result, summary) in enumerate(zip(results, summaries)):
         sizes = [f'{width} × {height}' for height, width in summary.sizes]
@@ -85,7 +85,7 @@ def runs_table(results: Sequence[Results], summaries: Sequence[RunSummary]) -> T
 
 
 def scores_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
-    """The scores by one protocol, with the intervals below."""
+    """Scores of one protocol with their intervals."""
     table = Table(['Run', *SCORE_NAMES.values()])
     for index, summary in enumerate(summaries):
         if protocol not in summary.protocols:
@@ -100,7 +100,7 @@ def scores_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
 
 
 def threshold_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
-    """The threshold in use beside the best one."""
+    """The threshold in use and the best one."""
     table = Table(['Run', 'Threshold', 'F1', 'Best threshold', 'F1 there', 'Precision there', 'Recall there'])
     for index, summary in enumerate(summaries):
         if protocol not in summary.protocols:
@@ -115,7 +115,7 @@ def threshold_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
 
 
 def calibration_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
-    """The two summary numbers of the calibration."""
+    """Expected calibration error and Brier score."""
     table = Table(['Run', 'Expected calibration error', 'Brier score'])
     for index, summary in enumerate(summaries):
         if protocol in summary.protocols:
@@ -126,7 +126,7 @@ def calibration_table(summaries: Sequence[RunSummary], protocol: str) -> Table:
 
 
 def comparison_table(comparisons: Sequence[Comparison], names: Sequence[str]) -> Table:
-    """The paired tests."""
+    """Results of the paired tests."""
     table = Table(['Run', 'Protocol', 'Difference of F1', 'p', 'p, corrected', 'Better on', 'Worse on'])
     for one in comparisons:
         low, high = one.interval
@@ -138,7 +138,7 @@ def comparison_table(comparisons: Sequence[Comparison], names: Sequence[str]) ->
 
 
 def tiles_table(summaries: Sequence[RunSummary]) -> Table:
-    """The tiles in numbers."""
+    """Summary of the scores per tile."""
     table = Table(['Run', 'Tiles with change', 'Median F1', 'F1 below 50 %', 'Tiles without change',
                    'of them with false positives'])
     for index, summary in enumerate(summaries):
@@ -147,17 +147,17 @@ def tiles_table(summaries: Sequence[RunSummary]) -> Table:
         poor = percent(sum(value < 0.5 for value in values) / len(values), 1) + ' %' if values else '–'
         table.rows.append([
             _name(index, summary.name), Cell(f'{len(values):,}'), Cell(median), Cell(poor),
-            Cell(f'{tiles.unchanged:,}'), Cell(f'{tiles.false_alarms:,}')])
+            Cell(f'{tiles.unchanged:,}'), Cell(f'{tiles.false_positives:,}')])
     return table
 
 
 def objects_table(summaries: Sequence[RunSummary]) -> Table:
-    """How many of the changed objects of each size are found."""
+    """Recall of changed objects by size."""
     return _by_size(summaries, lambda size: (size.object_recall, size.found, size.objects))
 
 
 def regions_table(summaries: Sequence[RunSummary]) -> Table:
-    """How many of the predicted regions of each size are right."""
+    """Precision of predicted regions by size."""
     return _by_size(summaries, lambda size: (size.object_precision, size.right, size.predicted))
 
 
@@ -175,7 +175,7 @@ def _by_size(summaries: Sequence[RunSummary], values: Callable[[SizeScores], Tup
 
 
 def costs_table(summaries: Sequence[RunSummary], costs: Mapping[str, ModelCost]) -> Table:
-    """Parameters, FLOPs and, where it was measured, time."""
+    """Parameters, FLOPs and, if measured, time."""
     timed = any(cost.timing for cost in costs.values())
     table = Table(['Run', 'Parameters, M', 'FLOPs, G', *(['Seconds per pair', 'Pairs per second'] if timed else [])])
     for index, summary in enumerate(summaries):
@@ -191,16 +191,16 @@ def costs_table(summaries: Sequence[RunSummary], costs: Mapping[str, ModelCost])
 
 
 def escape(text: str) -> str:
-    """Text with LaTeX's special characters made harmless."""
+    """Escape LaTeX's special characters."""
     return ''.join(_SPECIAL.get(sign, sign) for sign in text)
 
 
 def latex_table(summaries: Sequence[RunSummary], costs: Optional[Mapping[str, ModelCost]] = None) -> str:
-    """A booktabs table: a row a run, four columns a protocol, the best value of each column in bold.
+    """A booktabs table: one row per run, four columns per protocol, the best value of each column in bold.
 
     Args:
-        summaries: The runs; one that was not tested by a protocol has dashes there.
-        costs: Parameters and FLOPs of each run, put in front where they are known.
+        summaries: The runs; dashes for a protocol that a run was not tested by.
+        costs: Parameters and FLOPs by the name of the run, as first columns.
     """
     costs = costs or {}
     protocols = list(dict.fromkeys(protocol for summary in summaries for protocol in summary.protocols))

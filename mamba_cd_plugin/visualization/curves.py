@@ -27,7 +27,7 @@ def draw_curves(losses: Dict[str, Tuple[Sequence[float], Sequence[float]]],
         scores: Positions and values of each score, fractions.
         out_file: PNG to write; it is replaced as a whole, never half.
         monitor: Score whose best value is marked.
-        unit: Of the positions.
+        unit: Unit of the positions.
         title: Above the picture.
     """
     figure = Figure(figsize=(9, 6.5), dpi=120, layout='constrained')

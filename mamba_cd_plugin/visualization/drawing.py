@@ -1,4 +1,4 @@
-"""One way to draw a pair of images, its masks and its errors: every picture of this package is such a page of cells.
+"""Pictures of image pairs, masks and errors: every picture of this package is a page of cells drawn here.
 
 Pillow and numpy, not matplotlib: every pixel of an image must arrive unchanged, at any size, and a panel of 256 px
 takes 8 ms, a figure of five matplotlib axes 101 ms.
@@ -63,7 +63,7 @@ def draw_change_panel(image_a: np.ndarray,
                       truth: Optional[np.ndarray] = None,
                       title: str = '',
                       ignore_index: int = IGNORE_INDEX) -> np.ndarray:
-    """Put the images, the masks and what is right and wrong about them side by side.
+    """Draw the images, the masks and the error map side by side.
 
     With ground truth: A | B | ground truth | prediction | error map. Without: A | B | prediction | prediction over B.
 
@@ -173,7 +173,7 @@ def draw_page(rows: Sequence[Sequence[Cell]],
         rows: Cells, those of a row of equal height; rows may differ in width.
         title: One line; it shrinks to the width of the page.
         legend: Meaning and colour of each swatch.
-        size: Of the letters in pixels; by default a share of the first picture's shorter side.
+        size: Height of the text in pixels; by default a share of the first picture's shorter side.
         gap: Pixels between the pictures of a row; by default a share of that side too.
         margin: Pixels around the page; by default the gap.
 
@@ -221,7 +221,7 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
     Args:
         size: Height of a line in pixels.
-        bold: Its bold cut.
+        bold: Whether to use the bold face.
     """
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / name), size)

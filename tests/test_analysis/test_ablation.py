@@ -176,7 +176,7 @@ def test_a_stop_ends_what_runs(tmp_path: Path) -> None:
     (['Traceback:', '  File "x"', 'some.errors.FooError: bad', 'look here', ''], 1, 'some.errors.FooError: bad'),
     (['ValueError: first', 'During handling', 'RuntimeError: second'], 1, 'RuntimeError: second'),
     (['usage: train.py', 'train.py: error: unknown option'], 2, 'train.py: error: unknown option'),
-    ([], 3, 'exit status 3 without a word'),
+    ([], 3, 'exit status 3 without output'),
     (['loss 0.3'], -9, 'killed by signal 9; out of memory?'),
 ])
 def test_last_words(lines: List[str], status: int, expected: str) -> None:

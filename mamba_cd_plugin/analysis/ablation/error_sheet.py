@@ -1,4 +1,4 @@
-"""Where the configs of an ablation are right and wrong: the same pairs for all of them, in one picture."""
+"""One picture of the error maps of all configs of an ablation on the same pairs."""
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
@@ -24,12 +24,12 @@ GAP = 8
 
 
 class TestedPair(NamedTuple):
-    """A pair of the test set and what each config made of it; its pixels stay in the files.
+    """A pair of the test set and its predictions; pixels are read when it is drawn.
 
     Attributes:
         info: The pair's files by the data set's keys.
         masks: What each trial predicted, in the order of the trials.
-        wrong: Pixels in error, of all trials together.
+        wrong: Number of wrong pixels of all trials together.
     """
     info: dict
     masks: List[Path]
@@ -37,7 +37,7 @@ class TestedPair(NamedTuple):
 
 
 def write_error_sheet(trials: Sequence[Trial], out_file: Union[str, Path], number: int = NUM_PAIRS) -> bool:
-    """Draw some pairs, a row each: A | B | truth | error map of every trial, with its F1 on this pair.
+    """Draw some pairs, one per row: A | B | ground truth | error map and F1 of every trial.
 
     The pairs are spread evenly from the one on which all trials together have most pixels in error to the one with
     fewest, so that the sheet shows neither the best nor the worst alone.
@@ -85,7 +85,7 @@ def _find_pairs(trials: Sequence[Trial]) -> List[TestedPair]:
 
 
 def _read(info: dict, masks: Sequence[Path]) -> Tuple[np.ndarray, List[np.ndarray]]:
-    """The truth, and what each trial predicted: 0, 1 or 255 per pixel, (H, W)."""
+    """Ground truth and predictions of all trials, 0, 1 or 255 per pixel, (H, W)."""
     return read_label(info['seg_map_path'], info['ignore_value']), [read_label(str(mask)) for mask in masks]
 
 

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from .plan import Outcome, Trial, read_outcome, read_scores, write_config, write_outcome
 
 MIB = 2**20
-# How Python ends a traceback: the exception's name, with its modules, at the start of a line.
+# The last line of a Python traceback: the exception's name, with its modules, at the start of a line.
 EXCEPTION = re.compile(r'(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt)\b.*')
 
 # In place of an error, for a process that was ended, or not started, because the tool is being stopped.
@@ -23,7 +23,7 @@ STOPPED = 'stopped'
 
 
 class Ended(NamedTuple):
-    """How a subprocess ended.
+    """Result of a subprocess.
 
     Attributes:
         error: what it said last, or None if it succeeded.
@@ -34,7 +34,7 @@ class Ended(NamedTuple):
 
 
 class Subprocesses:
-    """Runs commands, several at once from several threads, and can stop them all.
+    """Runs commands from several threads and can stop them all.
 
     Args:
         environment: variables that the commands get besides those of this process.
@@ -47,7 +47,7 @@ class Subprocesses:
         self._stopped = False
 
     def run(self, command: Sequence[str], log: Path) -> Ended:
-        """Trial a command to its end.
+        """Run a command to its end.
 
         Args:
             command: program and arguments.
@@ -76,7 +76,7 @@ class Subprocesses:
         return Ended(error, usage.ru_maxrss * 1024)
 
     def stop(self) -> None:
-        """End those that run, with their data workers, and start no more."""
+        """Terminate running commands with their data workers, and start no others."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -84,11 +84,11 @@ class Subprocesses:
 
 
 def last_words(lines: List[str], status: int) -> str:
-    """The line that says why a process failed.
+    """The line of a process's output that says why it failed.
 
     Args:
-        lines: of its output.
-        status: its exit status; negative, as Python gives it, for a signal.
+        lines: Output of the process.
+        status: Exit status; negative, as Python gives it, for a signal.
 
     Returns:
         The last exception, since further lines of its message only explain it; else the last line that is not empty.
@@ -97,11 +97,11 @@ def last_words(lines: List[str], status: int) -> str:
         return f'killed by signal {-status}' + ('; out of memory?' if status == -9 else '')
     said = [line.strip() for line in lines if line.strip()]
     exceptions = [line for line in said if EXCEPTION.match(line)]
-    return (exceptions or said or [f'exit status {status} without a word'])[-1]
+    return (exceptions or said or [f'exit status {status} without output'])[-1]
 
 
 def run_all(trials: Sequence[Trial], tools: Path, jobs: int = 1, pictures: bool = False) -> List[Outcome]:
-    """Train and test what is not finished.
+    """Train and test all trials that are not finished.
 
     Several single-threaded trainings at once get more done than one after the other on all cores, since much of a
     step does not use them all.
@@ -132,7 +132,7 @@ def run_all(trials: Sequence[Trial], tools: Path, jobs: int = 1, pictures: bool 
 
 def carry_out(trial: Trial, tools: Path, subprocesses: Subprocesses, pictures: bool = False,
               label: str = '') -> Outcome:
-    """Train and test one trial from where an earlier call left it; one that failed is tried again.
+    """Train and test one trial, resuming an earlier call; a failed trial is retried.
 
     Args:
         trial: what to train.
@@ -162,7 +162,7 @@ def carry_out(trial: Trial, tools: Path, subprocesses: Subprocesses, pictures: b
 
 
 def describe_start(trial: Trial, outcome: Outcome) -> str:
-    """What is to be done for a trial that is not finished."""
+    """The next step of an unfinished trial."""
     newest = trial.newest_checkpoint
     if outcome.trained:
         return 'testing'

@@ -1,4 +1,4 @@
-"""The trials of an ablation, every config with every seed, each in a folder of its own, and what became of them."""
+"""The trials of an ablation, one per config and seed, and their stored outcomes."""
 import json
 import re
 from collections import Counter
@@ -20,10 +20,10 @@ class Trial:
     """One training and its test.
 
     Attributes:
-        name: of the config, its file name without suffix.
-        seed: of the training.
-        cfg: the config with every option in it.
-        folder: of whatever the trial writes.
+        name: File name of the config without suffix.
+        seed: Random seed of the training.
+        cfg: Config with all options applied.
+        folder: Folder of all files of the trial.
     """
     name: str
     seed: int
@@ -32,22 +32,22 @@ class Trial:
 
     @property
     def title(self) -> str:
-        """For messages."""
+        """Name in messages."""
         return f'{self.name}, seed {self.seed}'
 
     @property
     def config_file(self) -> Path:
-        """Where ``cfg`` is written; not in the folder itself, where mmengine dumps one with the command line in it."""
+        """File of ``cfg``; not in the folder itself, where mmengine dumps its own copy."""
         return self.folder / 'plan' / f'{self.name}.py'
 
     @property
     def masks(self) -> Path:
-        """Where the test writes what it predicted, where that is wanted: 0/255 PNGs by the pair's name."""
+        """Folder of the predicted masks, 0/255 PNGs by the name of the pair."""
         return self.folder / 'masks'
 
     @property
     def newest_checkpoint(self) -> Optional[Path]:
-        """The last one that mmengine's CheckpointHook completed."""
+        """The last checkpoint that mmengine's CheckpointHook completed."""
         pointer = self.folder / 'last_checkpoint'
         # By its name only, unlike mmengine's find_latest_checkpoint: the folder may have been moved since.
         path = self.folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None
@@ -73,7 +73,7 @@ def make_plan(configs: Sequence[str],
               work_dir: Path,
               options: Optional[Dict[str, Any]] = None,
               minutes: Optional[float] = None) -> List[Trial]:
-    """Read every config, and say now what would go wrong hours later.
+    """Read all configs and check them before any training starts.
 
     Seeds are the outer order, so that an ablation which is cut short has compared all configs once.
 
@@ -111,7 +111,7 @@ def make_plan(configs: Sequence[str],
 
 
 def write_config(trial: Trial) -> None:
-    """Write down what the trial is trained with; from there its subprocesses read it."""
+    """Write the config of a trial for its subprocesses."""
     trial.config_file.parent.mkdir(parents=True, exist_ok=True)
     trial.cfg.dump(trial.config_file)
 
@@ -124,7 +124,7 @@ def _refuse_repeated(what: str, values: Sequence[Any]) -> None:
 
 
 def _refuse_other_settings(trial: Trial) -> None:
-    """A folder from an earlier call goes on or is taken as finished only if nothing has been changed since."""
+    """Refuse to resume a folder whose settings have changed since."""
     if not trial.config_file.is_file():
         return
     before, now = (dict(_flat(cfg.to_dict())) for cfg in (Config.fromfile(trial.config_file), trial.cfg))
@@ -168,13 +168,13 @@ class Outcome:
 
 
 def read_outcome(trial: Trial) -> Outcome:
-    """The state in which an earlier call left the trial, or a new one."""
+    """The stored outcome of a trial, or a new one."""
     path = trial.folder / FILENAME
     return Outcome(**json.loads(path.read_text())) if path.is_file() else Outcome()
 
 
 def write_outcome(trial: Trial, outcome: Outcome) -> None:
-    """Replace the state of the trial as a whole, never half."""
+    """Store the outcome of a trial atomically."""
     with whole_file(trial.folder / FILENAME) as part:
         part.write_text(json.dumps(asdict(outcome), indent=2))
 

@@ -1,4 +1,4 @@
-"""The results of an ablation put together per config, as Markdown, CSV and a bar chart.
+"""The results of an ablation per config, as Markdown, CSV and a bar chart.
 
 Plain Python, not pandas: means over a few seeds, for which 84 MB would be installed.
 """
@@ -68,12 +68,12 @@ def summarise_trials(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> Li
 
 
 def protocols_of(rows: Sequence[Row]) -> List[str]:
-    """The protocols that occur, the first pass of the tests first."""
+    """All protocols, in the order of the tests."""
     return list(dict.fromkeys(protocol for row in rows for protocol in row.scores))
 
 
 def spread(values: Sequence[float]) -> Optional[float]:
-    """Standard deviation of a sample; None for a single value, which says nothing about it."""
+    """Sample standard deviation; None for a single value."""
     return statistics.stdev(values) if len(values) > 1 else None
 
 
@@ -94,7 +94,7 @@ def records(rows: Sequence[Row]) -> Iterator[dict]:
 
 
 def markdown(rows: Sequence[Row], conditions: Sequence[str]) -> str:
-    """A table per protocol, and what failed.
+    """A table per protocol, and the failed trials.
 
     Args:
         rows: of the table.
