@@ -65,9 +65,12 @@ class Camera:
             tone = (gain * light)**(gamma * np.exp(strength * rng.normal(0, 0.03)))
             tone = (tone - pivot) * contrast + pivot + strength * rng.normal(0, 0.012)
             curve.append((1 - haze) * tone + haze * air[channel])
+        # Nobody keeps a picture in which the grass is black or white.
+        grass = curve[1][int(0.35 / _BRIGHTEST * _STEPS)]
+        curve = np.asarray(curve, np.float32) + np.float32(np.clip(grass, 0.22, 0.62) - grass)
         return cls(
             mixing=mixing.astype(np.float32),
-            curve=np.asarray(curve, np.float32),
+            curve=curve,
             veil=rng.uniform(0, 0.06),
             blur=strength * (rng.uniform(0.3, 0.75) if rng.random() < 0.75 else rng.uniform(0.75, 1.4)),
             sharpening=strength * max(rng.uniform(-0.6, 0.9), 0.0),
@@ -84,19 +87,18 @@ class Camera:
                                      -self.sharpening, 0)
         else:
             colour = cv2.GaussianBlur(colour, (0, 0), self.blur)
-        colour *= (1 + np.float32(self.veil) * noise(rng, shape, 140, 2))[..., None]
-        colour *= np.float32((_STEPS - 1) / _BRIGHTEST)
-        np.clip(colour, 0, _STEPS - 1, out=colour)
-        steps = colour.astype(np.uint16)
-        image = np.dstack([self.curve[channel][steps[..., channel]] for channel in range(3)])
+        factor = np.float32((_STEPS - 1) / _BRIGHTEST) * (1 + np.float32(self.veil) * noise(rng, shape, 140, 2))
         # Most of the noise is common to the channels, as after demosaicing.
-        common = np.float32(0.8 * self.noise) * noise(rng, shape, 1, 1)
-        for channel in range(3):
-            image[..., channel] += common
-            image[..., channel] += np.float32(0.6 * self.noise) * noise(rng, shape, 1, 1)
-        image *= 255
-        np.clip(image, 0, 255, out=image)
-        image = (image + np.float32(0.5)).astype(np.uint8)
+        common = np.float32(255 * 0.8 * self.noise) * noise(rng, shape, 1, 1) + np.float32(0.5)
+        planes = []
+        for plane, curve in zip(cv2.split(colour), self.curve):
+            plane *= factor
+            np.clip(plane, 0, _STEPS - 1, out=plane)
+            plane = np.take(255 * curve, plane.astype(np.uint16))
+            plane += common
+            plane += np.float32(255 * 0.6 * self.noise) * noise(rng, shape, 1, 1)
+            planes.append(np.clip(plane, 0, 255, out=plane).astype(np.uint8))
+        image = cv2.merge(planes)
         return recompress(image, self.quality) if self.quality else image
 
 

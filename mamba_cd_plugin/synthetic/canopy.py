@@ -17,24 +17,16 @@ SPECIES = 16
 
 @dataclass(frozen=True)
 class Sheet:
-    """Crowns at full density, each (2 * side, 2 * side): four times the same, so that any window can be cut out.
+    """Crowns at full density, (2 * side, 2 * side): four times the same, so that any window can be cut out.
 
     Attributes:
-        alpha: Float32 opacity.
-        dome: Float32 height in metres.
-        slope: Float32 (2 * side, 2 * side, 2), of the crown's surface.
-        leaves: Float32 brightness.
+        crowns: Float32 (..., 6): opacity, height in metres, slope to the right and downwards, brightness, species.
         rank: Uint8; the crown stands where the density, 0-255, is above it. Low ranks lie on top.
-        species: Uint8, 0 to SPECIES - 1.
-        to_x, to_y: Int16 offsets to the middle of the crown, where the density is read: crowns are whole.
+        to_x, to_y: Int32 offsets to the middle of the crown, where the density is read: crowns are whole.
     """
 
-    alpha: np.ndarray
-    dome: np.ndarray
-    slope: np.ndarray
-    leaves: np.ndarray
+    crowns: np.ndarray
     rank: np.ndarray
-    species: np.ndarray
     to_x: np.ndarray
     to_y: np.ndarray
 
@@ -44,9 +36,9 @@ def sheet(kind: str) -> Sheet:
     """The sheet of 'shrub' or 'tree', the same in every run."""
     (low, high), density = _SHEETS[kind]
     rng = np.random.default_rng(KINDS.index(kind))
-    # Columns: alpha, dome, slope x and y, leaves, rank, species, offsets to the middle.
+    # Columns: those of Sheet.crowns, then rank and offsets.
     layers = np.zeros((_SIDE, _SIDE, 9), np.float32)
-    layers[..., 5] = 255
+    layers[..., 6] = 255
     count = int(density * _SIDE**2)
     for i in range(count):
         shape = crown(max(int(2 * rng.uniform(low, high) + 0.5), 3), int(rng.integers(CROWN_SHAPES)))
@@ -56,17 +48,16 @@ def sheet(kind: str) -> Sheet:
         stamp = np.empty((*shape.alpha.shape, 9), np.float32)
         stamp[..., 0], stamp[..., 1] = shape.alpha, shape.dome
         stamp[..., 2:4] = 0.5 * shape.slope
-        stamp[..., 4] = shape.leaves
-        stamp[..., 5], stamp[..., 6] = int(254 * (1 - i / count)), rng.integers(SPECIES)
+        stamp[..., 4], stamp[..., 5] = shape.leaves, rng.integers(SPECIES)
+        stamp[..., 6] = int(254 * (1 - i / count))
         stamp[..., 7], stamp[..., 8] = -steps, -steps[:, None]
         place = np.ix_((y + steps) % _SIDE, (x + steps) % _SIDE)
         # A crown hides what lies below it: half-transparent rims would mix two species.
         layers[place] = np.where(shape.alpha[..., None] > 0.3, stamp, layers[place])
     layers[..., 1] *= 0.5 + 0.6 * (low + high) / 2
     layers = np.tile(layers, (2, 2, 1))
-    alpha, dome, _, _, leaves, rank, species, to_x, to_y = (np.ascontiguousarray(c) for c in np.moveaxis(layers, -1, 0))
-    return Sheet(alpha, dome, layers[..., 2:4].copy(), leaves, rank.astype(np.uint8), species.astype(np.uint8),
-                 to_x.astype(np.int16), to_y.astype(np.int16))
+    return Sheet(np.ascontiguousarray(layers[..., :6]), layers[..., 6].astype(np.uint8),
+                 layers[..., 7].astype(np.int32), layers[..., 8].astype(np.int32))
 
 
 def draw_woods(canvas: Canvas, woods: list[Wood], date: int, greenness: float, glades: np.ndarray, seed: int) -> None:
@@ -84,37 +75,44 @@ def draw_woods(canvas: Canvas, woods: list[Wood], date: int, greenness: float, g
         density = np.zeros(canvas.shape, np.uint8)
         for wood in woods:
             if wood.kind == kind and wood.density[date] is not None:
-                fill(density, wood.polygon, round(254 * wood.density[date]))
+                fill(density, wood.corners, round(254 * wood.density[date]))
         if density.any():
             _draw_sheet(canvas, kind, density, greenness, glades, np.random.default_rng((seed, KINDS.index(kind))))
 
 
 def _draw_sheet(canvas: Canvas, kind: str, density: np.ndarray, greenness: float, glades: np.ndarray,
                 rng: np.random.Generator) -> None:
-    crowns = sheet(kind)
-    rows, columns = np.flatnonzero(density.any(1)), np.flatnonzero(density.any(0))
-    pad = int(_SHEETS[kind][0][1]) + 1
-    window = (slice(max(rows[0] - pad, 0), min(rows[-1] + pad + 1, canvas.shape[0])),
-              slice(max(columns[0] - pad, 0), min(columns[-1] + pad + 1, canvas.shape[1])))
+    crowns, (height, width) = sheet(kind), canvas.shape
     start = rng.integers(_SIDE, size=2)
-    y, x = (np.arange(w.start, w.stop) for w in window)
-    if max(len(y), len(x)) <= _SIDE:
-        place = tuple(slice(first, first + len(n)) for first, n in zip(start, (y, x)))
+    rows, columns = ((first + np.arange(side)) % (2 * _SIDE) for first, side in zip(start, (height, width)))
+    if max(height, width) <= _SIDE:
+        cut = tuple(slice(first, first + side) for first, side in zip(start, (height, width)))
     else:
-        place = np.ix_((y + start[0]) % _SIDE, (x + start[1]) % _SIDE)
-    at_y = np.clip(y[:, None] + crowns.to_y[place], 0, canvas.shape[0] - 1)
-    at_x = np.clip(x + crowns.to_x[place], 0, canvas.shape[1] - 1)
-    wanted = density * np.clip(0.9 + 0.5 * glades, 0.1, 1).astype(np.float32)
-    stands = crowns.rank[place] < wanted[at_y, at_x]
-    if not stands.any():
+        cut = np.ix_(rows, columns)
+    # The density at the middle of each pixel's crown; what reaches over the sides of the canvas gets that of the next
+    # row, which nobody sees since the canvas has a margin.
+    wanted = (density * np.clip(0.9 + 0.5 * glades, 0.1, 1)).astype(np.uint8)
+    middle = crowns.to_y[cut] * width
+    middle += crowns.to_x[cut]
+    middle += np.arange(height * width, dtype=np.int32).reshape(height, width)
+    stands = np.flatnonzero(crowns.rank[cut] < np.take(wanted, middle, mode='clip'))
+    if not stands.size:
         return
+    y, x = np.divmod(stands, width)
+    alpha, dome, slope_x, slope_y, leaves, species = np.take(
+        crowns.crowns.reshape(-1, 6), rows[y] * (2 * _SIDE) + columns[x], axis=0).T
+    species = species.astype(np.uint8)
+
     evergreen, leafy, opacity = crown_tones(greenness)
-    share = rng.uniform(0.1, 0.9)
-    mixed = rng.random(SPECIES) < share
+    mixed = rng.random(SPECIES) < rng.uniform(0.1, 0.9)
     tints = rng.uniform(0.7, 1.25, (SPECIES, 1)) * rng.uniform(0.93, 1.07, (SPECIES, 3))
     tones = (np.where(mixed[:, None], evergreen, leafy) * tints).astype(np.float32)
-    species = crowns.species[place]
-    alpha = crowns.alpha[place] * stands
-    alpha *= np.where(mixed, 1, opacity).astype(np.float32)[species]
-    canvas.blend(window, crowns.leaves[place][..., None] * tones[species], alpha)
-    canvas.stand(window, alpha, crowns.dome[place] * alpha, crowns.slope[place])
+    alpha = alpha * np.where(mixed, 1, opacity).astype(np.float32)[species]
+    # As Canvas.blend and Canvas.stand, for scattered pixels.
+    for layer, values in ((canvas.colour, leaves[:, None] * tones[species]),
+                          (canvas.slope, np.stack([slope_x, slope_y], -1))):
+        flat = layer.reshape(height * width, -1)
+        below = flat[stands]
+        flat[stands] = below + alpha[:, None] * (values - below)
+    top = canvas.height.reshape(-1)
+    top[stands] = np.maximum(top[stands], dome * alpha)

@@ -4,10 +4,8 @@ from typing import Optional
 import cv2
 import numpy as np
 
+from .plan import FIXED_BITS, fixed_point
 from .terrain import Window
-
-# Fixed-point bits of the coordinates handed to OpenCV's drawing functions: 1/16 px.
-_SHIFT = 4
 
 
 def clip_window(shape: tuple[int, int], low: np.ndarray, high: np.ndarray) -> Optional[Window]:
@@ -52,20 +50,15 @@ class Canvas:
         np.maximum(top, height, out=top)
 
 
-def fixed_point(points: np.ndarray, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """Coordinates (..., 2) as OpenCV's drawing functions want them, relative to `origin` (x, y)."""
-    return np.round((np.asarray(points) - origin) * (1 << _SHIFT)).astype(np.int32)
-
-
-def fill(layer: np.ndarray, polygon: np.ndarray, value: float) -> None:
-    """Sets the pixels of a layer (H, W) within a polygon (N, 2)."""
-    cv2.fillPoly(layer, [fixed_point(polygon)], value, cv2.LINE_8, _SHIFT)
+def fill(layer: np.ndarray, corners: np.ndarray, value: float) -> None:
+    """Sets the pixels of a layer (H, W) within a polygon (N, 2) in fixed point."""
+    cv2.fillPoly(layer, [corners], value, cv2.LINE_8, FIXED_BITS)
 
 
 def polygon_mask(polygon: np.ndarray, window: Window) -> np.ndarray:
     """Coverage (h, w), 0-1, of a polygon (N, 2) within a window."""
     mask = np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint8)
-    cv2.fillPoly(mask, [fixed_point(polygon, (window[1].start, window[0].start))], 255, cv2.LINE_AA, _SHIFT)
+    cv2.fillPoly(mask, [fixed_point(polygon, (window[1].start, window[0].start))], 255, cv2.LINE_AA, FIXED_BITS)
     return mask.astype(np.float32) / 255
 
 
@@ -73,7 +66,7 @@ def line_mask(segments: np.ndarray, window: Window) -> np.ndarray:
     """Coverage (h, w), 0-1, of 1 px wide lines (N, 2, 2) within a window."""
     mask = np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint8)
     origin = (window[1].start, window[0].start)
-    cv2.polylines(mask, list(fixed_point(segments, origin)), False, 255, 1, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(mask, list(fixed_point(segments, origin)), False, 255, 1, cv2.LINE_AA, FIXED_BITS)
     return mask.astype(np.float32) / 255
 
 

@@ -12,14 +12,14 @@ Rect = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Frame:
-    """Maps planning coordinates (u, v) in metres to canvas pixels: a rotation and two gentle sine waves per axis.
+    """Maps planning coordinates (u, v) in metres to canvas pixels: a rotation and a gentle sine wave per axis.
 
     Streets that are straight in (u, v) thereby become curved in the picture, and everything along them follows.
 
     Attributes:
         angle: Rotation, rad.
         centre: Canvas pixel (x, y) at which (0, 0) lies, but for the waves.
-        waves: (4, 4) rows (amplitude in m, wave vector u, wave vector v in rad/m, phase), two for each axis.
+        waves: (2, 4) rows (amplitude in m, wave vector u, wave vector v in rad/m, phase), one for each axis.
         zoom: Pixels per planned pixel of 0.5 m: above 1 the ground sampling is finer.
         turned: Whether the axes are turned by a quarter, so that (u, v) stands for (-v, u): for what runs across.
     """
@@ -39,11 +39,11 @@ class Frame:
     def random(cls, rng: np.random.Generator, shape: tuple[int, int], bend: float,
                zoom: float = 1.0) -> 'Frame':
         """Draws a frame; `bend` is the largest slope that the waves give to a street."""
-        length = rng.uniform(150, 420, 4)
-        heading = rng.uniform(0, 2 * np.pi, 4)
+        length = rng.uniform(150, 420, 2)
+        heading = rng.uniform(0, 2 * np.pi, 2)
         wave = 2 * np.pi / length
         waves = np.stack(
-            [bend / 2 / wave, wave * np.cos(heading), wave * np.sin(heading), rng.uniform(0, 2 * np.pi, 4)], 1)
+            [bend / wave, wave * np.cos(heading), wave * np.sin(heading), rng.uniform(0, 2 * np.pi, 2)], 1)
         return cls(rng.uniform(0, 2 * np.pi), (shape[1] / 2, shape[0] / 2), waves, zoom)
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
@@ -52,14 +52,8 @@ class Frame:
         u, v = points[..., 0], points[..., 1]
         if self.turned:
             u, v = -v, u
-        shift_u, shift_v = 0.0, 0.0
-        for i, (amplitude, wave_u, wave_v, phase) in enumerate(self._waves):
-            shift = amplitude * np.sin(u * wave_u + v * wave_v + phase)
-            if i < 2:
-                shift_u = shift_u + shift
-            else:
-                shift_v = shift_v + shift
-        return self._rotate(u + shift_u, v + shift_v)
+        (a0, u0, v0, p0), (a1, u1, v1, p1) = self._waves
+        return self._rotate(u + a0 * np.sin(u * u0 + v * v0 + p0), v + a1 * np.sin(u * u1 + v * v1 + p1))
 
     @cached_property
     def _waves(self) -> list[list[float]]:
@@ -80,11 +74,10 @@ class Frame:
         """As `to_pixels`, for one point, without the cost of arrays."""
         if self.turned:
             u, v = -v, u
-        (a0, u0, v0, p0), (a1, u1, v1, p1), (a2, u2, v2, p2), (a3, u3, v3, p3) = self._waves
-        moved_u = u + a0 * math.sin(u * u0 + v * v0 + p0) + a1 * math.sin(u * u1 + v * v1 + p1)
-        moved_v = v + a2 * math.sin(u * u2 + v * v2 + p2) + a3 * math.sin(u * u3 + v * v3 + p3)
+        (a0, u0, v0, p0), (a1, u1, v1, p1) = self._waves
+        moved_u, moved_v = u + a0 * math.sin(u * u0 + v * v0 + p0), v + a1 * math.sin(u * u1 + v * v1 + p1)
         cos, sin = self._turn
-        return (cos * moved_u - sin * moved_v + self.centre[0], sin * moved_u + cos * moved_v + self.centre[1])
+        return cos * moved_u - sin * moved_v + self.centre[0], sin * moved_u + cos * moved_v + self.centre[1]
 
     def heading(self, u: float, v: float) -> float:
         """Direction of the u axis in the picture at (u, v), rad."""
@@ -98,16 +91,15 @@ class Frame:
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         u = (cos * corners[:, 0] + sin * corners[:, 1]) / self.scale
         v = (-sin * corners[:, 0] + cos * corners[:, 1]) / self.scale
-        reach_u, reach_v = self.waves[:2, 0].sum(), self.waves[2:, 0].sum()
+        reach_u, reach_v = self.waves[:, 0]
         return u.min() - reach_u, v.min() - reach_v, u.max() + reach_u, v.max() + reach_v
 
-    def outline(self, rect: Rect, step: float = 16.0) -> np.ndarray:
-        """Polygon (N, 2) in pixels of a rectangle (u0, v0, u1, v1), with a point every `step` metres."""
+    def ring(self, rect: Rect, step: float = 16.0) -> list[tuple[float, float]]:
+        """Corners of a rectangle (u0, v0, u1, v1) and a point every `step` metres between them, before the turn."""
         u0, v0, u1, v1 = rect
         columns, rows = int(abs(u1 - u0) / step) + 1, int(abs(v1 - v0) / step) + 1
         along_u = [u0 + (u1 - u0) * i / columns for i in range(columns + 1)]
         along_v = [v0 + (v1 - v0) * i / rows for i in range(rows + 1)]
         ring = [(u, v0) for u in along_u[:-1]] + [(u1, v) for v in along_v[:-1]]
         ring += [(u, v1) for u in along_u[:0:-1]] + [(u0, v) for v in along_v[:0:-1]]
-        # A call of numpy costs as much as a dozen points.
-        return np.array([self.point(*point) for point in ring]) if len(ring) < 12 else self.to_pixels(ring)
+        return [(-v, u) for u, v in ring] if self.turned else ring

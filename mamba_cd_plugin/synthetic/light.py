@@ -64,6 +64,5 @@ def illuminate(colour: np.ndarray, height: np.ndarray, slope: np.ndarray, sun: S
     direct = sun.exposure(slope[..., 0], slope[..., 1])
     direct *= (1 - sun.ambient) * (1 - cast_shadows(height, sun))
     # The sky that lights the shadows is bluer than the sun.
-    for channel, sky in enumerate((0.92, 1.0, 1.12)):
-        colour[..., channel] *= direct + np.float32(sun.ambient * sky)
+    colour *= cv2.merge([direct + np.float32(sun.ambient * sky) for sky in (0.92, 1.0, 1.12)])
     return colour

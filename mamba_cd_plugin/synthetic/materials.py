@@ -3,6 +3,7 @@
 Colours are display-referred RGB (0-255) as one would pick them from 0.5 m aerial photographs, before sun and sensor.
 """
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Sequence, TypeVar
 
 import numpy as np
@@ -66,9 +67,12 @@ LEAFY: RGB = (82, 104, 54)
 LEAFLESS: RGB = (110, 98, 82)
 
 
-def as_colour(rgb: Sequence[int]) -> np.ndarray:
-    """RGB in 0-255 as float32 (3,) in 0-1."""
-    return np.asarray(rgb, np.float32) / 255
+@lru_cache(4096)
+def as_colour(rgb: tuple[float, ...]) -> np.ndarray:
+    """RGB in 0-255 as float32 (3,) in 0-1, not to be written to."""
+    colour = np.asarray(rgb, np.float32) / 255
+    colour.setflags(write=False)
+    return colour
 
 
 def pick(rng: np.random.Generator, weights: dict[Item, float]) -> Item:

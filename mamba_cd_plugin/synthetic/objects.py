@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from .canvas import Canvas, line_mask, local_grid
-from .materials import EVERGREEN, GLASS, LEAFLESS, LEAFY, as_colour
+from .materials import EVERGREEN, FENCE, GLASS, LEAFLESS, LEAFY, as_colour
 from .plan import PIXELS_PER_METRE, Box, Trees
 from .terrain import Window
 
@@ -91,10 +91,7 @@ def _car(length: int, width: int, turn: int, glazed: bool) -> tuple[np.ndarray, 
 
 
 def draw_box(canvas: Canvas, box: Box) -> None:
-    """Draws a vehicle, container or fence."""
-    if box.width < 1.5:
-        _draw_fence(canvas, box)
-        return
+    """Draws a vehicle, container or shed."""
     alpha, glass = _car(round(2 * box.length), round(2 * box.width), round(box.angle * _TURNS / (2 * np.pi)) % _TURNS,
                         box.glazed)
     window, inner = _place(canvas, box.centre, alpha.shape[0] // 2)
@@ -108,16 +105,12 @@ def draw_box(canvas: Canvas, box: Box) -> None:
     np.maximum(top, alpha[inner] * np.float32(box.height), out=top)
 
 
-def _draw_fence(canvas: Canvas, box: Box) -> None:
-    half = np.array((np.cos(box.angle), np.sin(box.angle))) * box.length / 2
-    ends = np.stack([box.centre - half, box.centre + half])
-    window = canvas.window_around(ends, 1)
-    if window is not None:
-        # It covers only part of a pixel.
-        alpha = np.float32(min(box.width, 1.0)) * line_mask(ends[None], window)
-        canvas.blend(window, as_colour(box.colour), alpha)
-        top = canvas.height[window]
-        np.maximum(top, alpha * np.float32(box.height), out=top)
+def draw_fences(canvas: Canvas, fences: list[tuple], height: float) -> None:
+    """Draws fences, `height` metres high, given by two points (x, y) each."""
+    everything = slice(0, canvas.shape[0]), slice(0, canvas.shape[1])
+    alpha = np.float32(0.6) * line_mask(np.array(fences), everything)  # they cover only part of a pixel
+    canvas.blend(everything, as_colour(FENCE), alpha)
+    np.maximum(canvas.height, alpha * np.float32(height), out=canvas.height)
 
 
 def _place(canvas: Canvas, centre: tuple[float, float], reach: int) -> tuple[Optional[Window], Optional[Window]]:

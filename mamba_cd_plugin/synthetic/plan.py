@@ -3,13 +3,21 @@
 Coordinates are pixels (x right, y down) of the canvas, heights are metres. ``PerDate`` values are (date A, date B).
 """
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Optional
 
 import numpy as np
 
 PIXELS_PER_METRE = 2.0  # LEVIR-CD: 0.5 m per pixel
 
+FIXED_BITS = 4
+
 Presence = tuple[bool, bool]
+
+
+def fixed_point(points: np.ndarray, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """Coordinates (..., 2) as OpenCV draws them, in 1/2^FIXED_BITS px relative to `origin` (x, y)."""
+    return np.rint((np.asarray(points) - origin) * (1 << FIXED_BITS)).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,11 @@ class Area:
     variant: int = 0
     rows: Optional[tuple[float, float, float]] = None
 
+    @cached_property
+    def corners(self) -> np.ndarray:
+        """The polygon for OpenCV."""
+        return fixed_point(self.polygon)
+
 
 @dataclass(frozen=True)
 class Wood:
@@ -44,6 +57,11 @@ class Wood:
     polygon: np.ndarray
     kind: str
     density: tuple[Optional[float], Optional[float]]
+
+    @cached_property
+    def corners(self) -> np.ndarray:
+        """The polygon for OpenCV."""
+        return fixed_point(self.polygon)
 
 
 @dataclass(frozen=True)
@@ -97,7 +115,7 @@ class Building:
 
 @dataclass(frozen=True)
 class Box:
-    """A vehicle, container or fence: an oriented box.
+    """A vehicle, container or shed: an oriented box.
 
     Attributes:
         centre: (x, y).
@@ -145,7 +163,11 @@ class Trees:
 
 @dataclass
 class Plan:
-    """A scene at both dates; the order of `areas` and of `woods` is the order of painting."""
+    """A scene at both dates.
+
+    The order of `areas` and of `woods` is the order of painting. `boxes` and `fences` (of two points each) are those of
+    date A and of date B.
+    """
 
     base: tuple[str, str]
     seed: int = 0  # of the woods
@@ -153,6 +175,7 @@ class Plan:
     woods: list[Wood] = field(default_factory=list)
     lines: list[Lines] = field(default_factory=list)
     boxes: tuple[list[Box], list[Box]] = field(default_factory=lambda: ([], []))
+    fences: tuple[list[tuple], list[tuple]] = field(default_factory=lambda: ([], []))
     buildings: list[Building] = field(default_factory=list)
     groves: list[Trees] = field(default_factory=list)
 
@@ -170,6 +193,7 @@ class Plan:
             [replace(wood, density=(min(d for d in wood.density if d is not None), ) * 2) for wood in self.woods],
             [replace(line, present=(line.present[0], line.present[0])) for line in self.lines],
             (self.boxes[0], self.boxes[0]),
+            (self.fences[0], self.fences[0]),
             [replace(b, colours=(b.colours[0], b.colours[0])) for b in self.buildings],
             groves,
         )

@@ -9,7 +9,7 @@ from .canopy import draw_woods
 from .canvas import Canvas, fill, line_mask, polygon_mask
 from .light import Sun, illuminate
 from .materials import as_colour
-from .objects import draw_box, draw_trees
+from .objects import draw_box, draw_fences, draw_trees
 from .plan import Area, Lines, Plan, Trees
 from .terrain import MATERIAL_IDS, Relief, Season, ground_texture, noise
 
@@ -24,7 +24,7 @@ def _map_ground(plan: Plan, date: int, shape: tuple[int, int], relief: Relief) -
     for ragged in (True, False):
         for area in plan.areas:
             if area.ragged == ragged and area.materials[date] is not None:
-                fill(ids, area.polygon, MATERIAL_IDS[area.materials[date]] + area.variant)
+                fill(ids, area.corners, MATERIAL_IDS[area.materials[date]] + area.variant)
         if ragged:
             x = np.arange(shape[1], dtype=np.float32) + np.float32(_FRAY) * relief.patch
             y = np.arange(shape[0], dtype=np.float32)[:, None] + np.float32(_FRAY) * relief.tint
@@ -32,10 +32,10 @@ def _map_ground(plan: Plan, date: int, shape: tuple[int, int], relief: Relief) -
     return ids
 
 
-def _plough(canvas: Canvas, area: Area, date: int, relief: Relief) -> None:
+def _plough(canvas: Canvas, area: Area, relief: Relief) -> None:
     """Draws the rows of a field."""
     window = canvas.window_around(area.polygon, 1)
-    if area.rows is None or area.materials[date] is None or window is None:
+    if window is None:
         return
     angle, period, contrast = area.rows
     x = np.arange(window[1].start, window[1].stop, dtype=np.float32)
@@ -70,11 +70,14 @@ def render(plan: Plan, date: int, shape: tuple[int, int], relief: Relief, season
     roofs = {} if roofs is None else roofs
     canvas = Canvas(ground_texture(_map_ground(plan, date, shape, relief), relief, season))
     for area in plan.areas:
-        _plough(canvas, area, date, relief)
+        if area.rows is not None and area.materials[date] is not None:
+            _plough(canvas, area, relief)
     for lines in plan.lines:
         _paint_lines(canvas, lines, date)
     for box in plan.boxes[date]:
         draw_box(canvas, box)
+    if plan.fences[date]:
+        draw_fences(canvas, plan.fences[date], 1.5)
     for building in plan.buildings:
         if building.present[date]:
             draw_building(canvas, building, date, relief, roofs)

@@ -21,7 +21,7 @@ Size = Union[int, tuple[int, int]]
 
 SMALLEST = 32  # px; below, nothing that stands on the ground fits in
 # Pixels drawn around the picture, for the shadows of what stands outside and for the misregistration.
-_MARGIN = 20
+_MARGIN = 16
 # Share of scenes of up to 256 px in which no building may change. With those where none happens to, 58 % of the tiles
 # hold no change, as in LEVIR-CD (57 to 63 %, by split); of larger scenes fewer are quiet.
 _QUIET_SHARE = 0.38

@@ -9,7 +9,7 @@ from .town import Pair, Town
 
 STREET = 7.5  # metres from kerb to kerb
 MAIN_ROAD = 11.0
-# Metres; short pieces keep the windows of slanting roads small. A multiple of the periods of all dashed lines.
+# Metres; pieces out of view are not kept.
 _PIECE = 45.0
 _WHITE = (232, 232, 226)
 _YELLOW = (214, 178, 84)
@@ -78,14 +78,9 @@ def main_road(town: Town, centre: float, span: tuple[float, float]) -> None:
         _strip(town, 'verge', span, centre, MAIN_ROAD + 3.0, ('dirt', 'dirt'))
     _strip(town, 'road', span, centre, MAIN_ROAD, surfaces)
     middle, bold = choose(rng, (_WHITE, _YELLOW)), rng.uniform(0, 0.6)
-    for start in np.arange(*span, _PIECE):
-        end = start + _PIECE
-        if not town.touches_view((start, centre - MAIN_ROAD / 2, end, centre + MAIN_ROAD / 2)):
-            continue
-        town.lines(_dashes(start, end, centre, 3, 4.5), middle, bold, (True, True))
-        for side in (-1, 1):
-            edge = _dashes(start, end, centre + side * (MAIN_ROAD / 2 - 0.6), 9, 0)
-            town.lines(edge, _WHITE, 0.7 * bold, (True, True))
+    town.lines(_dashes(*span, centre, 3, 4.5), middle, bold, (True, True))
+    edges = [_dashes(*span, centre + side * (MAIN_ROAD / 2 - 0.6), 9, 0) for side in (-1, 1)]
+    town.lines(np.concatenate(edges), _WHITE, 0.7 * bold, (True, True))
     _traffic(town, span, centre, MAIN_ROAD, 32, (True, True))
     if rng.random() < 0.4:
         along = np.arange(span[0], span[1], rng.uniform(9, 16))

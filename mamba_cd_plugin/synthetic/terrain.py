@@ -123,9 +123,12 @@ def ground_texture(ids: np.ndarray, relief: Relief, season: Season) -> np.ndarra
         season: State of vegetation and soil.
     """
     materials = [m for m in MATERIALS.values() for _ in range(VARIANTS)]
+    triple = cv2.merge([ids] * 3)
 
     def per_pixel(values: list) -> np.ndarray:
-        return np.asarray(values, np.float32)[ids]
+        table = np.zeros((256, *np.shape(values)[1:]), np.float32)
+        table[:len(values)] = values
+        return cv2.LUT(ids if table.ndim == 1 else triple, table if table.ndim == 1 else table[None])
 
     dry = np.stack([as_colour(m.dry) for m in materials]) * season.gains
     lush = np.stack([as_colour(m.lush) for m in materials]) * season.gains
@@ -133,12 +136,13 @@ def ground_texture(ids: np.ndarray, relief: Relief, season: Season) -> np.ndarra
     blend *= relief.tint
     blend += per_pixel([season.greenness if m.vegetated else season.moisture for m in materials])
     np.clip(blend, 0, 1, out=blend)
-    texture = (lush - dry)[ids]
-    texture *= blend[..., None]
-    texture += dry[ids]
     brightness = per_pixel([m.grain * season.roughness for m in materials]) * relief.grain
     brightness += per_pixel([m.patch * season.roughness for m in materials]) * relief.patch
     brightness += per_pixel([m.broad * season.roughness for m in materials]) * relief.broad
     brightness += 1
-    texture *= np.maximum(brightness, 0.2)[..., None]
+    np.maximum(brightness, 0.2, out=brightness)
+    texture = per_pixel(lush - dry)
+    texture *= cv2.merge([blend] * 3)
+    texture += per_pixel(dry)
+    texture *= cv2.merge([brightness] * 3)
     return texture

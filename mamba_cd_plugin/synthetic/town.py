@@ -8,7 +8,7 @@ import numpy as np
 
 from .buildings import outline_parts
 from .frame import Frame, Rect
-from .materials import CARS, FENCE, MEMBRANES, METALS, SHINGLES, TILES, choose, pick
+from .materials import CARS, MEMBRANES, METALS, SHINGLES, TILES, choose, pick
 from .plan import Area, Box, Building, Lines, Plan, Presence, Trees, Wood
 from .terrain import VARIANTS
 
@@ -52,12 +52,24 @@ class Town:
         self.frame = frame
         self.shape = shape
         self.plan = Plan(base=('meadow', 'soil'))
-        self._layers: dict[str, list[Area]] = {name: [] for name in LAYERS}
+        self._layers: dict[str, list[tuple]] = {name: [] for name in LAYERS}  # polygon or ring, and the rest of an Area
+        self._woods: list[tuple] = []
+        # Outlines wait here, as numbers of points are turned into pixels hundreds of times faster all at once.
+        self._rings: list[tuple[float, float]] = [(0.0, 0.0)]
 
     def finish(self) -> Plan:
         """The plan, with its areas in the order of painting."""
-        self.plan.areas[:] = [area for name in LAYERS for area in self._layers[name]]
+        points = replace(self.frame, turned=False).to_pixels(self._rings)
+        self.plan.areas[:] = [Area(points[where] if isinstance(where, slice) else where, *rest)
+                              for name in LAYERS for where, *rest in self._layers[name]]
+        self.plan.woods[:] = [Wood(points[where], *rest) for where, *rest in self._woods]
         return self.plan
+
+    def _outline(self, rect: Rect) -> slice:
+        """Where the outline of a rectangle will be found among all points."""
+        start = len(self._rings)
+        self._rings += self.frame.ring(rect)
+        return slice(start, len(self._rings))
 
     def turned(self) -> 'Town':
         """The same town, seen with the axes turned by a quarter: for streets that run along v."""
@@ -89,13 +101,12 @@ class Town:
             return
         if rows:
             rows = (rows[0] + self.frame.heading((rect[0] + rect[2]) / 2, (rect[1] + rect[3]) / 2), *rows[1:])
-        self._layers[layer].append(
-            Area(self.frame.outline(rect), materials, ragged, int(self.rng.integers(VARIANTS)), rows))
+        self._layers[layer].append((self._outline(rect), materials, ragged, int(self.rng.integers(VARIANTS)), rows))
 
     def wood(self, rect: Rect, kind: str, density: tuple[Optional[float], Optional[float]]) -> None:
         """Adds a rectangle of woods, or a clearing in those that came before."""
         if density != (None, None) and self.touches_view(rect):
-            self.plan.woods.append(Wood(self.frame.outline(rect), kind, density))
+            self._woods.append((self._outline(rect), kind, density))
 
     def disc(self, layer: str, centre: tuple[float, float], radius: float, materials: Pair,
              ragged: bool = False) -> None:
@@ -103,7 +114,7 @@ class Town:
         if self.touches_view((centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius)):
             turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
             points = np.stack([np.cos(turn), np.sin(turn)], -1) * radius + centre
-            self._layers[layer].append(Area(self.frame.to_pixels(points), materials, ragged))
+            self._layers[layer].append((self.frame.to_pixels(points), materials, ragged))
 
     def blob(self, layer: str, centre: tuple[float, float], radius: float, materials: Pair) -> None:
         """Adds a piece of ground of irregular shape, of about `radius` metres."""
@@ -113,8 +124,7 @@ class Town:
             reach = radius * (1 + sum(0.3 / n * rng.normal() * np.sin(n * turn + rng.uniform(0, 6)) for n in (1, 2, 3)))
             stretch = np.exp(rng.normal(0, 0.3))
             points = np.stack([np.cos(turn) * reach * stretch, np.sin(turn) * reach / stretch], -1) + centre
-            self._layers[layer].append(
-                Area(self.frame.to_pixels(points), materials, True, int(rng.integers(VARIANTS))))
+            self._layers[layer].append((self.frame.to_pixels(points), materials, True, int(rng.integers(VARIANTS))))
 
     def lines(self, segments: Sequence, colour: tuple[int, int, int], opacity: float, present: Presence) -> None:
         """Adds painted lines, given as pairs of points in metres."""
@@ -192,9 +202,8 @@ class Town:
                      choose(rng, CARS), glazed=True)
 
     def fence(self, present: Presence, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Adds a fence along u or v."""
-        length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
-        turn = 0.0 if abs(end[0] - start[0]) > abs(end[1] - start[1]) else np.pi / 2
+        """Adds a fence."""
+        segment = self.frame.point(*start), self.frame.point(*end)
         for date in (0, 1):
             if present[date]:
-                self.box(date, ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), turn, (length, 0.3, 1.8), FENCE)
+                self.plan.fences[date].append(segment)

@@ -82,8 +82,8 @@ class TestStatistics:
     def test_images_are_exposed(self, pairs):
         for pair in pairs:
             for image in (pair.a, pair.b):
-                assert 25 < image.mean() < 225
-                assert image.std() > 8
+                assert 15 < image.mean() < 235
+                assert image.std() > 4
 
     def test_no_threshold_on_the_difference_solves_it(self, pairs):
         difference = np.stack([np.abs(p.a.astype(int) - p.b).mean(-1) for p in pairs]).astype(int)
@@ -159,7 +159,7 @@ class TestLabel:
             for step in range(1, reach):
                 allowed[:-step] |= rim[step:]
             # Not at the sides, where the rims of buildings that stand outside show.
-            assert not differs[:, 4:-4][allowed[:, 4:-4] == 0].any()
+            assert not differs[4:-4, 4:-4][allowed[4:-4, 4:-4] == 0].any()
             # A roof may have the colour of the ground, or lie under trees.
             assert not label.any() or differs[label > 0].mean() > 0.8
             appeared += int(label.any())
@@ -197,7 +197,7 @@ class TestLight:
 class TestGeometry:
 
     def test_frame_by_hand(self):
-        straight = Frame(0.0, (100.0, 50.0), np.zeros((4, 4)))
+        straight = Frame(0.0, (100.0, 50.0), np.zeros((2, 4)))
         assert straight.to_pixels(np.array([10, 5])) == pytest.approx([120, 60])
         assert replace(straight, turned=True).to_pixels(np.array([10, 5])) == pytest.approx([90, 70])
         assert straight.heading(3, 4) == pytest.approx(0)
@@ -225,7 +225,7 @@ class TestGeometry:
         assert any(offset.max() - offset.min() > 0.1 * largest for offset in offsets)  # some bend
 
     def test_ground_sampling_scales_everything(self):
-        half = Frame(0.0, (100.0, 50.0), np.zeros((4, 4)), zoom=0.5)
+        half = Frame(0.0, (100.0, 50.0), np.zeros((2, 4)), zoom=0.5)
         assert half.to_pixels(np.array([10, 5])) == pytest.approx([110, 55])
         assert half.point(10, 5) == pytest.approx((110, 55))
 
