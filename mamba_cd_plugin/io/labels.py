@@ -104,7 +104,7 @@ def _of_channels(channels: np.ndarray, alpha: bool, path: str) -> np.ndarray:
     """One channel (H, W) of (H, W, channels), the last of which may be alpha."""
     colours = channels[..., :-1] if alpha else channels
     label = colours[..., 0]
-    if not (colours == label[..., None]).all():
+    if colours.shape[2] > 1 and not (colours == label[..., None]).all():
         raise ValueError(f'{path}: a label of {channels.shape[2]} channels which differ, such as '
                          f'{_example(colours, label)}; {EXPECTED}. Convert it to a single-channel PNG with 255 where '
                          'the colour means a change.')

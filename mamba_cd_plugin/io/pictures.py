@@ -10,7 +10,7 @@ from typing import NamedTuple, Optional
 import cv2
 import mmengine.fileio as fileio
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .radiometry import find_stretch
 
@@ -216,8 +216,11 @@ def decode(path: str, content: bytes) -> Image.Image:
 
 
 def _reason(error: Exception, content: bytes) -> str:
+    if isinstance(error, UnidentifiedImageError) and not content.startswith(TIFF_STARTS):
+        return f'it begins with {content[:12]!r}, as no kind of image does'
     if content.startswith(TIFF_STARTS):
-        return f"{error}; kinds of TIFF that Pillow does not know need rasterio: pip install 'mamba_cd_plugin[geo]'"
+        return (f'{type(error).__name__}; kinds of TIFF that Pillow does not know need rasterio: '
+                "pip install 'mamba_cd_plugin[geo]'")
     return str(error)
 
 
@@ -271,7 +274,7 @@ def _read_raster(path: str, content: bytes) -> Optional[Picture]:
         except ValueError as error:
             message = str(error).replace(file, path)
             if isinstance(error.__cause__, RasterioError) or 'truncated' in message:
-                raise OSError(f'{message.replace("as a raster", "as an image")}: replace or convert it') from error
+                raise OSError(message) from error
             raise ValueError(message) from error
     order = [sorted(set(choice.indexes)).index(index) for index in choice.indexes]
     values = values[order].transpose(1, 2, 0)

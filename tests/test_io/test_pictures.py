@@ -1,9 +1,12 @@
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mamba_cd_plugin.io.labels import binarize_label, read_label
-from mamba_cd_plugin.io.pictures import IGNORE_INDEX, read_rgb
+from mamba_cd_plugin.io.pictures import IGNORE_INDEX, read_picture, read_rgb
 
 
 def write(path, array, mode=None):
@@ -94,7 +97,8 @@ def test_truncated_file(tmp_path, suffix, keep, read):
     write(path, np.random.RandomState(0).randint(0, 2, (64, 64, 3), np.uint8) * 255)
     content = path.read_bytes()
     path.write_bytes(content[:int(len(content) * keep)])
-    with pytest.raises(OSError, match=f'cut{suffix}: (cannot be read as an image|is truncated).*replace or convert'):
+    said = '(cannot be read as an image.*replace or convert|is truncated.*download it again)'
+    with pytest.raises(OSError, match=f'cut{suffix}: {said}'):
         read(str(path))
 
 
@@ -103,3 +107,43 @@ def test_file_that_is_no_image(tmp_path):
     path.write_text('<html>404</html>')
     with pytest.raises(OSError, match='page.png: cannot be read as an image .16 bytes.'):
         read_rgb(str(path))
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG'])
+def test_exif_orientation(tmp_path, orientation, kind):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.arange(8 * 16 * 3, dtype=np.uint8).reshape(8, 16, 3)).save(tmp_path / 'x', kind, exif=exif)
+    with Image.open(tmp_path / 'x') as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    assert (read_rgb(str(tmp_path / 'x')) == upright).all()
+    assert ('orientation' in read_picture(str(tmp_path / 'x')).note) == (orientation > 1)
+
+
+def test_value_range(tmp_path):
+    """11 bits: 0..2040 become 0..255, and what lies above is white."""
+    deep = np.array([[0, 800, 1600, 2040, 2047]], np.uint16)
+    path = write(tmp_path / 'deep.png', deep)
+    assert read_rgb(path, value_range=(0, 2040))[..., 0].tolist() == [[0, 100, 200, 255, 255]]
+    with pytest.raises(ValueError, match=r'uint16 pixels with values from 0 to 2047, .*value_range.*gdal_translate'):
+        read_rgb(path)
+
+
+def test_picture_beyond_pillows_limit(tmp_path, monkeypatch, recwarn):
+    path = write(tmp_path / 'big.png', np.zeros((20, 30), np.uint8))
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 400)  # Pillow warns from here on, and refuses twice that
+    assert read_rgb(path).shape == (20, 30, 3) and not recwarn.list
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    with pytest.raises(ValueError, match=r'big\.png: is too large .*600 pixels.*gdal_translate .*big\.png big\.tif'):
+        read_rgb(path)
+
+
+def test_any_changed_bit_of_a_png_is_noticed_or_harmless(tmp_path):
+    """Pillow alone gives another picture for some of them, without a word."""
+    pixels = np.random.default_rng(0).integers(0, 2, (16, 16, 3), np.uint8) * 255
+    content = Path(write(tmp_path / 'whole.png', pixels)).read_bytes()
+    for place in range(8, len(content)):
+        (tmp_path / 'bad.png').write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1:])
+        with suppress(OSError):
+            assert (read_rgb(str(tmp_path / 'bad.png')) == pixels).all(), place
