@@ -1,12 +1,12 @@
 """The commands of docs/predict.md, as they stand there."""
 import re
-import runpy
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+
+from mamba_cd_plugin.cli import main
 
 rasterio = pytest.importorskip('rasterio')
 geopandas = pytest.importorskip('geopandas')
@@ -15,33 +15,21 @@ pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / 'docs' / 'predict.md').read_text('utf-8')
 COMMANDS = [shlex.split(line)
-            for line in re.findall(r'^    python (tools/.*)$', PAGE.replace('\\\n', ''), re.MULTILINE)]
+            for line in re.findall(r'^    mamba-cd (.*)$', PAGE.replace('\\\n', ''), re.MULTILINE)]
 
 
-@pytest.fixture
-def run_command(monkeypatch):
-    """Run a command in this process, with further arguments."""
-
-    def run(command, *further):
-        monkeypatch.setattr(sys, 'argv', [*command, *further])
-        runpy.run_path(str(ROOT / command[0]), run_name='__main__')
-
-    return run
-
-
-def test_commands_do_what_the_page_says(tmp_path, monkeypatch, toy_checkpoint, run_command):
+def test_commands_do_what_the_page_says(tmp_path, monkeypatch, toy_checkpoint):
     monkeypatch.chdir(tmp_path)
     checkpoint = Path('work_dirs/cdmamba_v8_small_synthetic/best_changed_F1.pth')
     checkpoint.parent.mkdir(parents=True)
     shutil.copy(toy_checkpoint, checkpoint)
     sample, predict, publish, export, predict_onnx, *measurements = COMMANDS
-    run_command(sample, '--size', '200', '240')
-    run_command(predict, '--probability', 'uint8', '--min-area', '0')
-    run_command(publish)
-    assert (export[0], predict_onnx[0]) == ('tools/export.py', 'tools/predict.py')  # run in test_export.py
-    assert [command[0].rsplit('/', 1)[1] for command in measurements] == ['benchmark_predict.py', 'check_predict.py']
+    for command in ([*sample, '--size', '200', '240'], [*predict, '--min-area', '0'], publish):
+        assert main(command) == 0
+    assert (export[0], predict_onnx[0]) == ('export', 'predict')  # run in test_export.py
+    assert [command[0] for command in measurements] == ['benchmark-predict', 'check-predict']
     named = set(re.findall(r'`(town_2019_\w+\.\w+)`', PAGE))
-    assert len(named) == 5
+    assert len(named) == 4
     assert {path.name for path in Path('data/town/changes').glob('[!.]*')} == named
     assert len(list(Path('models').glob('cdmamba_v8_small-*.pth'))) == 1
     with rasterio.open('data/town/town_2019.tif') as a, rasterio.open('data/town/changes/town_2019_mask.tif') as mask:
