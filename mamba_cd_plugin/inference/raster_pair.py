@@ -13,7 +13,7 @@ from rasterio.shutil import copy as copy_raster
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
-from ..io.grids import check_location, coverage, describe_difference, same_grid
+from ..io.grids import check_location, coverage, describe_difference, same_grid, warp_scales
 from ..io.radiometry import (
     Stretch,
     check_value_range,
@@ -139,7 +139,7 @@ class RasterImage:
                 WarpedVRT(
                     self.dataset, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
                     resampling=Resampling.bilinear if self.palette is None else Resampling.nearest,
-                    add_alpha=not self._alpha, **own))
+                    add_alpha=not self._alpha, **own, **warp_scales(grid, self.dataset)))
         except RASTER_ERRORS as error:
             raise ValueError(f'{self.path}: cannot be warped onto the grid of {grid.name}: {error}. Bring both images '
                              'into one CRS first (gdalwarp)') from error

@@ -157,10 +157,28 @@ def describe_crs(crs: CRS) -> str:
     return f'the CRS "{name[0]}"' if name else 'a CRS without code'
 
 
+def warp_scales(a: DatasetReader, b: DatasetReader) -> dict[str, float]:
+    """GDAL's warp options for B's pixels per pixel of A along B's own axes.
+
+    GDAL takes them from the sizes of the two images, which is wrong where one is turned against the other: of an image
+    whose rows are the other's columns it blurs one direction.
+    """
+    scales = np.linalg.norm(_pixel_of(b, a), axis=0)
+    # As GDAL does: a whole ratio, but for what a projection stretches, needs no wider filter than that of the whole.
+    whole = np.maximum(np.rint(1 / scales), 1)
+    scales = np.where(np.abs(1 / scales - whole) < 0.05, 1 / whole, scales)
+    return dict(zip(('XSCALE', 'YSCALE'), map(float, scales)))
+
+
+def _pixel_of(b: DatasetReader, a: DatasetReader) -> np.ndarray:
+    """The sides of the central pixel of B in pixels of A, as the columns of a matrix."""
+    pixels = to_pixels(b, a)(np.array([(0, 0), (1, 0), (0, 1)]).T + np.array([[b.width / 2], [b.height / 2]]))
+    return pixels[:, 1:] - pixels[:, :1]
+
+
 def describe_difference(a: DatasetReader, b: DatasetReader, covered: float) -> str:
     """What warping B onto A's grid changes, for the user."""
-    pixels = to_pixels(b, a)(np.array([(0, 0), (1, 0), (0, 1)]).T + np.array([[b.width / 2], [b.height / 2]]))
-    ratio = math.sqrt(abs(np.linalg.det(pixels[:, 1:] - pixels[:, :1])))
+    ratio = math.sqrt(abs(np.linalg.det(_pixel_of(b, a))))
     size = math.sqrt(abs(np.linalg.det(matrix(a)[:2, :2])))
     text = (f'B is warped onto the grid of A: from {describe_crs(b.crs)}, {b.width} x {b.height} pixels of '
             f'{ratio * size:.4g}, to {describe_crs(a.crs)}, {a.width} x {a.height} of {size:.4g} (in the units of A)')

@@ -125,7 +125,7 @@ def is_unit_range_of_8_bits(values: np.ndarray, valid: np.ndarray) -> bool:
     if values.dtype.kind != 'f' or not len(kept) or kept.min() < 0 or not DARK / 255 <= kept.max() <= 1:
         return False
     steps = kept.astype(np.float64) * 255
-    return bool((np.abs(steps - np.rint(steps)) < 0.01).all())  # float16 and a sum or two stay below
+    return bool((np.abs(steps - np.rint(steps)) < 0.1).all())  # float16 is off by 0.06
 
 
 def describe_missing(valid: np.ndarray, why: str) -> str:

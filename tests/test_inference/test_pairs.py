@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mamba_cd_plugin.inference.pairs import ReadOptions, find_pairs, open_pair
@@ -164,3 +165,84 @@ def test_folders_that_are_no_pairs(tmp_path):
     save(tmp_path / 'B' / '1.jpg', image)
     with pytest.raises(ValueError, match=r'1\.jpg and .*1\.png have the same name'):
         find_pairs(tmp_path / 'A', tmp_path / 'B')
+
+
+def bands_first(image):
+    return image.transpose(2, 0, 1)
+
+
+def masked(image):
+    return np.ma.array(image, mask=np.arange(len(image))[:, None, None] < 5 + np.zeros(image.shape))
+
+
+def tensor(image):
+    return torch.from_numpy(bands_first(image).copy())
+
+
+# How other libraries hand over an image; each becomes the same pixels.
+HANDED = {
+    'rasterio': bands_first,
+    'a batch of one': lambda image: bands_first(image)[None],
+    'torch': tensor,
+    'torch on its way through a model': lambda image: tensor(image).float().requires_grad_(),
+    'ToTensor': lambda image: tensor(image).float() / 255,
+    'half precision': lambda image: (tensor(image).float() / 255).half(),
+    'scikit-image': lambda image: image / 255,
+    'whole floats': lambda image: image.astype(np.float32),
+    'Pillow': Image.fromarray,
+    'alpha': lambda image: np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]),
+}
+
+
+@pytest.mark.parametrize('way', HANDED)
+def test_what_other_libraries_hand_over_is_the_same_image(town, way):
+    a, b = town(40, 60)
+    read = whole(open_pair(HANDED[way](a), HANDED[way](b)))
+    assert (read.pair == np.concatenate([a, b], axis=2)).all()
+    assert read.valid.all()
+    mixed = whole(open_pair(a, HANDED[way](b)))
+    assert (mixed.pair == read.pair).all()
+
+
+def test_masked_pixels_have_no_data(town):
+    a, b = town(40, 60)
+    source = open_pair(masked(a), b)
+    assert not whole(source).valid[:5].any()
+    assert whole(source).valid[5:].all()
+    assert source.notes == ['A: 12.5 % of its pixels have no data (transparent, masked, NaN or --nodata)']
+
+
+def test_what_was_decided_about_an_array_is_said(town):
+    a, b = town(40, 60)
+    assert open_pair(bands_first(a), b).notes == ['A: an array of (3, 40, 60) is taken as (bands, H, W)']
+    assert open_pair(a, b / 255).notes == ['B: float64 values of 0..1 are taken as those of an 8-bit image '
+                                           '(value_range stretches them)']
+    reflectance = b.astype(np.float32) / 1000  # 0.001 is no step of 8 bits
+    assert 'B: float32 values are stretched to 8 bits' in open_pair(a, reflectance).notes[0]
+    assert 'A and B hold the same values' in open_pair(a, a).notes[0]
+
+
+def test_nodata_of_arrays(town):
+    a, b = town(40, 60)
+    b[:10] = 0
+    source = open_pair(a, b)
+    assert '25.0 % of its pixels are 0 in all bands and reach the border' in source.notes[0]
+    assert whole(open_pair(a, b, ReadOptions(nodata=0))).valid.sum() == 30 * 60
+
+
+@pytest.mark.parametrize('image, message', [
+    (np.zeros((2, 3, 8, 9), np.uint8), r'A: got a batch of 2 images, uint8 \(2, 3, 8, 9\).*list of pairs'),
+    (np.zeros((8, 9, 3), bool), r'A: expected an image .*got bool'),
+    (np.full((8, 9, 3), None), r'A: expected an image .*got object'),
+    (np.zeros((50, 60, 70), np.uint8), r'A: expected .* got uint8 \(50, 60, 70\), of which no axis can be the bands'),
+    ([[1, 2], [3, 4]], 'A: expected a file, an array, a tensor or an image, got list'),
+])
+def test_what_is_no_image_is_refused(image, message):
+    with pytest.raises(ValueError, match=message):
+        open_pair(image, np.zeros((8, 9, 3), np.uint8))
+
+
+def test_a_stack_of_many_bands_needs_their_numbers_only_if_it_is_ambiguous():
+    many = np.arange(224, dtype=np.uint8) * np.ones((300, 400, 1), np.uint8)
+    read = whole(open_pair(many, many, ReadOptions(bands=[50, 30, 10])))
+    assert read.pair[0, 0].tolist() == [49, 29, 9] * 2

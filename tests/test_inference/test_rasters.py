@@ -246,3 +246,135 @@ def test_thumbnail(tmp_path, a, images, write_raster):
         small = source.thumbnail(20)
     assert small.pair.shape == (3, 4, 6)
     np.testing.assert_allclose(small.pair[0, 0, :3], images[0][:20, :20].mean(axis=(0, 1)), atol=1)
+
+
+def test_near_infrared_that_the_header_calls_alpha_is_no_mask(tmp_path, a, images, write_raster):
+    infrared = np.random.default_rng(2).integers(30, 200, (60, 80, 1)).astype(np.uint8)
+    infrared[20:40] = 0  # water
+    names = ['red', 'green', 'blue', 'alpha']
+    for origin in ((500000, 5300000), (500002, 5300000)):
+        b = write_raster(tmp_path / 'b.tif', np.dstack([images[1], infrared]), colorinterp=names, origin=origin)
+        pair, valid, source = read(a, b)
+        shift = (origin[0] - 500000) * 2
+        assert valid[:, shift:].all()
+        assert (pair[:, shift:, 3:] == images[1][:, :80 - shift]).all()
+        assert 'B: band 4 is called alpha, but holds many values' in source.notes[0]
+    false_colour, valid, source = read(a, b, bands_b=[4, 1, 2])
+    assert (false_colour[:, 4:, 3] == infrared[:, :-4, 0]).all()
+    assert valid[:, 4:].all()
+    assert 'since --bands names it, it is a colour and no mask' in source.notes[0]
+
+
+def test_the_share_that_alpha_takes_away_is_said(tmp_path, a, images, write_raster):
+    alpha = np.full((60, 80), 255, np.uint8)
+    alpha[:15] = 0
+    alpha[15] = 100  # a soft edge
+    b = write_raster(tmp_path / 'b.tif', np.dstack([images[1], alpha]), colorinterp=['red', 'green', 'blue', 'alpha'])
+    _, valid, source = read(a, b)
+    assert valid.sum() == 45 * 80
+    assert source.notes == ['B: 25.0 % of its pixels have no data (its alpha band 4 is 0)']
+
+
+@pytest.mark.parametrize('kind, value', [(np.uint8, 0), (np.uint16, 0), (np.float32, -9999), (np.uint16, 65535)])
+def test_a_collar_is_said_and_left_out_on_request(tmp_path, a, images, write_raster, kind, value):
+    image = images[1].astype(kind)
+    image[:, 60:] = value
+    image[40:, 30:34] = image[40:, 30:34] // 2  # something dark that is no collar
+    b = write_raster(tmp_path / 'b.tif', image)
+    _, valid, source = read(a, b)
+    assert valid.all()
+    note = f'25.0 % of its pixels are {value} in all bands and reach the border'
+    assert note in source.notes[0]
+    assert f'--nodata {value} leaves them out' in source.notes[0]
+    for origin in ((500000, 5300000), (500002, 5300000)):  # as it lies, and warped
+        b = write_raster(tmp_path / 'b.tif', image, origin=origin)
+        _, valid, source = read(a, b, nodata=value)
+        left = (origin[0] - 500000) * 2
+        assert valid[:, left:60 + left].all()
+        assert not valid[:, 60 + left:].any()
+        assert not any('reach the border' in note for note in source.notes)
+    assert 'B: 25.0 % of its pixels have no data' in source.notes[0]
+
+
+def test_dark_ground_inside_is_no_collar(tmp_path, a, images, write_raster):
+    image = images[1].copy()
+    image[20:40, 20:60] = 0
+    assert read(a, write_raster(tmp_path / 'b.tif', image))[2].notes == []
+
+
+@pytest.mark.parametrize('kind', [np.uint16, np.int16, np.float32])
+def test_8_bits_in_a_wider_type_beside_8_bits(tmp_path, a, images, write_raster, kind):
+    pair, _, source = read(a, write_raster(tmp_path / 'b.tif', images[1].astype(kind)))
+    assert (pair[..., 3:] == images[1]).all()
+    assert source.notes == [f'B: {np.dtype(kind)} values of 0..255 beside an 8-bit image are taken as they are '
+                            '(--value-range stretches them)']
+
+
+# Names that providers give their bands; the numbers are those of red, green and blue.
+DESCRIBED = [
+    (['blue', 'green', 'red', 'nir'], [3, 2, 1]),
+    (['Blue', 'Green', 'Red'], [3, 2, 1]),
+    (['coastal_blue', 'blue', 'green_i', 'green', 'yellow', 'red', 'rededge', 'nir'], [6, 4, 2]),  # PlanetScope
+    (['B02 (blue)', 'B03 (green)', 'B04 (red)', 'B05 (red edge 1)', 'B08 (near infrared)'], [3, 2, 1]),
+    (['NIR', 'R', 'G', 'B'], [2, 3, 4]),
+    (['Band 1 - Near Infrared', 'Band 2 - Red', 'Band 3 - Green', 'Band 4 - Blue'], [2, 3, 4]),
+]
+
+
+@pytest.mark.parametrize('names, expected', DESCRIBED)
+def test_bands_by_their_descriptions(tmp_path, write_raster, names, expected):
+    import rasterio
+    values = np.arange(10, 10 + 10 * len(names), 10)
+    for name in 'ab':
+        image = np.tile(values.astype(np.uint8), (60, 80, 1))
+        with rasterio.open(write_raster(tmp_path / f'{name}.tif', image), 'r+') as file:
+            file.descriptions = names
+    pair, _, source = read(tmp_path / 'a.tif', tmp_path / 'b.tif')
+    assert pair[0, 0, :3].tolist() == [10 * number for number in expected]
+    told = f'A: bands {expected[0]}, {expected[1]} and {expected[2]} are red, green and blue by their descriptions'
+    assert source.notes[0].startswith(told)
+
+
+def test_descriptions_that_name_no_colour_are_said(tmp_path, a, images, write_raster):
+    import rasterio
+    b = write_raster(tmp_path / 'b.tif', np.dstack([images[1].astype(np.uint16)] * 2)[..., :4])
+    with rasterio.open(b, 'r+') as file:
+        file.descriptions = ['B2', 'B3', 'B4', 'B8']
+    assert read(a, b)[2].notes[0] == (
+        'B: none of its 4 bands is named red, green or blue; bands 1, 2 and 3 are taken for them (--bands chooses '
+        'others). Their descriptions: B2, B3, B4, B8')
+
+
+def test_bands_by_their_wavelengths(tmp_path, write_raster):
+    import rasterio
+    waves = [450., 480., 520., 560., 600., 655., 700., 850.]
+    for name in 'ab':
+        image = np.tile(np.arange(8, dtype=np.uint8), (60, 80, 1))
+        with rasterio.open(write_raster(tmp_path / f'{name}.tif', image, photometric='minisblack',
+                                        colorinterp=['gray'] + ['undefined'] * 7), 'r+') as file:
+            for index, wave in enumerate(waves, 1):
+                file.update_tags(index, wavelength=wave, wavelength_units='Nanometers')
+    pair, _, source = read(tmp_path / 'a.tif', tmp_path / 'b.tif')
+    assert pair[0, 0, :3].tolist() == [5, 3, 1]
+    assert source.notes[0] == 'A: bands 6, 4 and 2 are red, green and blue by their wavelengths'
+
+
+@pytest.mark.parametrize('shift', [0, 4])
+def test_a_palette_is_replaced_by_its_colours(tmp_path, a, write_raster, shift):
+    import rasterio
+    numbers = (np.arange(60 * 80) % 3).reshape(60, 80).astype(np.uint8)
+    colours = {0: (10, 20, 30, 255), 1: (200, 100, 0, 255), 2: (9, 9, 9, 255)}
+    b = write_raster(tmp_path / 'b.tif', numbers, origin=(500000 + shift / 2, 5300000), nodata=2)
+    with rasterio.open(b, 'r+') as file:
+        file.write_colormap(1, colours)
+    pair, valid, _ = read(a, tmp_path / 'b.tif')
+    expected = numbers[:, :80 - shift]
+    assert (valid[:, shift:] == (expected < 2)).all()
+    assert (pair[:, shift:, 3:][expected == 1] == (200, 100, 0)).all()
+    assert (pair[:, shift:, 3:][expected == 0] == (10, 20, 30)).all()
+
+
+def test_white_as_zero_is_refused(tmp_path, a, write_raster):
+    b = write_raster(tmp_path / 'b.tif', np.zeros((60, 80), np.uint8), photometric='miniswhite')
+    with pytest.raises(ValueError, match=r'b.tif: its smallest value means white .MINISWHITE.*gdal_translate'):
+        open_pair(a, b)
