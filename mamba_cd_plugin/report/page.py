@@ -111,7 +111,7 @@ def all_sections(contents: Contents, drawn: Charts, folder: Path, panels: int, m
     """
     sections = [_scores(contents), _comparison(contents, drawn), _training(contents, drawn),
                 _thresholds(contents, drawn), _calibration(contents, drawn), _tiles(contents, drawn),
-                _sizes(contents, drawn), _costs(contents), _pictures(contents, folder, panels),
+                _objects(contents, drawn), _costs(contents), _pictures(contents, folder, panels),
                 _head(contents, folder, maps), Section('latex', 'LaTeX', [Part(code=contents.latex)]),
                 _methods(contents)]
     return [section for section in sections if section.parts]
@@ -185,12 +185,15 @@ def _tiles(contents: Contents, drawn: Charts) -> Section:
     return Section('tiles', 'F1 per tile', [Part(charts=chart, tables=[tables.tiles_table(contents.summaries)])])
 
 
-def _sizes(contents: Contents, drawn: Charts) -> Section:
-    text = (f'Connected changed regions. One is found if at least {COVERED:.0%} of its pixels are predicted; a '
-            f'predicted region is correct if at least {COVERED:.0%} of its pixels are changed.')
-    chart = drawn.add(charts.draw_sizes(contents.summaries), 'sizes', 'Objects found and right, by size')
-    return Section('sizes', 'Object size', [
-        Part(text=text, charts=chart),
+def _objects(contents: Contents, drawn: Charts) -> Section:
+    matching = ('Connected regions of ground truth and prediction match if their intersection over union is above one '
+                'half. Houses that merge into one region, or a house in two pieces, do not match.')
+    by_size = (f'By size, more tolerant: an object is found if at least {COVERED:.0%} of its pixels are predicted; a '
+               f'predicted region is correct if at least {COVERED:.0%} of its pixels are changed.')
+    chart = drawn.add(charts.draw_sizes(contents.summaries), 'sizes', 'Objects found and regions correct, by size')
+    return Section('objects', 'Objects', [
+        Part('Matched objects', matching, tables=[tables.matches_table(contents.summaries)]),
+        Part('By size', by_size, chart),
         Part('Changed objects found', tables=[tables.objects_table(contents.summaries)]),
         Part('Predicted regions that are correct', tables=[tables.regions_table(contents.summaries)])])
 

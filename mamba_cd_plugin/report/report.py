@@ -106,7 +106,12 @@ def _as_json(contents: Contents, options: ReportOptions) -> dict:
     for result, summary in zip(contents.results, contents.summaries):
         cost: ModelCost = contents.costs[summary.name]
         timing = None if cost.timing is None else cost.timing._asdict()
-        runs.append({**asdict(summary), 'objects': [size._asdict() for size in summary.objects],
+        numbers = asdict(summary)
+        for protocol, scores in summary.protocols.items():
+            numbers['protocols'][protocol]['calibration'] = scores.calibration._asdict()
+        matches = {**summary.matches._asdict(), 'precision': summary.matches.precision,
+                   'recall': summary.matches.recall, 'f1': summary.matches.f1}
+        runs.append({**numbers, 'matches': matches, 'objects': [size._asdict() for size in summary.objects],
                      'checkpoint': str(result.run.checkpoint), 'costs': {**asdict(cost), 'timing': timing}})
     return {'split': options.split, 'sampling': asdict(options.sampling), 'runs': runs,
             'comparisons': [asdict(comparison) for comparison in contents.comparisons]}

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..engine.loops.protocol_test_loop import choose_protocols
-from ..evaluation import change_scores
+from ..evaluation import ObjectCounts, add_objects, change_scores, count_objects
 from .pixels import (
     LEVELS,
     Calibration,
@@ -48,6 +48,7 @@ class Results:
         reason: Explanation of the choice of protocols.
         tiles: Tiles of all images, by the tiled protocol if there is one.
         objects: Objects of all images, by the first protocol.
+        matches: Objects that match at IoU above 0.5, by the first protocol.
     """
     run: Run
     store: Store
@@ -59,6 +60,7 @@ class Results:
     reason: str
     tiles: list[Tile]
     objects: Objects
+    matches: ObjectCounts
 
     def counts(self, protocol: str) -> Counts:
         """Pixels by outcome of each image at the threshold."""
@@ -85,7 +87,7 @@ def collect(run: Run, store: Store, level: int, tile: Optional[int]) -> Results:
         level: Level of the threshold, in 1/256.
         tile: Side of the tiles in pixels; None to take each image as one.
     """
-    names, sizes, tiles, objects = [], [], [], []
+    names, sizes, tiles, objects, matches = [], [], [], [], []
     histograms = {WHOLE: [], TILES: []}
     for index, record in enumerate(store):
         whole, tiled = record.levels[WHOLE], record.levels.get(TILES, record.levels[WHOLE])
@@ -95,10 +97,12 @@ def collect(run: Run, store: Store, level: int, tile: Optional[int]) -> Results:
         histograms[TILES].append(histogram(record.truth, tiled))
         tiles += cut(index, record.name, record.truth, tiled >= level, tile or max(record.truth.shape))
         objects.append(find_objects(record.truth, whole >= level))
+        matches.append(count_objects(whole >= level, record.truth))
     first, second, reason = choose_protocols(set(sizes), tile)
     protocols = {first: WHOLE, second: TILES} if second else {first: WHOLE}
     return Results(run, store, level, names, sizes, scenes(names, set(sizes) == {(tile, tile)}),
-                   {name: np.stack(histograms[way]) for name, way in protocols.items()}, reason, tiles, join(objects))
+                   {name: np.stack(histograms[way]) for name, way in protocols.items()}, reason, tiles, join(objects),
+                   add_objects(matches))
 
 
 def scenes(names: list[str], are_tiles: bool) -> list[str]:
@@ -173,6 +177,7 @@ class RunSummary:
         threshold: Probability above which a pixel counts as changed.
         protocols: Scores by protocol.
         tiles: Scores by tile.
+        matches: Objects that match at IoU above 0.5.
         objects: Scores by size of the object.
     """
     name: str
@@ -183,6 +188,7 @@ class RunSummary:
     threshold: float
     protocols: Dict[str, ProtocolScores]
     tiles: TileScores
+    matches: ObjectCounts
     objects: List[SizeScores] = field(default_factory=list)
 
 
@@ -228,6 +234,7 @@ def summarise(results: Results, sampling: Sampling) -> RunSummary:
         threshold=results.level / LEVELS,
         protocols=protocols,
         tiles=tiles,
+        matches=results.matches,
         objects=by_size(results.objects))
 
 

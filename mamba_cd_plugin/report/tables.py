@@ -151,6 +151,19 @@ def tiles_table(summaries: Sequence[RunSummary]) -> Table:
     return table
 
 
+def matches_table(summaries: Sequence[RunSummary]) -> Table:
+    """Precision, recall and F1 of objects that are matched at IoU above 0.5."""
+    table = Table(['Run', 'Objects', 'Predicted', 'Matched', 'Precision', 'Recall', 'F1'])
+    for index, summary in enumerate(summaries):
+        counts = summary.matches
+        table.rows.append([_name(index, summary.name),
+                           *(Cell(f'{count:,}') for count in (counts.truth, counts.predicted, counts.matched)),
+                           *(Cell(percent(share, 1)) for share in (counts.precision, counts.recall, counts.f1))])
+    for column in (4, 5, 6):
+        mark_best(table, column)
+    return table
+
+
 def objects_table(summaries: Sequence[RunSummary]) -> Table:
     """Recall of changed objects by size."""
     return _by_size(summaries, lambda size: (size.object_recall, size.found, size.objects))

@@ -127,6 +127,10 @@ def test_numbers_by_plain_numpy(work_dirs: List[Path], numbers: dict, data_root:
     assert low < f1 < high
     # The rectangles are 24 px high and 36 to 39 px wide: one object in each of four images, 20² to 40².
     assert [size['objects'] for size in found['objects']] == [0, 0, 4, 0, 0]
+    assert found['matches']['truth'] == 4
+    calibration = whole['calibration']
+    assert sum(calibration['pixels']) == truth.size
+    assert calibration['brier'] == pytest.approx(np.square(probability - truth).mean(), abs=1 / 256)  # a level
     # Each rectangle reaches into all four tiles of 32 px.
     assert len(found['tiles']['f1']) == 16 and found['tiles']['unchanged'] == 4
 
@@ -154,8 +158,8 @@ def test_page_is_sound_and_alone(report: Path) -> None:
     assert len(ids) == len(set(ids))
     assert all(href[0] == '#' and href[1:] in ids for href in page.attributes['href'])
     assert all(target in ids for target in re.findall(r'url\(#([^)]+)\)', text))
-    sections = ['scores', 'comparison', 'training', 'thresholds', 'calibration', 'tiles', 'sizes', 'costs', 'pictures',
-                'head', 'latex', 'methods']
+    sections = ['scores', 'comparison', 'training', 'thresholds', 'calibration', 'tiles', 'objects', 'costs',
+                'pictures', 'head', 'latex', 'methods']
     assert [name for name in ids if name in sections] == sections
 
 
