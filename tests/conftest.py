@@ -1,4 +1,5 @@
 """Fixtures that several folders of tests share."""
+import os
 from pathlib import Path
 from typing import Callable
 
@@ -32,6 +33,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """``--renew-identity v8``, where a version was changed on purpose."""
     parser.addoption('--renew-identity', action='append', default=[], metavar='VERSION',
                      help='write what this version is now into tests/data/identity.json; may be given several times')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread in this process and those it starts, unless OMP_NUM_THREADS says otherwise.
+
+    The tensors here are so small that threads only wait for each other, for minutes where the cores are busy, as they
+    are with a worker of pytest-xdist on each.
+    """
+    if 'OMP_NUM_THREADS' not in os.environ:
+        os.environ['OMP_NUM_THREADS'] = '1'
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

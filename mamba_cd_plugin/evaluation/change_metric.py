@@ -1,6 +1,6 @@
 """The metric of this package: scores of the changed class from one confusion matrix over all pixels."""
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import mmcv
 import numpy as np
@@ -13,6 +13,11 @@ from torch import Tensor
 from ..io.files import OutputFolder
 from ..io.pictures import IGNORE_INDEX
 from .confusion import binary_confusion, change_scores
+from .objects import ObjectCounts, add_objects, count_objects
+
+# Of one image its confusion matrix (2, 2) and its ObjectCounts as a tuple, None where they are not counted. Plain
+# tuples, since mmengine makes them of every other kind on their way between processes.
+SampleResult = Tuple[Tensor, Optional[Tuple[int, int, int]]]
 
 
 @METRICS.register_module()
@@ -25,12 +30,14 @@ class ChangeMetric(BaseMetric):
     same result. Where nothing is predicted or nothing is present a score is 0, not NaN (see :func:`change_scores`).
 
     The keys are ``changed_precision``, ``changed_recall``, ``changed_F1``, ``changed_IoU``, ``OA`` and ``Kappa``, as
-    fractions; one line of the log shows them in percent.
+    fractions; one line of the log shows them in percent. With ``objects`` there are also ``object_precision``,
+    ``object_recall`` and ``object_F1``, at an IoU above 0.5 (see :func:`count_objects`), and a second line.
 
     Args:
         ignore_index: Truth value of the pixels that are not counted.
         output_dir: When set, every predicted mask is written there as ``<name of the image>.png``, 0 and 255.
         format_only: Only write the masks, for a test set without labels; no score is computed.
+        objects: Whether changed objects are counted too; a few milliseconds for an image of 1024 x 1024.
         collect_device: 'cpu' or 'gpu', the device over which mmengine gathers the results of several processes.
         prefix: Put before each key, followed by a slash.
         collect_dir: Shared folder for gathering on the CPU; a temporary one in the working folder by default.
@@ -40,6 +47,7 @@ class ChangeMetric(BaseMetric):
                  ignore_index: int = IGNORE_INDEX,
                  output_dir: Optional[str] = None,
                  format_only: bool = False,
+                 objects: bool = False,
                  collect_device: str = 'cpu',
                  prefix: Optional[str] = None,
                  collect_dir: Optional[str] = None) -> None:
@@ -50,6 +58,7 @@ class ChangeMetric(BaseMetric):
         self.ignore_index = ignore_index
         self.output_dir = output_dir
         self.format_only = format_only
+        self.objects = objects
         self._written: Dict[str, str] = {}
         self._outputs: Optional[OutputFolder] = None
         self.confusion: Optional[Tensor] = None
@@ -73,25 +82,32 @@ class ChangeMetric(BaseMetric):
                                "dict(type='LoadAnnotations') to the pipeline, or set format_only=True.")
             truth = sample['gt_sem_seg']['data'].squeeze(0)
             try:
-                self.results.append(binary_confusion(prediction, truth, self.ignore_index))
+                confusion = binary_confusion(prediction, truth, self.ignore_index)
             except ValueError as error:
                 raise ValueError(f'{_name(sample)}: {error}') from error
+            objects = count_objects(prediction.cpu().numpy(), truth.cpu().numpy(),
+                                    self.ignore_index) if self.objects else None
+            self.results.append((confusion, objects))
 
-    def compute_metrics(self, results: List[Tensor]) -> Dict[str, float]:
-        """Add up the matrices of all samples and score the sum.
+    def compute_metrics(self, results: List[SampleResult]) -> Dict[str, float]:
+        """Add up the counts of all samples and score the sum.
 
         Args:
-            results: One int64 matrix (2, 2) per sample.
+            results: One per sample.
 
         Returns:
-            The six scores as fractions, or nothing with ``format_only``.
+            The scores as fractions, or nothing with ``format_only``.
         """
         if self.format_only:
             print_log(f'The predicted masks are in {self.output_dir}', logger='current')
             return {}
-        self.confusion = sum(results, torch.zeros(2, 2, dtype=torch.int64))
+        self.confusion = sum((confusion for confusion, _ in results), torch.zeros(2, 2, dtype=torch.int64))
         scores = change_scores(self.confusion)
         print_log(summary_line(self.confusion, scores), logger='current')
+        if self.objects:
+            counts = add_objects([ObjectCounts(*objects) for _, objects in results])
+            print_log(object_line(counts), logger='current')
+            scores.update(object_precision=counts.precision, object_recall=counts.recall, object_F1=counts.f1)
         return scores
 
     def _write_mask(self, prediction: Tensor, sample: dict) -> None:
@@ -119,6 +135,13 @@ def summary_line(confusion: Tensor, scores: Dict[str, float]) -> str:
             f"recall {percent['recall']}  |  OA {percent['OA']}  Kappa {percent['Kappa']}  |  "
             f'changed {100 * (fn + tp) / total:.2f} % of {int(confusion.sum()):,} px, '
             f'predicted {100 * (fp + tp) / total:.2f} %')
+
+
+def object_line(counts: ObjectCounts) -> str:
+    """One readable line: the scores of objects in percent, and how many there are."""
+    f1, precision, recall = (f'{100 * value:.2f}' for value in (counts.f1, counts.precision, counts.recall))
+    return (f'Changed objects (IoU above 0.5): F1 {f1}  precision {precision}  recall {recall}  |  '
+            f'{counts.truth:,} in truth, {counts.predicted:,} predicted, {counts.matched:,} matched')
 
 
 def _name(sample: dict) -> str:

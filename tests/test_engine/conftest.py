@@ -1,7 +1,7 @@
 """A runner that trains in a second: a network of two convolutions on generated pairs with a bright square as change."""
 import uuid
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Dict, List
 
 import pytest
 import torch
@@ -103,15 +103,6 @@ def tiny_config(work_dir: Path) -> Config:
         'randomness': {'seed': 0},
         'log_level': 'WARNING',
     })
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Convolutions of 8 channels gain nothing from threads, and lose much where the cores are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -157,3 +157,13 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     assert 0 < alone['changed_F1'] < 1
     for rank in range(2):
         assert torch.load(tmp_path / f'scores_{rank}.pt') == alone
+
+
+def test_objects_are_counted_where_it_is_asked_for() -> None:
+    truth = [[1, 1, 0, 1, 1], [1, 1, 0, 1, 1]]  # two objects
+    grown_together = [[1, 1, 1, 1, 1], [1, 1, 0, 1, 1]]  # one of 9 pixels, IoU 4 / 9 with each of the two
+    scores = evaluate([make_sample(truth, truth), make_sample(grown_together, truth)], objects=True)
+    assert list(scores) == [*KEYS, 'object_precision', 'object_recall', 'object_F1']
+    assert scores['object_precision'] == pytest.approx(2 / 3)
+    assert scores['object_recall'] == pytest.approx(2 / 4)
+    assert scores['object_F1'] == pytest.approx(2 * 2 / (3 + 4))

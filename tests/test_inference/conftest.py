@@ -1,6 +1,6 @@
 """Models that look only locally, and rasters of a few pixels."""
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 import pytest
@@ -43,15 +43,6 @@ class LocalModel(TileModel):
             change = F.avg_pool2d(change, self.stride, ceil_mode=True, count_include_pad=False)
             change = F.interpolate(change, scale_factor=self.stride)[..., :size[0], :size[1]]
         return F.conv2d(change, torch.full((1, 1, 9, 9), 1 / 81), padding=4)[:, 0].numpy()
-
-
-@pytest.fixture(scope='session', autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The tensors here are so small that threads only wait for each other, for minutes on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

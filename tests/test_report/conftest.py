@@ -1,7 +1,7 @@
 """Two untrained toy runs with all that a training leaves in a work dir, on generated pairs of 64 px."""
 import json
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable
 
 import numpy as np
 import pytest
@@ -18,15 +18,6 @@ SIDE, TILE = 64, 32
 @pytest.fixture(autouse=True)
 def _no_data_root_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('MAMBA_CD_DATA', raising=False)
-
-
-@pytest.fixture(autouse=True, scope='module')
-def _one_thread() -> Iterator[None]:
-    """Toy convolutions gain nothing from threads, and lose much where the cores are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope='session')

@@ -58,4 +58,4 @@ test_dataloader = dict(
     dataset=dict(type='PairCDDataset', split='test', test_mode=True, pipeline=test_pipeline))
 
 val_evaluator = dict(type='ChangeMetric')
-test_evaluator = dict(type='ChangeMetric')
+test_evaluator = dict(type='ChangeMetric', objects=True)
