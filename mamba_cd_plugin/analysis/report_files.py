@@ -3,6 +3,8 @@ import csv
 from pathlib import Path
 from typing import Callable, Iterable, List, Sequence
 
+from ..io.files import OutputFolder
+
 
 def write_files(out_dir: Path, name: str, text: str, fields: Sequence[str], records: Iterable[dict],
                 draw: Callable[[Path], None]) -> List[Path]:
@@ -19,12 +21,18 @@ def write_files(out_dir: Path, name: str, text: str, fields: Sequence[str], reco
     Returns:
         The three paths.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
-    paths = [out_dir / f'{name}.{suffix}' for suffix in ('md', 'csv', 'png')]
-    paths[0].write_text(text)
-    with paths[1].open('w', newline='') as file:
+    outputs, names = OutputFolder(out_dir), file_names(name)
+    with outputs.write(names[0]) as part:
+        part.write_text(text, 'utf-8')
+    with outputs.write(names[1]) as part, part.open('w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, fields)
         writer.writeheader()
         writer.writerows(records)
-    draw(paths[2])
-    return paths
+    with outputs.write(names[2]) as part:
+        draw(part)
+    return [out_dir / file for file in names]
+
+
+def file_names(name: str) -> List[str]:
+    """The files of :func:`write_files`, for a guard before the measurement."""
+    return [f'{name}.{suffix}' for suffix in ('md', 'csv', 'png')]

@@ -21,6 +21,8 @@ from ..analysis.ablation.plan import Trial, make_plan, read_outcome
 from ..analysis.ablation.table import summarise_trials, write_report
 from ..analysis.complexity import measure_costs
 from ..analysis.machine import describe_machine
+from ..analysis.report_files import file_names
+from ..io.files import OutputFolder
 from ..resources import find_config, tools_dir
 
 ERRORS = (OSError, KeyError, ValueError)
@@ -75,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print_log(describe_plan(trials, budget))
         return 0
+    OutputFolder(work_dir, option='--work-dir').refuse_foreign(file_names('ablation'))
     # Like Ctrl-C: the trainings end with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     outcomes = run_all(trials, tools_dir(), args.jobs, args.pictures)

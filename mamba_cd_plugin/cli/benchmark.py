@@ -11,7 +11,9 @@ from mmengine.logging import print_log
 from ..analysis.benchmark import SUITES, Settings
 from ..analysis.benchmark import run as measure
 from ..analysis.benchmark_report import write_report
+from ..analysis.report_files import file_names
 from ..analysis.timing import CLOCKS
+from ..io.files import OutputFolder
 from ..resources import find_config
 
 
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure and write the report."""
+    OutputFolder(args.out, option='--out').refuse_foreign(file_names('benchmark'))
     sizes = dict(op_shapes=[(1, 4, 8, 64, 1)], size=64, growth=(64, 96), seconds=0., min_rounds=1, memory=False) \
         if args.quick else dict(size=args.size, growth=args.growth, seconds=args.seconds, memory=not args.no_memory)
     groups = measure(

@@ -11,6 +11,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from ..datasets import with_data_root
+from ..io.files import OutputFolder
 from ..preparation.check.contact_sheet import draw_contact_sheet, sample_from
 from .experiment import add_config_arguments, read_config
 
@@ -39,8 +40,11 @@ def run(args: argparse.Namespace) -> None:
     samples = [sample_from(dataset[index], f'{Path(dataset.get_data_info(index)["img_path"]).stem}, draw {draw + 1}')
                for index in chosen.tolist() for draw in range(args.draws)]
     out = Path(args.out or Path('work_dirs/browse') / Path(args.config).stem)
-    out.mkdir(parents=True, exist_ok=True)
-    for number, start in enumerate(range(0, len(samples), SHEET)):
-        path = out / f'{args.split}_{number:02d}.png'
-        Image.fromarray(draw_contact_sheet(samples[start:start + SHEET])).save(path)
-        print_log(f'{path}: {len(samples[start:start + SHEET])} samples')
+    starts = range(0, len(samples), SHEET)
+    outputs = OutputFolder(out, getattr(dataset, 'data_prefix', {}).values(), '--out')
+    outputs.claim([f'{args.split}_{number:02d}.png' for number in range(len(starts))])
+    for number, start in enumerate(starts):
+        name = f'{args.split}_{number:02d}.png'
+        with outputs.write(name) as part:
+            Image.fromarray(draw_contact_sheet(samples[start:start + SHEET])).save(part)
+        print_log(f'{out / name}: {len(samples[start:start + SHEET])} samples')

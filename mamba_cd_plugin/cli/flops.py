@@ -4,14 +4,14 @@
 """
 import argparse
 import json
-from pathlib import Path
 
 from mmengine.logging import print_log
 
 from ..analysis.complexity import as_json, format_complexity, measure_complexity
+from ..io.files import output_file
 from .experiment import add_config_arguments, read_config
 
-ERRORS = (FileNotFoundError, KeyError, ValueError)
+ERRORS = (OSError, KeyError, ValueError)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,4 +30,5 @@ def run(args: argparse.Namespace) -> None:
     else:
         print_log(format_complexity(complexity))
         if args.json:
-            Path(args.json).write_text(text, encoding='utf-8')
+            with output_file(args.json, option='--json') as part:
+                part.write_text(text, 'utf-8')

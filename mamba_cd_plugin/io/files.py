@@ -138,7 +138,7 @@ class OutputFolder:
         """Make sure that files may be written, and note in the record that they are ours.
 
         Args:
-            names: Of the files, relative to the folder.
+            names: Of the files, or of folders that will hold nothing else, relative to the folder.
 
         Raises:
             FileExistsError: A file is there that this package did not make, or that was changed since.
@@ -183,7 +183,8 @@ class OutputFolder:
 
     def sign(self, names: Iterable[str]) -> None:
         """Note the content of finished files, so that later changes by others are noticed."""
-        self._note(f'{name}\t{_state(self.folder / name)}\n' for name in names)
+        files = [name for name in names if (self.folder / name).is_file()]  # a folder has no content of its own
+        self._note(f'{name}\t{_state(self.folder / name)}\n' for name in files)
 
     def _note(self, lines: Iterable[str]) -> None:
         text = ''.join(lines)

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ..analysis.complexity import ModelCost, measure_costs
+from ..io.files import OutputFolder
 from .page import Charts, Contents, all_sections, render
 from .pixels import nearest_level
 from .results import Results, Sampling, collect, compare, summarise
@@ -62,6 +63,8 @@ def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path
     Returns:
         Path of the page.
     """
+    outputs = OutputFolder(out, option='--out')
+    outputs.claim(['report.html', 'scores.tex', 'report.json', 'figures', 'tiles'])
     results = [_results(run, options) for run in runs]
     models: Dict[str, nn.Module] = {}
     if options.maps or options.timed:
@@ -80,9 +83,11 @@ def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path
     data = Path(results[0].run.cfg.get('data_root') or '').name
     subtitle = ' · '.join(filter(None, [data, f'{options.split} split', f'{summaries[0].images:,} images']))
     page = out / 'report.html'
-    page.write_text(render(title, subtitle, sections), encoding='utf-8')
-    (out / 'scores.tex').write_text(latex, encoding='utf-8')
-    (out / 'report.json').write_text(json.dumps(_as_json(contents, options), indent=1), encoding='utf-8')
+    texts = {'scores.tex': latex, 'report.json': json.dumps(_as_json(contents, options), indent=1),
+             page.name: render(title, subtitle, sections)}  # the page last: where it is, everything is
+    for name, text in texts.items():
+        with outputs.write(name) as part:
+            part.write_text(text, encoding='utf-8')
     return page
 
 

@@ -9,6 +9,7 @@ from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 from rasterio.warp import calculate_default_transform, reproject
 
+from ..io.files import OutputFolder, whole_file
 from .scene import generate_pair
 
 PIXEL = 0.5  # metres, as in LEVIR-CD
@@ -59,19 +60,24 @@ def write_sample_pair(folder: Path, size: tuple[int, int], seed: int = 0) -> Sam
         folder: Made if missing.
         size: (H, W) of A in pixels.
         seed: The same seed gives the same scene.
+
+    Raises:
+        FileExistsError: If files of these names are there that were not made here.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    pair = _paths(folder)
+    outputs, names = OutputFolder(folder), [path.name for path in pair]
+    outputs.claim(names)
     height, width = size
     around = height + 2 * MARGIN, width + 2 * MARGIN
     # Registered to a pixel: what georeferenced images promise, and the truth has to fit A as well.
     scene = generate_pair(seed, tuple(min(side, LARGEST) for side in around), largest_offset=1.0)
     a, b, label = (_enlarge(image, around) for image in (scene.a, scene.b, scene.label))
     inner = slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width)
-    pair = _paths(folder)
     transform = from_origin(WEST, NORTH, PIXEL, PIXEL)
     _write(pair.a, a[inner].transpose(2, 0, 1), CRS_A, transform)
     _write(pair.truth, label[inner][None], CRS_A, transform)
     _write_warped(pair.b, b.transpose(2, 0, 1))
+    outputs.sign(names)
     return pair
 
 
@@ -100,7 +106,7 @@ def _write_warped(path: Path, image: np.ndarray) -> None:
 
 def _write(path: Path, bands: np.ndarray, crs: str, transform: rasterio.Affine, **options: float) -> None:
     count, height, width = bands.shape
-    with rasterio.open(path, 'w', driver='GTiff', count=count, height=height, width=width, dtype='uint8', crs=crs,
-                       transform=transform, tiled=True, blockxsize=256, blockysize=256, compress='deflate',
-                       **options) as file:
+    profile = dict(driver='GTiff', count=count, height=height, width=width, dtype='uint8', crs=crs, transform=transform,
+                   tiled=True, blockxsize=256, blockysize=256, compress='deflate', **options)
+    with whole_file(path) as part, rasterio.open(part, 'w', **profile) as file:
         file.write(bands)

@@ -73,7 +73,8 @@ def test_browse_shows_what_the_model_gets(clean, tmp_path, monkeypatch):
     assert (sheet[top:top + 192, left:left + 192] == picture).all()
     for name in ('a', 'b'):
         run('browse_dataset.py', monkeypatch, config, '--num', 5, '--draws', 3, '--out', tmp_path / name)
-    assert sorted(path.name for path in (tmp_path / 'a').iterdir()) == ['train_00.png', 'train_01.png']  # 15 samples
+    # 15 samples
+    assert sorted(path.name for path in (tmp_path / 'a').glob('*.png')) == ['train_00.png', 'train_01.png']
     assert (tmp_path / 'a/train_00.png').read_bytes() == (tmp_path / 'b/train_00.png').read_bytes()
     sheet = np.asarray(Image.open(tmp_path / 'a/train_00.png'))
     columns = sheet.shape[1] // 2

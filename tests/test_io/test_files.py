@@ -5,8 +5,11 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from mamba_cd_plugin.cli.main import main
 from mamba_cd_plugin.io.files import OutputFolder, guard_output, output_file, own_outputs, whole_file
 
 
@@ -121,3 +124,23 @@ def test_one_named_file(tmp_path):
         guard_output(tmp_path / 'x' / '..' / 'in.pth', [source])
     with pytest.raises(FileExistsError, match='did not make'):
         guard_output(source)
+
+
+@pytest.mark.parametrize('command, name', [
+    (['check', '{data}', '--no-shift', '--json', '{out}/facts.json'], 'facts.json'),
+    (['flops', 'cdmamba_v8_small_synthetic', '--shape', '64', '--json', '{out}/flops.json'], 'flops.json'),
+    (['benchmark', '--quick', '--suites', 'op', '--out', '{out}'], 'benchmark.csv'),
+    (['sample', '{out}', '--size', '64', '64'], 'town_2023.tif'),
+    (['browse', 'cdmamba_v8_small_synthetic', '--num', '1', '--out', '{out}', '--cfg-options', 'data_root={data}'],
+     'train_00.png'),
+])
+def test_no_tool_writes_over_a_file_of_others(tmp_path, command, name):
+    data, out = tmp_path / 'data', tmp_path / 'out'
+    for role in ('A', 'B', 'label'):
+        (data / 'train' / role).mkdir(parents=True)
+        Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(data / 'train' / role / 'x.png')
+    out.mkdir()
+    (out / name).write_text('theirs')
+    with pytest.raises(SystemExit, match=f'{name}.*which this package did not make'):
+        main([word.format(data=data, out=out) for word in command])
+    assert (out / name).read_text() == 'theirs' and os.listdir(out) == [name]
