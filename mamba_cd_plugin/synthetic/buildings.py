@@ -4,7 +4,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from .canvas import Canvas, clip_window, local_grid
-from .materials import GLASS, as_colour, choose
+from .materials import GLASS, as_colour, between, choose
 from .plan import PIXELS_PER_METRE, Building
 from .terrain import Relief, Window
 
@@ -27,7 +27,7 @@ def outline_parts(rng: np.random.Generator, shape: str, length: float, width: fl
     if shape == 'cluster':
         return _cluster(rng, length, width)
     side = choose(rng, (-1, 1))
-    spine = width * rng.uniform(0.58, 0.8)  # the bar that all shapes have; the wings fill the rest of the width
+    spine = width * between(rng, 0.58, 0.8)  # the bar that all shapes have; the wings fill the rest of the width
     bar = (0, side * (width - spine) / 2, length / 2, spine / 2)
 
     def wing(position: float, thickness: float) -> tuple[float, float, float, float]:
@@ -35,21 +35,21 @@ def outline_parts(rng: np.random.Generator, shape: str, length: float, width: fl
         return position, 0, thickness / 2, width / 2
 
     if shape == 'L':
-        thick = length * rng.uniform(0.4, 0.6)
-        return np.array([bar, wing(rng.choice((-1, 1)) * (length - thick) / 2, thick)])
+        thick = length * between(rng, 0.4, 0.6)
+        return np.array([bar, wing(choose(rng, (-1, 1)) * (length - thick) / 2, thick)])
     if shape == 'T':
-        thick = length * rng.uniform(0.35, 0.5)
-        return np.array([bar, wing(rng.uniform(-0.2, 0.2) * length, thick)])
-    thick = length * rng.uniform(0.24, 0.32)
+        thick = length * between(rng, 0.35, 0.5)
+        return np.array([bar, wing(between(rng, -0.2, 0.2) * length, thick)])
+    thick = length * between(rng, 0.24, 0.32)
     return np.array([bar, wing((thick - length) / 2, thick), wing((length - thick) / 2, thick)])
 
 
 def _cluster(rng: np.random.Generator, length: float, width: float) -> np.ndarray:
     """A body and two to four wings of its sides, stretched to fill the box."""
-    parts = [(0, 0, rng.uniform(0.75, 1.0), rng.uniform(0.6, 0.85))]
+    parts = [(0, 0, between(rng, 0.75, 1.0), between(rng, 0.6, 0.85))]
     for _ in range(rng.integers(2, 5)):
         half_p, half_q = rng.uniform(0.22, 0.45, 2)
-        parts.append((rng.uniform(-0.7, 0.7), choose(rng, (-1, 1)) * rng.uniform(0.35, 0.6), half_p, half_q))
+        parts.append((between(rng, -0.7, 0.7), choose(rng, (-1, 1)) * between(rng, 0.35, 0.6), half_p, half_q))
     parts = np.array(parts)
     low, high = (parts[:, :2] - parts[:, 2:]).min(0), (parts[:, :2] + parts[:, 2:]).max(0)
     stretch = np.array((length, width)) / (high - low)
@@ -110,7 +110,7 @@ def _fittings(building: Building) -> list[tuple[float, float, float, float, floa
     """Things on the roof, as (p, q, half length, half width, height in m, colour)."""
     rng = np.random.default_rng(building.detail)
     part = building.parts[int(np.argmax(building.parts[:, 2] * building.parts[:, 3]))]
-    grey = as_colour((200, 200, 198)) * rng.uniform(0.7, 1.1)
+    grey = as_colour((200, 200, 198)) * between(rng, 0.7, 1.1)
 
     def spot(margin: float) -> np.ndarray:
         return part[:2] + rng.uniform(-1, 1, 2) * np.maximum(part[2:] - margin, 0)
@@ -118,7 +118,7 @@ def _fittings(building: Building) -> list[tuple[float, float, float, float, floa
     items = []
     if building.roof == 'flat':
         for _ in range(rng.integers(1, 3 + int(4 * part[2] * part[3] / 900))):
-            items.append((*spot(5), *rng.uniform(1, 2.6, 2), rng.uniform(0.8, 1.8), grey))
+            items.append((*spot(5), *rng.uniform(1, 2.6, 2), between(rng, 0.8, 1.8), grey))
     elif building.roof == 'metal':
         # A row of skylights on either side of the ridge.
         if rng.random() < 0.6:

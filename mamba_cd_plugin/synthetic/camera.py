@@ -50,7 +50,7 @@ class Camera:
         def around(middle: float, spread: float) -> float:
             return float(np.exp((0 if neutral else middle) + strength * rng.normal(0, spread)))
 
-        saturation = 1 + strength * rng.uniform(-0.35, 0.35) - (0 if neutral else 0.15)
+        saturation = 1 + strength * rng.uniform(-0.35, 0.35) - (0 if neutral else 0.25)
         warmth, green = strength * rng.normal(0.02, 0.035), strength * rng.normal(0.01, 0.015)
         cast = np.array((1 + warmth, 1 + green, 1 - warmth))
         mixing = cast[:, None] * (saturation * np.eye(3) + (1 - saturation) / 3)

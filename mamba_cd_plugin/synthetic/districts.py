@@ -4,7 +4,7 @@ import numpy as np
 from .frame import Rect
 from .houses import LAWNS, add_house, add_slab, house_style, residential
 from .land import Block, scatter_patches
-from .materials import CONTAINERS, choose, pick
+from .materials import CONTAINERS, between, choose, pick
 from .streets import parking_row
 from .town import Style, Town
 
@@ -23,7 +23,7 @@ def apartments(town: Town, block: Block) -> None:
         grounds = block.growth.grounds(rng, state, LAWNS)
         town.area('site', cell, grounds, ragged=True)
         block.clearings.append((cell, (grounds[0] is not None, grounds[1] is not None)))
-        length, depth = min(rng.uniform(26, 46), u1 - u0 - 8), rng.uniform(12, 20)
+        length, depth = min(between(rng, 26, 46), u1 - u0 - 8), between(rng, 12, 20)
         centre = (u0 + u1) / 2, v0 + 6 + depth / 2
         town.building(centre, (length, depth), _FLATS, state)
         add_slab(town, centre, (length, depth), state, 0.08)
@@ -36,7 +36,7 @@ def apartments(town: Town, block: Block) -> None:
 
 def industrial(town: Town, block: Block) -> None:
     """Halls on paved yards, with lorries, containers and parking rows."""
-    roomy = town.rng.uniform(0.8, 1.6)
+    roomy = between(town.rng, 0.8, 1.6)
     for cell in _cells(town, block, (58 * roomy, 92 * roomy), (50 * roomy, 80 * roomy)):
         rng = town.rng
         u0, v0, u1, v1 = cell
@@ -48,7 +48,7 @@ def industrial(town: Town, block: Block) -> None:
         # Most halls are small; one of 90 x 60 m fills a third of a 256 px tile.
         length = min(20 + 80 * rng.random()**2, u1 - u0 - 8)
         depth = min(15 + 50 * rng.random()**2, v1 - v0 - 22)
-        centre = (u0 + u1) / 2 + rng.uniform(-3, 3), v0 + 5 + depth / 2
+        centre = (u0 + u1) / 2 + between(rng, -3, 3), v0 + 5 + depth / 2
         town.building(centre, (length, depth), _HALLS, state)
         add_slab(town, centre, (length, depth), state, 0.08)
         parking_row(town, (u0 + 3, v1 - 13, u1 - 3, v1 - 1), state)
@@ -73,9 +73,9 @@ def rural(town: Town, block: Block) -> None:
     u0, v0, u1, v1 = block.rect
     v = v0
     while v < v1 - 15:
-        end = min(v + rng.uniform(30, 80), v1)
+        end = min(v + between(rng, 30, 80), v1)
         crops = tuple(pick(rng, {'crop': 0.3, 'ploughed': 0.25, 'meadow': 0.25, 'hay': 0.2}) for _ in (0, 1))
-        rows = (rng.choice((0, np.pi / 2)), rng.uniform(3, 7), rng.uniform(0.03, 0.08))
+        rows = (choose(rng, (0.0, np.pi / 2)), between(rng, 3, 7), between(rng, 0.03, 0.08))
         town.area('land', (u0, v, u1, end - 1), crops, ragged=True, rows=rows)
         block.clearings.append(((u0, v, u1, end - 3), (True, True)))
         if rng.random() < 0.5:
@@ -85,8 +85,8 @@ def rural(town: Town, block: Block) -> None:
         v = end
     farms: list[Rect] = []
     for _ in range(rng.integers(0, 4)):
-        size = rng.uniform(14, 34), rng.uniform(10, 18)
-        u, v = rng.uniform(u0 + 24, u1 - 24), rng.uniform(v0 + 16, v1 - 16)
+        size = between(rng, 14, 34), between(rng, 10, 18)
+        u, v = between(rng, u0 + 24, u1 - 24), between(rng, v0 + 16, v1 - 16)
         plot = (u - size[0] / 2 - 7, v - size[1] / 2 - 6, u + size[0] / 2 + 7, v + size[1] / 2 + 6)
         if any(_overlap(plot, other) for other in farms):
             continue
@@ -106,13 +106,13 @@ def park(town: Town, block: Block) -> None:
     for v in rng.uniform(v0 + 5, v1 - 5, 2):
         town.area('yard', (u0 - 6, v, u1 + 6, v + 1.8), (choose(rng, ('concrete', 'gravel')), ) * 2)
     for _ in range(5):
-        u, v = rng.uniform(u0 + 15, u1 - 15), rng.uniform(v0 + 15, v1 - 15)
+        u, v = between(rng, u0 + 15, u1 - 15), between(rng, v0 + 15, v1 - 15)
         kind = pick(rng, {'pond': 0.25, 'court': 0.3, 'grove': 0.25, 'green': 0.2})
         if kind == 'pond':
-            town.blob('land', (u, v), rng.uniform(7, 20), ('water', 'water'))
+            town.blob('land', (u, v), between(rng, 7, 20), ('water', 'water'))
             block.clearings.append(((u - 16, v - 16, u + 16, v + 16), (True, True)))
         elif kind == 'green':
-            town.blob('land', (u, v), rng.uniform(6, 20), (choose(rng, ('lawn', 'hay')), choose(rng, ('lawn', 'hay'))))
+            town.blob('land', (u, v), between(rng, 6, 20), (choose(rng, ('lawn', 'hay')), choose(rng, ('lawn', 'hay'))))
         elif kind == 'court':
             surfaces = choose(rng, ('fresh_asphalt', 'dirt', 'concrete', 'pool', None)), 'concrete'
             surface = surfaces if rng.random() < 0.4 else (surfaces[0], surfaces[0])
@@ -131,12 +131,12 @@ def wild(town: Town, block: Block) -> None:
     u0, v0, u1, v1 = block.rect
     scatter_patches(town, block.rect, rng.poisson(4))
     for _ in range(rng.poisson(1.2)):
-        v, width = rng.uniform(v0, v1), rng.uniform(2, 9)
+        v, width = between(rng, v0, v1), between(rng, 2, 9)
         track = tuple(choose(rng, ('dirt', 'site', 'gravel')) if rng.random() < 0.75 else None for _ in (0, 1))
-        town.area('yard', (u0 - 6, v, rng.uniform(u0 + 20, u1 + 6), v + width), track, ragged=True)
+        town.area('yard', (u0 - 6, v, between(rng, u0 + 20, u1 + 6), v + width), track, ragged=True)
         block.clearings.append(((u0, v - 1, u1, v + width + 1), (track[0] is not None, track[1] is not None)))
     if rng.random() < 0.3:
-        u, v = rng.uniform(u0 + 20, u1 - 20), rng.uniform(v0 + 20, v1 - 20)
+        u, v = between(rng, u0 + 20, u1 - 20), between(rng, v0 + 20, v1 - 20)
         track = (u0 - 6, v + 7, u, v + 10)
         town.area('yard', track, ('dirt', 'dirt'), ragged=True)
         block.clearings.append((track, (True, True)))
@@ -147,8 +147,8 @@ def _cells(town: Town, block: Block, lengths: tuple[float, float], depths: tuple
     """Divides a block into plots of roughly the wanted size; those in view only."""
     rng = town.rng
     u0, v0, u1, v1 = block.rect
-    columns = max(1, round((u1 - u0) / rng.uniform(*lengths)))
-    rows = max(1, round((v1 - v0) / rng.uniform(*depths)))
+    columns = max(1, round((u1 - u0) / between(rng, *lengths)))
+    rows = max(1, round((v1 - v0) / between(rng, *depths)))
     u, v = np.linspace(u0, u1, columns + 1), np.linspace(v0, v1, rows + 1)
     cells = [(u[i] + 1, v[j] + 1, u[i + 1] - 1, v[j + 1] - 1) for i in range(columns) for j in range(rows)]
     return [cell for cell in cells if town.touches_view(cell)]

@@ -3,7 +3,7 @@ import numpy as np
 
 from .frame import Rect
 from .land import Block
-from .materials import METALS, SHINGLES, choose, pick
+from .materials import METALS, SHINGLES, between, choose, pick
 from .plan import Presence
 from .streets import STREET, street
 from .town import Style, Town
@@ -14,10 +14,10 @@ LAWNS = {'lawn': 0.6, 'meadow': 0.17, 'hay': 0.13, 'soil': 0.1}
 
 def house_style(rng: np.random.Generator) -> Style:
     """What the houses of one neighbourhood look like."""
-    main = pick(rng, {'shingles': 0.8, 'tiles': 0.2})
+    main = pick(rng, {'shingles': 0.87, 'tiles': 0.13})
     other = 'tiles' if main == 'shingles' else 'shingles'
-    hip = rng.uniform(0.3, 1.0)
-    flat = rng.uniform(0, 0.3) if rng.random() < 0.3 else 0.0
+    hip = between(rng, 0.3, 1.0)
+    flat = between(rng, 0, 0.3) if rng.random() < 0.3 else 0.0
     return Style(_HOUSE, {'hip': hip, 'gable': 1 - hip, 'flat': flat, 'metal': flat / 2},
                  {main: 0.93, other: 0.07}, (2.8, 6.2))
 
@@ -41,9 +41,9 @@ def add_house(town: Town, block: Block, plot: Rect, side: int, setback: float, s
     town.area('site', plot, grounds, ragged=True)
     cleared = grounds[0] is not None, grounds[1] is not None
     front = v0 if side > 0 else v1
-    length = min(max(u1 - u0 - rng.uniform(1.5, 4), 9), 25)
-    depth = min(rng.uniform(13, 23), v1 - v0 - setback - 3)
-    u = (u0 + u1) / 2 + rng.uniform(-0.5, 0.5)
+    length = min(max(u1 - u0 - between(rng, 1.2, 3.5), 9), 26)
+    depth = min(between(rng, 14, 24), v1 - v0 - setback - 3)
+    u = (u0 + u1) / 2 + between(rng, -0.5, 0.5)
     v = front + side * (setback + depth / 2)
     town.building((u, v), (length, depth), style, state, rng.normal(0, 0.015))
     add_slab(town, (u, v), (length, depth), state, 0.15)
@@ -53,15 +53,15 @@ def add_house(town: Town, block: Block, plot: Rect, side: int, setback: float, s
     else:
         block.clearings.append((plot, cleared))
 
-    drive = u + choose(rng, (-1, 1)) * (length / 2 - rng.uniform(1.8, 3))
+    drive = u + choose(rng, (-1, 1)) * (length / 2 - between(rng, 1.8, 3))
     ends = sorted((front - side * 2.5, front + side * (setback + 1)))
     paved = tuple('concrete' if built or rng.random() < 0.15 else None for built in state)
-    town.area('yard', (drive - rng.uniform(1.5, 3.5), ends[0], drive + 1.7, ends[1]), paved)
+    town.area('yard', (drive - between(rng, 1.5, 3.5), ends[0], drive + 1.7, ends[1]), paved)
     for date in (0, 1):
         if state[date] and rng.random() < 0.4:
-            town.car(date, (drive, front + side * rng.uniform(1, max(setback - 2, 1.5))), np.pi / 2)
+            town.car(date, (drive, front + side * between(rng, 1, max(setback - 2, 1.5))), np.pi / 2)
     # A tree in front, on the side without the drive.
-    shade = np.array([(2 * u - drive, front + side * rng.uniform(1, 2.5))])[:rng.integers(0, 2)]
+    shade = np.array([(2 * u - drive, front + side * between(rng, 1, 2.5))])[:rng.integers(0, 2)]
     town.trees(shade, (1.2, 2.8), np.array([state]).repeat(len(shade), 0), turnover=0.15)
     wall, back = v + side * depth / 2, v1 if side > 0 else v0
     _add_garden(town, (u0, u1), wall, back, state)
@@ -88,17 +88,17 @@ def _add_garden(town: Town, span: tuple[float, float], wall: float, back: float,
     grown = np.array(state) | (rng.random((len(points), 2)) < 0.4)
     town.trees(points, (1.2, 3.4), grown, turnover=0.15)
     if rng.random() < 0.35:
-        yard(rng.uniform(u0 + 2, u1 - 5), rng.uniform(3, 5), -1, 3, tuple('concrete' if s else None for s in state))
+        yard(between(rng, u0 + 2, u1 - 5), between(rng, 3, 5), -1, 3, tuple('concrete' if s else None for s in state))
     if room > 7 and rng.random() < 0.16:
         old = rng.random() < 0.7
         here = tuple(s and (old or bool(date)) for date, s in enumerate(state))
-        start, length = rng.uniform(u0 + 2, u1 - 9), rng.uniform(4, 8)
+        start, length = between(rng, u0 + 2, u1 - 9), between(rng, 4, 8)
         yard(start - 1.5, length + 3, 1.5, 7.5, tuple('concrete' if h else None for h in here))
         yard(start, length, 3, 6.3, tuple('pool' if h else None for h in here))
     # Sheds are too small to be marked as buildings: they come and go without being change.
     if rng.random() < 0.35:
-        place = rng.uniform(u0 + 3, u1 - 3), back - side * rng.uniform(2, 4)
-        size = rng.uniform(2.2, 4.5), rng.uniform(2, 3.2), 2.2
+        place = between(rng, u0 + 3, u1 - 3), back - side * between(rng, 2, 4)
+        size = between(rng, 2.2, 4.5), between(rng, 2, 3.2), 2.2
         colour = choose(rng, SHINGLES + METALS)
         for date in (0, 1):
             if rng.random() < 0.75 and state[date]:
@@ -110,20 +110,20 @@ def residential(town: Town, block: Block) -> None:
     rng = town.rng
     u0, v0, u1, v1 = block.rect
     wide = rng.random() < 0.3  # large plots, with room for trees
-    depth = rng.uniform(66, 90) if wide else rng.uniform(50, 66)
+    depth = between(rng, 66, 90) if wide else between(rng, 50, 66)
     count = max(1, round((v1 - v0) / depth))
     pitch = (v1 - v0) / count
-    style, setback, fenced = house_style(rng), rng.uniform(4.5, 9), rng.random() < 0.6
-    width = rng.uniform(20, 32) if wide else rng.uniform(14, 21)
+    style, setback, fenced = house_style(rng), between(rng, 4.5, 9), rng.random() < 0.6
+    width = between(rng, 20, 32) if wide else between(rng, 14, 21)
     for i in range(count):
         centre = v0 + (i + 0.5) * pitch
         dead_end = rng.random() < 0.25
         street(town, block, centre, (u0 - 8, u1 - 14 if dead_end else u1 + 8), dead_end)
         for side in (-1, 1):
             near, far = centre + side * (STREET / 2 + 2.5), centre + side * pitch / 2
-            u = u0 + rng.uniform(1, 5)
+            u = u0 + between(rng, 1, 5)
             while u + width < u1:
-                plot_width = width * rng.uniform(0.9, 1.15)
+                plot_width = width * between(rng, 0.9, 1.15)
                 plot = (u, min(near, far), u + plot_width, max(near, far))
                 add_house(town, block, plot, side, setback, style, fenced)
                 u += plot_width

@@ -7,7 +7,7 @@ import numpy as np
 from .canopy import KINDS
 from .frame import Rect
 from .growth import Growth
-from .materials import choose, pick
+from .materials import between, choose, pick
 from .plan import Presence
 from .town import Town
 
@@ -63,13 +63,13 @@ def cover_land(town: Town, block: Block, levelled: bool) -> None:
         later = choose(rng, ('soil', 'site', 'dirt'))
     elif rng.random() < 0.15:
         later = choose(rng, ('meadow', 'hay', 'soil', 'crop', 'ploughed'))  # the land is used otherwise
-    rows = (0.0, rng.uniform(3, 6), rng.uniform(0.02, 0.08)) if growth.cover == 'field' else None
+    rows = (0.0, between(rng, 3, 6), between(rng, 0.02, 0.08)) if growth.cover == 'field' else None
     town.area('land', block.rect, (floor, later), ragged=True, rows=rows)
     scatter_patches(town, block.rect, rng.poisson(2), levelled)
 
     for kind, bounds in zip(KINDS, _WOODS[growth.cover]):
-        before = max(rng.uniform(*bounds), block.leafy if kind == 'tree' else 0.0)
-        after = rng.uniform(0, 0.05) if levelled else before * rng.uniform(0.8, 1.2)
+        before = max(between(rng, *bounds), block.leafy if kind == 'tree' else 0.0)
+        after = between(rng, 0, 0.05) if levelled else before * between(rng, 0.8, 1.2)
         if block.leafy and kind == 'tree':
             after = max(after, block.leafy)
         if max(before, after) < 0.005:

@@ -3,7 +3,7 @@ import numpy as np
 
 from .frame import Rect
 from .land import Block
-from .materials import choose, pick
+from .materials import between, choose, pick
 from .plan import Presence
 from .town import Pair, Town
 
@@ -77,13 +77,13 @@ def main_road(town: Town, centre: float, span: tuple[float, float]) -> None:
     else:
         _strip(town, 'verge', span, centre, MAIN_ROAD + 3.0, ('dirt', 'dirt'))
     _strip(town, 'road', span, centre, MAIN_ROAD, surfaces)
-    middle, bold = choose(rng, (_WHITE, _YELLOW)), rng.uniform(0, 0.6)
+    middle, bold = choose(rng, (_WHITE, _YELLOW)), between(rng, 0, 0.6)
     town.lines(_dashes(*span, centre, 3, 4.5), middle, bold, (True, True))
     edges = [_dashes(*span, centre + side * (MAIN_ROAD / 2 - 0.6), 9, 0) for side in (-1, 1)]
     town.lines(np.concatenate(edges), _WHITE, 0.7 * bold, (True, True))
     _traffic(town, span, centre, MAIN_ROAD, 32, (True, True))
     if rng.random() < 0.4:
-        along = np.arange(span[0], span[1], rng.uniform(9, 16))
+        along = np.arange(span[0], span[1], between(rng, 9, 16))
         for side in (-1, 1):
             points = np.stack([along, np.full_like(along, centre + side * (MAIN_ROAD / 2 + 2.6))], -1)
             town.trees(points[rng.random(len(points)) < 0.7], (1.2, 2.4), turnover=0.1)
@@ -102,6 +102,6 @@ def parking_row(town: Town, rect: Rect, used: Presence) -> None:
     for edge, inner in ((v0 + 0.3, v0 + 5), (v1 - 0.3, v1 - 5)):
         town.lines([((u, edge), (u, inner)) for u in stalls], _WHITE, 0.5, used)
         for date in (0, 1):
-            share = rng.uniform(0.1, 0.75) if used[date] else 0.0
+            share = between(rng, 0.1, 0.75) if used[date] else 0.0
             for u in stalls[:-1][rng.random(len(stalls) - 1) < share]:
                 town.car(date, (u + 1.35, (edge + inner) / 2 + rng.normal(0, 0.15)), choose(rng, (-1, 1)) * np.pi / 2)

@@ -55,7 +55,7 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], cell: float, octaves
     y, x = (int(rng.integers(0, _LIBRARY - side + 1)) for side in shape)
     cut = field[y:y + shape[0], x:x + shape[1]]
     way = int(rng.integers(4))
-    return cut[::1 - 2 * (way & 1), ::1 - (way & 2)]
+    return np.ascontiguousarray(cut[::1 - 2 * (way & 1), ::1 - (way & 2)])
 
 
 @dataclass
@@ -82,9 +82,8 @@ class Relief:
 
     def weathered(self, rng: np.random.Generator, amount: float) -> 'Relief':
         """The same place at another time: every field drifts by the share `amount` of its amplitude."""
-        keep, shape = np.float32(np.sqrt(1 - amount**2)), self.patch.shape
-        new = Relief.random(rng, shape)
-        return Relief(*(keep * getattr(self, name) + np.float32(amount) * getattr(new, name)
+        new = Relief.random(rng, self.patch.shape)
+        return Relief(*(cv2.addWeighted(getattr(self, name), np.sqrt(1 - amount**2), getattr(new, name), amount, 0)
                         for name in ('grain', 'patch', 'broad', 'tint')))
 
 

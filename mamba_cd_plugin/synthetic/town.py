@@ -8,7 +8,7 @@ import numpy as np
 
 from .buildings import outline_parts
 from .frame import Frame, Rect
-from .materials import CARS, MEMBRANES, METALS, SHINGLES, TILES, choose, pick
+from .materials import CARS, MEMBRANES, METALS, SHINGLES, TILES, between, choose, pick
 from .plan import Area, Box, Building, Lines, Plan, Presence, Trees, Wood
 from .terrain import VARIANTS
 
@@ -101,7 +101,7 @@ class Town:
             return
         if rows:
             rows = (rows[0] + self.frame.heading((rect[0] + rect[2]) / 2, (rect[1] + rect[3]) / 2), *rows[1:])
-        self._layers[layer].append((self._outline(rect), materials, ragged, int(self.rng.integers(VARIANTS)), rows))
+        self._layers[layer].append((self._outline(rect), materials, ragged, int(self.rng.random() * VARIANTS), rows))
 
     def wood(self, rect: Rect, kind: str, density: tuple[Optional[float], Optional[float]]) -> None:
         """Adds a rectangle of woods, or a clearing in those that came before."""
@@ -121,10 +121,11 @@ class Town:
         rng = self.rng
         if materials != (None, None) and self.sees(*centre, 1.7 * radius * self.frame.scale):
             turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
-            reach = radius * (1 + sum(0.3 / n * rng.normal() * np.sin(n * turn + rng.uniform(0, 6)) for n in (1, 2, 3)))
+            lobes = (0.3 / n * rng.normal() * np.sin(n * turn + between(rng, 0, 6)) for n in (1, 2, 3))
+            reach = radius * (1 + sum(lobes))
             stretch = np.exp(rng.normal(0, 0.3))
             points = np.stack([np.cos(turn) * reach * stretch, np.sin(turn) * reach / stretch], -1) + centre
-            self._layers[layer].append((self.frame.to_pixels(points), materials, True, int(rng.integers(VARIANTS))))
+            self._layers[layer].append((self.frame.to_pixels(points), materials, True, int(rng.random() * VARIANTS)))
 
     def lines(self, segments: Sequence, colour: tuple[int, int, int], opacity: float, present: Presence) -> None:
         """Adds painted lines, given as pairs of points in metres."""
@@ -143,16 +144,16 @@ class Town:
         length, width = size[0] * scale, size[1] * scale
         parts = outline_parts(rng, pick(rng, style.shapes), length, width)
         roof = pick(rng, style.roofs)
-        pitch = rng.uniform(*_PITCHES[roof])
+        pitch = between(rng, *_PITCHES[roof])
         skin = _SKINS.get(roof) or pick(rng, style.skins)
-        colour = np.array(choose(rng, _ROOFS[skin])) * rng.uniform(0.9, 1.1) * rng.uniform(0.97, 1.03, 3)
-        later = colour * rng.uniform(0.93, 1.07)  # weathered or cleaned
+        colour = np.array(choose(rng, _ROOFS[skin])) * between(rng, 0.9, 1.1) * rng.uniform(0.97, 1.03, 3)
+        later = colour * between(rng, 0.93, 1.07)  # weathered or cleaned
         if rng.random() < 0.04:
-            later = np.array(choose(rng, _ROOFS[skin])) * rng.uniform(0.9, 1.1)  # a new skin on an old house
+            later = np.array(choose(rng, _ROOFS[skin])) * between(rng, 0.9, 1.1)  # a new skin on an old house
         # Heights shrink with everything else where the ground sampling is coarser, for shadows of the right length.
         self.plan.buildings.append(
             Building(self.frame.point(*centre), self.frame.heading(*centre) + turn, parts, roof,
-                     rng.uniform(*style.eaves) * zoom, pitch,
+                     between(rng, *style.eaves) * zoom, pitch,
                      (tuple(colour), tuple(later)), present, int(rng.integers(2**31))))
 
     def trees(self, points: np.ndarray, radius: tuple[float, float], present: Optional[np.ndarray] = None,
@@ -196,9 +197,9 @@ class Town:
         """Adds a car, van or small lorry."""
         rng = self.rng
         if rng.random() < 0.06:
-            self.box(date, centre, turn, (rng.uniform(7, 9), 2.4, 3.0), choose(rng, CARS[:3]))
+            self.box(date, centre, turn, (between(rng, 7, 9), 2.4, 3.0), choose(rng, CARS[:3]))
         else:
-            self.box(date, centre, turn + rng.normal(0, 0.04), (rng.uniform(4.1, 5.2), rng.uniform(1.8, 2.1), 1.5),
+            self.box(date, centre, turn + rng.normal(0, 0.04), (between(rng, 4.1, 5.2), between(rng, 1.8, 2.1), 1.5),
                      choose(rng, CARS), glazed=True)
 
     def fence(self, present: Presence, start: tuple[float, float], end: tuple[float, float]) -> None:
