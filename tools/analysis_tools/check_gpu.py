@@ -1,0 +1,58 @@
+"""Check this machine's GPU: the scan's backends, their speed, the model's, mixed precision; what does not hold.
+
+Writes check_gpu.md and check_gpu.json after each row. Exit status: 0 if everything holds, 1 if not, 2 without a GPU.
+"""
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+SECTIONS = ('warm-up', 'correctness', 'scan', 'model', 'training', 'profile', 'tuning', 'compiled')
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--sections', nargs='+', choices=SECTIONS, default=list(SECTIONS), help='in this order')
+    parser.add_argument('--seconds', type=float, default=480., help='after so many no further section is begun')
+    parser.add_argument('--interpret', action='store_true',
+                        help="without a GPU: toy sizes on the CPU, Triton's kernels in its interpreter")
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/check_gpu'), help='folder of the two files')
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the sections; the exit status."""
+    args = parse_args()
+    if args.interpret:
+        os.environ['TRITON_INTERPRET'] = '1'  # counts when triton is imported
+    import torch
+    if not args.interpret and not torch.cuda.is_available():
+        print(f'There is no GPU here that torch {torch.__version__} sees, and nothing was checked. --interpret runs '
+              'what can be run on a CPU.', file=sys.stderr)
+        return 2
+    import mamba_cd_plugin  # noqa: F401  registers the models
+    from mamba_cd_plugin.analysis import gpu_check
+    from mamba_cd_plugin.analysis.gpu_report import GpuReport
+    from mamba_cd_plugin.analysis.machine import describe_machine
+    from mamba_cd_plugin.ops import available_backends
+    logging.disable(logging.INFO)  # mmengine logs the start of each parameter
+    sizes = gpu_check.TOY if args.interpret else gpu_check.Sizes()
+    report = GpuReport(args.out, args.seconds)
+    report.facts['machine'] = describe_machine()
+    if not args.interpret:
+        properties = torch.cuda.get_device_properties(0)
+        report.facts['GPU'] = (f'{properties.name}, {properties.total_memory / 2**30:.0f} GiB, compute capability '
+                               f'{properties.major}.{properties.minor}, CUDA {torch.version.cuda}')
+        torch.backends.cudnn.benchmark = True  # as the configs have it
+    for name, (usable, reason) in available_backends().items():
+        report.facts[f'backend {name}'] = 'there' if usable else f'not there: {reason}'
+    for name in args.sections:
+        report.run(name, gpu_check.SECTIONS[name](report, sizes))
+    print(report.markdown())
+    return 1 if report.failures() else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
