@@ -2,7 +2,7 @@
 
     mamba-cd ablation configs/small/*_synthetic.py --seeds 0 1 --minutes 8 --jobs 2
 
-Called again after a stop it goes on where it was; what is finished is not done again, what failed is tried again.
+Called again after an interruption it resumes: finished trainings are skipped, failed ones are retried.
 Exit status: 0 if every run finished, 1 if one failed.
 """
 import argparse
@@ -26,7 +26,7 @@ from ..io.files import OutputFolder
 from ..resources import find_config, tools_dir
 
 ERRORS = (OSError, KeyError, ValueError)
-STOPPED = 'stopped; the same command goes on from the last checkpoints'
+STOPPED = 'stopped; the same command resumes from the last checkpoints'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

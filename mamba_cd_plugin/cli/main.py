@@ -43,7 +43,7 @@ COMMANDS = {
     'check-predict': Command('cli.check_predict', 'check prediction on a large generated town', True),
     'flops': Command('cli.flops', 'parameters and FLOPs of a model, part by part', True),
     'convert-weights': Command('cli.convert_weights', 'convert official VMamba or ChangeMamba weights', True),
-    'doctor': Command('doctor.__main__', 'examine this installation, and say how to mend it'),
+    'doctor': Command('doctor.__main__', 'examine this installation, and print commands that fix its problems'),
     'configs': Command('cli.configs', 'list the configs, or copy one to edit'),
     'models': Command('cli.models', 'list the models and the weights that come with the package'),
 }

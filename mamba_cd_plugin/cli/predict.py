@@ -10,7 +10,7 @@ from ..inference.outputs import OutputOptions, choices, describe_choices
 from ..inference.windows import PredictOptions
 from ..zoo import STARTER, describe_weights, resolve_checkpoint
 
-STOPPED = 'stopped; the same command again goes on where it was'
+STOPPED = 'stopped; the same command resumes'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
 """Cut a change detection data set into tiles: mamba-cd prepare levircd downloads/LEVIR-CD data/levir_cd_256
 
-The official folders or zips in, train|val|test / A, B, label out. An interrupted conversion goes on when the same
+The official folders or zips in, train|val|test / A, B, label out. An interrupted conversion resumes when the same
 command is run again. Exit status: 0 where every split is in its place, 1 otherwise.
 """
 import argparse
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
                               value_range=args.value_range)
         reports = converter.run()
     except KeyboardInterrupt:
-        print_log('interrupted; the same command goes on where it stopped')
+        print_log('interrupted; the same command resumes')
         return _INTERRUPTED
     print_log(format_reports(facts, tiling, args.out, reports))
     return 0 if args.accept_incomplete or all(report.is_in_place for report in reports.values()) else 1

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from ..report import ReportOptions, Sampling, open_runs, write_report
 
 ERRORS = (OSError, ValueError, KeyError)
-STOPPED = 'stopped; the same command goes on where it was'
+STOPPED = 'stopped; the same command resumes'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common_arguments(parser)
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-        help='go on from this checkpoint, or from the newest of the work dir')
+        help='resume from this checkpoint, or from the newest of the work dir')
     parser.add_argument('--amp', action='store_true', help='mixed precision (CUDA)')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size (base batch 12)')

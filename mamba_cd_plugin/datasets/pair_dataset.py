@@ -45,7 +45,7 @@ class PairCDDataset(BaseCDDataset):
 
     Raises:
         FileNotFoundError: No data root, or one of its folders or ``ann_file`` does not exist.
-        ValueError: An empty split, an image without its mate or label, a name twice, or labels without any change.
+        ValueError: An empty split, an image without counterpart or label, a duplicate name, or no changed pixel.
     """
 
     METAINFO = dict(classes=('unchanged', 'changed'), palette=[[0, 0, 0], [255, 255, 255]])
@@ -83,7 +83,7 @@ class PairCDDataset(BaseCDDataset):
         files = {key: self._list_images(folder) for key, folder in self.data_prefix.items()}
         present = set().union(*files.values())
         names = self._listed_names(present) if self.ann_file else sorted(present)
-        self._check_mates(files, names)
+        self._check_counterparts(files, names)
         return [self._data_info({key: found[name] for key, found in files.items()}) for name in names]
 
     def _data_info(self, paths: Dict[str, str]) -> dict:
@@ -124,7 +124,7 @@ class PairCDDataset(BaseCDDataset):
                                     'line. Relative paths start at data_root.')
         return read_names(self.ann_file, known, self.backend_args)
 
-    def _check_mates(self, files: Dict[str, Dict[str, str]], names: List[str]) -> None:
+    def _check_counterparts(self, files: Dict[str, Dict[str, str]], names: List[str]) -> None:
         gaps = []
         for key, folder in self.data_prefix.items():
             missing = [name for name in names if name not in files[key]]
@@ -133,7 +133,7 @@ class PairCDDataset(BaseCDDataset):
         if gaps:
             raise ValueError(f'{"; ".join(gaps)}. Expected each of the {len(names)} names of the split once in every '
                              f'one of {", ".join(self.data_prefix.values())}: add the missing files or remove their '
-                             'mates.')
+                             'counterparts.')
 
     def _check_some_change(self) -> None:
         for index in range(len(self)):

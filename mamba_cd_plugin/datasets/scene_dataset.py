@@ -69,10 +69,10 @@ class SyntheticCDDataset(BaseCDDataset):
 
 @DATA_SAMPLERS.register_module()
 class FreshSceneSampler(DefaultSampler):
-    """mmengine's sampler, with numbers that go on from epoch to epoch instead of starting again at 0.
+    """mmengine's sampler, with numbers that continue from epoch to epoch instead of starting again at 0.
 
     For :class:`SyntheticCDDataset`: epoch e of n scenes has the scenes e * n to e * n + n - 1, so that no scene comes
-    twice, a resumed run goes on where it stopped, and several processes have no scene in common.
+    twice, a resumed run continues where it stopped, and several processes have no scene in common.
     """
 
     def __iter__(self) -> Iterator[int]:

@@ -95,14 +95,14 @@ def examine_labels(evidence: Evidence) -> Finding:
     if not labelled + ignored:
         return Finding(LABELS, False, 'no training label was seen by this process')
     if not labelled:
-        return Finding(LABELS, True, seen, 'Every label is the ignore value 255: nothing can be learnt. Map 255 to 1 '
+        return Finding(LABELS, True, seen, 'Every label is the ignore value 255: nothing can be learned. Map 255 to 1 '
                        'while loading (LoadChangeLabel does), or check the label files.')
     if not changed:
         hint = ('The changed pixels are probably 255, which counts as ignored: map 255 to 1 while loading '
                 '(LoadChangeLabel does).' if ignored else 'Check the label files and the folder they are read from.')
-        return Finding(LABELS, True, seen, f'The labels are all 0, and the model learnt that. {hint}')
+        return Finding(LABELS, True, seen, f'The labels are all 0, and the model has learned that. {hint}')
     if not unchanged:
-        return Finding(LABELS, True, seen, 'The labels are all 1, and the model learnt that. Check their mapping.')
+        return Finding(LABELS, True, seen, 'The labels are all 1, and the model has learned that. Check their mapping.')
     if changed < RARE_CHANGE * labelled:
         return Finding(LABELS, True, f'{seen} ({100 * changed / labelled:.2f} %)', 'So little change drowns: crop '
                        'where there is change (RandomChangeCrop with a higher change_prob), or weight that class more.')
@@ -176,15 +176,15 @@ def examine_high_rate(evidence: Evidence) -> Finding:
 
 
 def examine_low_rate(evidence: Evidence) -> Finding:
-    """Did the loss hardly move, or has a schedule taken the rate away?"""
+    """Did the loss hardly move, or has the schedule reduced the learning rate too far?"""
     parts = _loss_parts(evidence)
     if len(parts) < LOSS_PARTS:
         return Finding(LOW_RATE, False, 'too early to tell')
     seen = _describe_curve(evidence, parts)
     rate, highest = evidence.rates[-1], evidence.rates.max()
     if rate < RATE_GONE * highest:
-        return Finding(LOW_RATE, True, f'{seen}; the rate once was {highest:.3g}', 'The schedule took the rate away: '
-                       'give the scheduler more patience or a smaller step.')
+        return Finding(LOW_RATE, True, f'{seen}; the learning rate was up to {highest:.3g}', 'The schedule reduced the '
+                       'learning rate too far: give the scheduler more patience or a smaller step.')
     if abs(parts[-1] - parts[0]) < LOSS_MOVED * abs(parts[0]):
         return Finding(LOW_RATE, True, seen, f'The loss hardly moved. Try lr {highest * 10:.2g}; with a larger batch, '
                        'use --auto-scale-lr.')

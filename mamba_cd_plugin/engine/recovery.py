@@ -1,4 +1,4 @@
-"""Checkpoints in a work dir: which is the newest, and which a run that went wrong can go on from."""
+"""Checkpoints in a work dir: the newest, and the last good one to resume from after a failure."""
 import os
 import re
 import shutil
@@ -49,7 +49,7 @@ def newest_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
 
 
 def checkpoint_to_resume(work_dir: Union[str, Path], named: str = 'auto') -> Optional[str]:
-    """The checkpoint that ``--resume`` goes on from.
+    """The checkpoint that ``--resume`` resumes from.
 
     Args:
         work_dir: Folder of the run.
@@ -63,14 +63,14 @@ def checkpoint_to_resume(work_dir: Union[str, Path], named: str = 'auto') -> Opt
         if not Path(named).is_file():
             found = newest_checkpoint(work_dir)
             raise FileNotFoundError(f'--resume {named}: there is no such file; the newest checkpoint in {work_dir} is '
-                                    f'{found.name if found else "none"}. --resume alone goes on from it.')
+                                    f'{found.name if found else "none"}. --resume alone resumes from it.')
         return named
     newest = newest_checkpoint(work_dir)
     return None if newest is None else str(newest)
 
 
 def choose_start(cfg: Config, resume: Optional[str] = None) -> None:
-    """Let the training of a config go on from a checkpoint, or begin in a folder that holds none.
+    """Let a training resume from a checkpoint, or start in a folder without checkpoints.
 
     Args:
         cfg: The config, with its ``work_dir``; ``resume`` and ``load_from`` are set in it.
@@ -100,7 +100,7 @@ def refuse_used_work_dir(work_dir: Union[str, Path]) -> None:
         shown = ', '.join(held[:4]) + (f' and {len(held) - 4} more' if len(held) > 4 else '')
         raise FileExistsError(
             f'{work_dir} already holds checkpoints of an earlier run ({shown}), which a new training would overwrite. '
-            'Add --resume to go on with that run, choose another --work-dir, or move the folder away.')
+            'Add --resume to continue that run, choose another --work-dir, or move the folder away.')
 
 
 def keep_last_good(runner: Runner) -> None:
@@ -114,7 +114,7 @@ def keep_last_good(runner: Runner) -> None:
 
 
 def describe_last_good(runner: Runner, newest_is_good: bool) -> str:
-    """One sentence for an error message: from which checkpoint to go on.
+    """One sentence for an error message: from which checkpoint to resume.
 
     Args:
         runner: The runner.
@@ -129,4 +129,4 @@ def describe_last_good(runner: Runner, newest_is_good: bool) -> str:
         return 'There is no good checkpoint yet: start again.'
     best, score = (runner.message_hub.get_info(key) for key in ('best_ckpt', 'best_score'))
     named = f'; the best so far is {best}, with {score:.4f}' if best else ''
-    return f'Last good checkpoint: {path} (--resume {path} goes on from it){named}.'
+    return f'Last good checkpoint: {path} (resume from it by --resume {path}){named}.'

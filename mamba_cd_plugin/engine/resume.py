@@ -20,7 +20,7 @@ Changes = Dict[str, Tuple[Any, Any]]
 
 
 class ResumeError(ValueError):
-    """A training cannot go on from a checkpoint as this config asks."""
+    """A training cannot resume from a checkpoint with this config."""
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Changes:
@@ -40,7 +40,7 @@ def config_of_checkpoint(checkpoint: Mapping[str, Any]) -> Optional[ConfigDict]:
 
 
 def check_resume(runner: Runner, before: Optional[ConfigDict]) -> Changes:
-    """Compare the config of a run with the one that it goes on from.
+    """Compare the config of a run with the one that it resumes.
 
     Args:
         runner: The runner that is going to load the checkpoint.

@@ -1,4 +1,4 @@
-"""A checkpoint as one file that can be handed on."""
+"""Publishing a checkpoint: one small file with weights, config and scores."""
 import hashlib
 import io
 from pathlib import Path
@@ -12,8 +12,7 @@ from ..inference.models import HASH_LENGTH, VERSION_KEY, build_model, config_of,
 from ..io.files import whole_file
 from ..version import __version__
 
-# What of a config is handed on: the model and how it was trained. The rest are paths and habits of the machine it was
-# trained on.
+# The keys of a config that are published: the model and its training. The rest are paths and settings of the machine.
 KEPT_KEYS = ('default_scope', 'custom_imports', 'model', 'tta_model', 'optim_wrapper', 'param_scheduler', 'train_cfg',
              'randomness')
 CLASSES = ('unchanged', 'changed')

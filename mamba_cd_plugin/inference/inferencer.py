@@ -176,7 +176,7 @@ class ChangeDetectionInferencer(BaseInferencer):
             raise ValueError(f'{len(defects)} of {len(pairs)} pairs cannot be predicted:\n' + '\n'.join(defects))
 
     def _job(self, source: PairSource, reading: dict, options: PredictOptions) -> dict:
-        """What decides the result; a run with another job does not go on with this one's strips."""
+        """Everything that determines the result; a run with another job does not resume this one."""
         return dict(model=self.model.identity, images=source.origin, reading=ReadOptions(**reading)._asdict(),
                     running=options._asdict())
 
@@ -200,7 +200,7 @@ class ChangeDetectionInferencer(BaseInferencer):
             shutil.rmtree(folder, ignore_errors=True)
         spool = Spool(folder, (source.height, source.width), outputs.stored_probability, job)
         if spool.next_row:
-            print_log(f'{source.name}: goes on at row {spool.rows_done:,} of {source.height:,}', logger='current')
+            print_log(f'{source.name}: resumes at row {spool.rows_done:,} of {source.height:,}', logger='current')
         predict_tiled(source, self.model, options, spool, self.show_progress)
         return Prediction(source, spool=spool)
 

@@ -1,5 +1,5 @@
-"""A run of prediction: where its finished strips go, into memory or into files that survive a kill, and what tells it
-from any other run, so that it goes on where it was and is not done twice."""
+"""A run of prediction: where its finished strips are kept, in memory or in files that survive a kill, and what
+identifies it, so that it resumes and is not repeated."""
 import json
 import os
 import shutil
@@ -34,7 +34,7 @@ class StripSink(ABC):
     """Takes the strips of a result from top to bottom.
 
     Attributes:
-        next_row: The row of windows to go on with.
+        next_row: The row of windows to resume with.
         carry: What the rows before left over for it; None at the start.
         batch_size: Of the windows; a resumed run keeps it, since it can change the last bit of a probability.
     """
@@ -64,7 +64,7 @@ class MemorySink(StripSink):
 
 
 class Spool(StripSink):
-    """Keeps the result in raw files of a folder, from which a killed run goes on and ends with the same bytes.
+    """Keeps the result in raw files of a folder, from which a killed run resumes and ends with the same bytes.
 
     ::
 
@@ -126,7 +126,7 @@ class Spool(StripSink):
             self._append(strip, carry)
         except OSError as error:
             raise OSError(f'{self.folder}: writing failed ({error.strerror or error}). Free some space and start the '
-                          f'same command again: it goes on at row {self.rows_done:,} of {self.shape[0]:,}') from error
+                          f'same command again: it resumes at row {self.rows_done:,} of {self.shape[0]:,}') from error
 
     def _append(self, strip: Strip, carry: np.ndarray) -> None:
         stored = dict(probability=quantize(strip) if self.dtype == np.uint8 else strip.probability, mask=strip.mask)

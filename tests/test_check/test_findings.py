@@ -20,8 +20,8 @@ def fault(check, level, split='train', names=None):
     return register
 
 
-@fault('missing_mate', 'error', names=['2'])
-def missing_mate(root, **_):
+@fault('missing_counterpart', 'error', names=['2'])
+def missing_counterpart(root, **_):
     (root / 'train/B/2.png').unlink()
 
 
@@ -52,7 +52,7 @@ def empty_file(root, **_):
 
 
 @fault('unequal_size', 'error', names=['3'])
-def cropped_mate(root, read, write):
+def cropped_counterpart(root, read, write):
     write(root / 'train/B/3.png', read(root / 'train/B/3.png')[:-1])
 
 
@@ -179,12 +179,12 @@ def test_planted_fault(name, root, read, write):
 
 def test_all_at_once(root, read, write):
     """One pass finds them all; none hides another."""
-    for spoil in (pair_in_two_splits, missing_mate, text_among_images, truncated_file, cropped_mate, grey_image,
-                  interpolated_label, black_image, inverted_split):
+    for spoil in (pair_in_two_splits, missing_counterpart, text_among_images, truncated_file, cropped_counterpart,
+                  grey_image, interpolated_label, black_image, inverted_split):
         spoil(root, read=read, write=write)
     found = {finding.check for finding in check_dataset(str(root)).findings}
-    assert found >= {'missing_mate', 'extra_file', 'unreadable', 'unequal_size', 'mode', 'label_values', 'blank_image',
-                     'leak', 'inverted'}
+    assert found >= {'missing_counterpart', 'extra_file', 'unreadable', 'unequal_size', 'mode', 'label_values',
+                     'blank_image', 'leak', 'inverted'}
 
 
 def test_clutter_of_operating_systems_is_no_fault(root):
@@ -214,9 +214,9 @@ def test_splits_as_lists(clean, tmp_path):
     assert result.findings == [] and [len(split.pairs) for split in result.splits] == [10, 5]
     (tmp_path / 'list/val.txt').write_text('val_0\nval_77\ntrain_0')
     findings = check_dataset(str(tmp_path)).findings
-    assert [(found.check, found.names) for found in findings if found.check == 'missing_mate'] == [
-        ('missing_mate', ['val_77'])] * 3
-    assert [found.check for found in findings if found.check != 'missing_mate'] == ['leak']
+    assert [(found.check, found.names) for found in findings if found.check == 'missing_counterpart'] == [
+        ('missing_counterpart', ['val_77'])] * 3
+    assert [found.check for found in findings if found.check != 'missing_counterpart'] == ['leak']
 
 
 def test_ignored_pixels(root, read, write):

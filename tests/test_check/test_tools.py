@@ -40,7 +40,7 @@ def test_check_exit_status(root, read, write, monkeypatch, capsys):
     (root / 'val/B/1.png').unlink()
     assert run('check_dataset.py', monkeypatch, root) == 1
     said = capsys.readouterr().out
-    assert 'ERROR missing_mate in val: no file in B' in said and '1: 1' in said
+    assert 'ERROR missing_counterpart in val: no file in B' in said and '1: 1' in said
     assert said.rstrip().endswith('1 error, 1 warning, 0 notes')
 
 

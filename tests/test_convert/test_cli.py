@@ -58,4 +58,4 @@ def test_interruption_from_the_keyboard(source, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr('mamba_cd_plugin.preparation.convert.converter.Converter.run', interrupt)
     assert main(['prepare', 'levircd', source, str(tmp_path)]) == 130
-    assert 'the same command goes on' in capsys.readouterr().out
+    assert 'the same command resumes' in capsys.readouterr().out

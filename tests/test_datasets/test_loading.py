@@ -33,7 +33,7 @@ def test_pair_becomes_six_rgb_channels(pair):
 
 def test_images_of_different_size(pair):
     results, *_ = pair(shape_b=(6, 8))
-    with pytest.raises(ValueError, match='A/x.png is 6 x 8 pixels, but its mate .*B/x.png is 8 x 6; expected'):
+    with pytest.raises(ValueError, match='A/x.png is 6 x 8 pixels, but its counterpart .*B/x.png is 8 x 6; expected'):
         LoadImagePair()(results)
 
 

@@ -112,7 +112,7 @@ def test_empty_split(levir):
 
 
 @pytest.mark.parametrize('folder', ['A', 'B', 'label'])
-def test_missing_mate(levir, folder):
+def test_missing_counterpart(levir, folder):
     root = levir(splits=('train', ))
     (root / 'train' / folder / '1.png').unlink()
     with pytest.raises(ValueError, match=f'train/{folder} .2 images. lacks 1. Expected each of the 3 names.*add'):
@@ -126,7 +126,7 @@ def test_extra_label(levir, save):
         PairCDDataset(data_root=str(root))
 
 
-def test_many_missing_mates_are_counted(levir):
+def test_many_missing_counterparts_are_counted(levir):
     root = levir(splits=('train', ), count=9)
     for i in range(8):
         (root / f'train/B/{i}.png').unlink()

@@ -62,7 +62,7 @@ def test_a_stop_by_hand_says_how_to_go_on(tmp_path, inferencer, local_model, pai
     monkeypatch.setattr(local_model, 'forward', stop)
     monkeypatch.setattr(sys, 'argv', ['predict.py', *map(str, pair), '--checkpoint', 'local.pth', '--out',
                                       str(tmp_path / 'out')])
-    with pytest.raises(SystemExit, match='stopped; the same command again goes on where it was'):
+    with pytest.raises(SystemExit, match='stopped; the same command resumes'):
         runpy.run_path(str(Path(outputs.__file__).parents[2] / 'tools' / 'predict.py'), run_name='__main__')
 
 
@@ -147,6 +147,6 @@ def test_a_disk_that_is_full_in_the_middle(tmp_path):
                          text=True, env=dict(os.environ, PYTHONPATH=str(Path(outputs.__file__).parents[2])))
     said = re.findall('^(OSError .*|wrote)$', run.stdout, re.MULTILINE)
     assert len(said) == 5, run.stderr
-    assert re.search('s: writing failed .File too large.*it goes on at row 0 of 600', said[0])
+    assert re.search('s: writing failed .File too large.*it resumes at row 0 of 600', said[0])
     for line, name in zip(said[1:], ('tif', 'gpkg', 'geojson', 'png')):
         assert re.match(f'OSError .*p.{name}: .*Is the disk full', line)

@@ -223,7 +223,7 @@ def test_objects_by_hand() -> None:
     truth[20:30, 0:10] = 1
     truth[30, 10] = 1  # touches the square by a corner only: one object of 101 px, 10² to 20²
     prediction[20:30, 5:10] = prediction[29, 4] = True  # 51 of them: found, and what is predicted is right
-    prediction[40:60, 40:60] = True  # a false alarm of 400 px, less one that is not labelled: 10² to 20²
+    prediction[40:60, 40:60] = True  # a false positive of 400 px, less one that is not labelled: 10² to 20²
     truth[45, 45] = 255
     scores = by_size(find_objects(truth, prediction))
     assert size_labels() == ['below 10²', '10² to 20²', '20² to 40²', '40² to 80²', '80² and more']

@@ -39,8 +39,8 @@ class LoadImagePair(BaseTransform):
         a, b = (read_rgb(results[key], self.backend_args, self.value_range) for key in ('img_path', 'img_path2'))
         if a.shape != b.shape:
             raise ValueError(
-                f'{results["img_path"]} is {_size(a)} pixels, but its mate {results["img_path2"]} is {_size(b)}; '
-                'expected two images of one size that show the same ground. Co-register them or cut them alike.')
+                f'{results["img_path"]} is {_size(a)} pixels, but its counterpart {results["img_path2"]} is {_size(b)}'
+                '; expected two images of one size that show the same ground. Co-register them or cut them alike.')
         results['img'] = np.concatenate([a, b], axis=2)
         results['img_shape'] = results['ori_shape'] = a.shape[:2]
         return results

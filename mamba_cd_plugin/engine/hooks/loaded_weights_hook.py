@@ -1,4 +1,4 @@
-"""Hook that lets no run go on with weights that are not its model's."""
+"""Hook that stops a run whose weights do not belong to its model."""
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner

@@ -14,7 +14,7 @@ class LossRampHook(Hook):
     Lovasz sorts the errors of a whole batch: of random logits it lifts every pixel alike until all are near 0. Beside
     a loss that has already told changed from unchanged pixels it sharpens their edge instead.
 
-    The weight follows from the number of the iteration alone, so that a resumed run goes on where it was.
+    The weight follows from the number of the iteration alone, so that a resumed run continues where it was.
 
     Args:
         loss: Name of the loss in the log, such as ``loss_lovasz``.

@@ -1,4 +1,4 @@
-"""Hook that makes a resumed training go on as the one before would have."""
+"""Hook that makes a resumed training continue as an uninterrupted one would."""
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS

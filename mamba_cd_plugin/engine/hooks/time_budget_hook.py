@@ -16,16 +16,16 @@ STATE_INFO = 'time_budget'
 class TimeBudgetHook(ParamSchedulerHook):
     """Run the whole schedule of the config in a given time instead of a given number of epochs.
 
-    It takes the place of mmengine's ParamSchedulerHook and moves the schedulers by the clock: when a third of the time
-    is over, the rate is where the config has it after a third of ``max_epochs``, however many steps that took. So a
-    cosine ends in time on a fast machine and on a slow or busy one, and models of different speed can be compared at
-    equal cost. Nothing has to be measured beforehand. ::
+    It takes the place of mmengine's ParamSchedulerHook and drives the schedulers by the clock: after a third of the
+    time, the learning rate is what the config has after a third of ``max_epochs``, however many steps that took. A
+    cosine then ends in time on a fast machine and on a slow or busy one, and models of different speed can be compared
+    at equal cost. ::
 
         default_hooks = dict(param_scheduler=dict(type='TimeBudgetHook', minutes=30))
 
     Only whole epochs are trained. After each, ``max_epochs`` is set to the number that comes nearest to the budget,
-    validations included, so that the last epoch is validated and saved as always. A resumed run goes on with the time
-    that was left. Such a run cannot be repeated to the bit: its number of steps depends on the machine.
+    validations included, so that the last epoch is validated and saved as always. A resumed run has the remaining
+    time. Such a run is not reproducible bit by bit: its number of steps depends on the machine.
 
     Args:
         minutes: Wall-clock time of the training, from its first step; building the model is not counted.

@@ -105,7 +105,7 @@ def _list_folder(folder: str, role: str, listing: SplitListing) -> None:
 
 
 def _keep_listed(path: str, listing: SplitListing) -> None:
-    """Reduce the files, which all splits share, to those of one list. What is in no list is nobody's fault."""
+    """Reduce the files, which all splits share, to those of one list; files in no list are not reported."""
     wanted = read_names(path, listing.names)
     listing.unlisted = sorted(set(wanted) - set(listing.names))
     listing.files = {role: {name: paths[name] for name in wanted if name in paths}

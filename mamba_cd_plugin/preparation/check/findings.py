@@ -71,14 +71,14 @@ def find_missing_folders(split: SplitFacts, _: Limits) -> Iterator[Finding]:
                       'the data set to where these files are', [folder])
 
 
-def find_missing_mates(split: SplitFacts, _: Limits) -> Iterator[Finding]:
+def find_missing_counterparts(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     """Pairs that lack one or two of their three files."""
     names = split.listing.names + split.listing.unlisted
     for role in ROLES:
         lacking = [name for name in names if name not in split.listing.files[role]]
         if lacking and len(lacking) < len(names):
-            yield Finding('missing_mate', ERROR, split.name, f'no file in {role}, though the others or the list of the '
-                          'split have the name; add it or remove its mates', lacking)
+            yield Finding('missing_counterpart', ERROR, split.name, f'no file in {role}, though the others or the list '
+                          'of the split have the name; add it or remove its counterparts', lacking)
 
 
 def find_extra_files(split: SplitFacts, _: Limits) -> Iterator[Finding]:
@@ -195,7 +195,7 @@ def find_slivers(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
     few = [pair for pair in split.labelled if 0 < pair.changed <= limits.sliver]
     if few:
         yield Finding('near_empty', NOTE, split.name, f'at most {limits.sliver:.2%} of the tile is marked as changed: '
-                      'too little to be learnt or found, though each counts as a tile with change',
+                      'too little to learn or to detect, though each counts as a tile with change',
                       [pair.name for pair in few])
 
 
@@ -284,14 +284,14 @@ def find_unmatched_pairs(split: SplitFacts, limits: Limits) -> Iterator[Finding]
     astray = [pair for pair in tried
               if pair.shift.distance_to(common) > limits.near_share * min(pair.files['A'].size)]
     if len(tried) >= _FEWEST_FOR_SHARE and len(tried) - len(astray) < limits.min_matched * len(tried):
-        yield Finding('unmatched', WARNING, split.name, 'A and B have no visible ground in common: mates of different '
+        yield Finding('unmatched', WARNING, split.name, 'A and B have no visible ground in common: different '
                       'places under one name, crops that do not match, or land without any lasting edge',
                       [pair.name for pair in astray])
 
 
 SPLIT_CHECKS: tuple[Callable[[SplitFacts, Limits], Iterable[Finding]], ...] = (
-    find_interrupted_conversions, find_missing_folders, find_missing_mates, find_extra_files, find_unreadable_files,
-    find_unequal_sizes, find_odd_sizes, find_wrong_modes, find_blank_images, find_identical_dates,
-    find_wrong_label_values, find_splits_without_change, find_inverted_labels, find_slivers, find_duplicates,
-    find_common_shift, find_shifted_pairs, find_unmatched_pairs)
+    find_interrupted_conversions, find_missing_folders, find_missing_counterparts, find_extra_files,
+    find_unreadable_files, find_unequal_sizes, find_odd_sizes, find_wrong_modes, find_blank_images,
+    find_identical_dates, find_wrong_label_values, find_splits_without_change, find_inverted_labels, find_slivers,
+    find_duplicates, find_common_shift, find_shifted_pairs, find_unmatched_pairs)
 DATASET_CHECKS: tuple[Callable[[list[SplitFacts], Limits], Iterable[Finding]], ...] = (find_leaks, )

@@ -1,4 +1,4 @@
-"""The folder of one split while it fills up, so that an interrupted conversion goes on and never looks complete."""
+"""The folder of one split while it fills up, so that an interrupted conversion resumes and never looks complete."""
 import json
 import os
 import os.path as osp
@@ -73,7 +73,7 @@ class SplitFolder:
         """Write the three files of a tile, the label as 0 and 255."""
         for role, array in zip(ROLES, (tile.a, tile.b, tile.label * np.uint8(255))):
             path = osp.join(self.path, role, f'{name}.png')
-            with whole_file(path, sync=False) as part:  # empty files are looked for when a conversion goes on
+            with whole_file(path, sync=False) as part:  # empty files are looked for when a conversion resumes
                 Image.fromarray(array).save(part, format='PNG', compress_level=_COMPRESS_LEVEL)
 
     def finish_job(self, key: str, names: list[str]) -> None:
@@ -112,7 +112,7 @@ class SplitFolder:
                    if made.get(key) != value]
         if changed:
             raise FileExistsError(f'{self.path} was made with other settings: {", ".join(changed)}; use the same ones '
-                                  'to go on, or choose another folder to write to, or remove this one')
+                                  'to resume, or choose another folder to write to, or remove this one')
 
     def _read_journal(self) -> dict[str, list[str]]:
         """The finished jobs of which all files are still there."""
