@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from mamba_cd_plugin.preparation.check import check_dataset, measure_shift
+from mamba_cd_plugin.preparation.check import Limits, check_dataset, measure_shift
 from mamba_cd_plugin.synthetic import generate_pair
 
 SHIFTS = [(0., 0.), (1.5, 0.), (0., -1.5), (1.06, 1.06), (-3.3, 2.7), (0.25, -0.6), (11., -9.)]
@@ -24,14 +24,19 @@ def test_planted_shift(dx, dy, scenes, move):
         assert shift.certainty > 10
 
 
-@pytest.mark.parametrize('seed', range(4))
-def test_planted_shift_between_seasons(seed, move):
-    """Season, light, shadows, trees, cars and sensor differ, and the dates lie up to 0.7 px apart from the start."""
-    pair = generate_pair(seed, 256, largest_offset=0.7)
-    before = measure_shift(pair.a, pair.b, pair.label > 0)
-    after = measure_shift(pair.a, move(pair.b, 1.5, -0.7), pair.label > 0)
-    assert before.distance < 1.2  # measured, with an error of its own
-    assert after.distance_to((before.dx + 1.5, before.dy - 0.7)) < 0.2
+def test_planted_shift_between_seasons(move):
+    """Season, light, shadows, trees, cars and camera differ, and the dates lie up to 0.7 px apart from the start."""
+    sure = 0
+    for seed in range(8):
+        pair = generate_pair(seed, 256, largest_offset=0.7)
+        before = measure_shift(pair.a, pair.b, pair.label > 0)
+        if before.certainty < Limits().min_certainty:
+            continue  # fields and woods that have grown anew hold nothing to go by
+        sure += 1
+        after = measure_shift(pair.a, move(pair.b, 1.5, -0.7), pair.label > 0)
+        assert before.distance < 1
+        assert after.distance_to((before.dx + 1.5, before.dy - 0.7)) < 0.2
+    assert sure >= 4
 
 
 def test_light_and_noise_do_not_count(move):
