@@ -16,12 +16,12 @@ class Card(NamedTuple):
     """What is known of packaged weights.
 
     Attributes:
-        name: Of the weights; the file is called so.
+        name: Name of the weights and of their file.
         config: Name of the config they were trained with.
         trained_on: The data.
         good_for: What they may be used for, and what not, in one or two sentences.
         scores: Measured scores by what they were measured on.
-        licence: Of the weights.
+        licence: Licence of the weights.
     """
     name: str
     config: str

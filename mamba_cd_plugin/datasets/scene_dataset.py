@@ -1,4 +1,4 @@
-"""Generated scenes as a data set without files: each is drawn when it is asked for, in the loader's workers."""
+"""Generated scenes as a data set without files: each is drawn on demand in the workers of the loader."""
 from typing import Any, Iterator, List, Optional
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the C library does with memory that is no longer needed."""
+"""Setting of the C library: keep freed memory instead of returning it to the system."""
 import ctypes
 import os
 import sys

@@ -40,7 +40,7 @@ def _history_method(owner: type, name: str) -> Any:
 
 
 def _allowed_types() -> List[Union[type, Tuple[Any, str]]]:
-    """What mmengine writes beside tensors: log histories, which are HistoryBuffers of numpy arrays and scalars."""
+    """Classes that mmengine's checkpoints contain besides tensors: HistoryBuffers of numpy arrays and scalars."""
     multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
     allowed: list = [HistoryBuffer, np.ndarray, np.dtype, (_history_method, 'builtins.getattr')]
     for package in ('numpy.core', 'numpy._core'):  # the name before and since numpy 2

@@ -12,7 +12,7 @@ PICKLE_SUFFIXES = ('.pkl', '.pickle')
 
 
 def parse_config_text(text: str, source: str) -> ConfigDict:
-    """Read what ``Config.pretty_text`` wrote: assignments of plain values, lists, tuples and dicts.
+    """Parse the output of ``Config.pretty_text``: assignments of plain values, lists, tuples and dicts.
 
     mmengine's ``Config.fromstring`` runs the text as Python. A checkpoint carries such a text, and whoever made the
     checkpoint would run code here with one line in it.

@@ -1,4 +1,4 @@
-"""Why a training went wrong: what was seen, held against the known causes. Pure functions, no runner."""
+"""Diagnosis of a failed training: the observations against the known causes. Pure functions, no runner."""
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -30,7 +30,7 @@ SCALE_COLLAPSED = 1.
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a guard has seen of a run.
+    """Observations of a guard about a run.
 
     Attributes:
         label_pixels: Unchanged, changed and ignored pixels in the labels of the training batches.
@@ -207,7 +207,7 @@ def _describe_curve(evidence: Evidence, parts: np.ndarray) -> str:
 
 
 def format_findings(findings: Sequence[Finding]) -> str:
-    """Causes that fit with their remedy, then the ones that do not with what was seen."""
+    """The likely causes with their remedies, then the excluded ones with the observations."""
     lines = [f'Likely cause, {finding.cause}: {finding.seen}.\n    {finding.remedy}'
              for finding in findings if finding.fits]
     if not lines:

@@ -1,4 +1,4 @@
-"""Reading off a running training what a diagnosis needs."""
+"""Collects the facts about a running training that a diagnosis needs."""
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -21,7 +21,7 @@ def loss_history(runner: Runner) -> Dict[str, np.ndarray]:
 
 def gather_evidence(runner: Runner, data_batch: dict, label_pixels: LabelPixels = (0, 0, 0),
                     gradients: bool = False) -> Evidence:
-    """Collect what is known about a run.
+    """Collect the facts about a run.
 
     Args:
         runner: The runner, while training.

@@ -1,4 +1,4 @@
-"""What a resumed training may change, and what becomes of its learning rate."""
+"""Settings that a resumed training may change, and the adjustment of its learning rate."""
 import copy
 import warnings
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -70,7 +70,7 @@ def check_resume(runner: Runner, before: Optional[ConfigDict]) -> Changes:
 
 
 def refit_schedule(runner: Runner, changes: Changes) -> None:
-    """Put the learning rate where the schedule of this config has it after the steps that were done.
+    """Set the learning rate to that of this config's schedule after the completed steps.
 
     mmengine restores the schedulers of the checkpoint with the old length in them. A cosine that had come down to
     nothing would stay there for every epoch that is added. Schedulers that follow the score cannot be replayed: they

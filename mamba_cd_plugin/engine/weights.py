@@ -1,4 +1,4 @@
-"""Whether the weights of a checkpoint are those of a model, and what differs."""
+"""Comparison of the weights of a checkpoint with those of a model."""
 import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
@@ -16,7 +16,7 @@ class OtherWeightsError(ValueError):
 
 @dataclass(frozen=True)
 class WeightsFit:
-    """What of a checkpoint fits a model.
+    """How the weights of a checkpoint fit a model.
 
     Attributes:
         taken: Names of the model whose shape the checkpoint has too.
@@ -37,7 +37,7 @@ class WeightsFit:
         return not (self.missing or self.unexpected or self.reshaped)
 
     def difference(self) -> str:
-        """What does not fit, in one line."""
+        """The weights that do not fit, in one line."""
         parts = []
         if self.reshaped:
             parts.append(f'{len(self.reshaped)} have another shape (' + _some(

@@ -65,7 +65,7 @@ class ChangeMetric(BaseMetric):
         """Matrix of the last evaluation, ``[[TN, FP], [FN, TP]]``; only in the main process."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Add the confusion matrix of each sample and write its mask where that is wanted.
+        """Add the confusion matrix of each sample and write its mask if requested.
 
         Args:
             data_batch: Not used.

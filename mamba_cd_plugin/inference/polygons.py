@@ -104,7 +104,7 @@ def write_polygons(polygons: geopandas.GeoDataFrame, path: Path, driver: str, da
 
     Args:
         polygons: From :func:`vectorize`.
-        path: Of the file.
+        path: Path of the file.
         driver: GDAL's name of the format.
         date: ISO time that a GeoPackage gives as its last change. The current time would make two runs differ.
 

@@ -42,7 +42,7 @@ class RasterImage:
 
     Args:
         label: 'A' or 'B'.
-        path: Of the file.
+        path: Path of the file.
         bands: Band numbers that the user wants, or None.
         nodata: A value that takes the place of the file's nodata value, or None.
         stack: Closes what is opened.

@@ -59,8 +59,8 @@ class WindowGrid:
     """Overlapping windows over an image, row by row, with weights that are separable and add up to 1 at every pixel.
 
     Args:
-        height: Of the image.
-        width: Of the image.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
         tile: Side of a window.
         overlap: Pixels that neighbours share.
         align: Every window starts at a multiple of it.

@@ -218,7 +218,7 @@ def write_band(path: Path, values: np.ndarray, grid: Any, description: str, noda
     """Write one band as a compressed, tiled GeoTIFF.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         values: (H, W); may lie on the disk, it is read in strips.
         grid: Gives ``crs`` and ``transform``, either of which may be None.
         description: Of the band.

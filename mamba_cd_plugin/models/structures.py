@@ -1,11 +1,11 @@
-"""What the parts hand to each other: plain named tuples of tensors, so that DDP, export and Open-CD pass them on."""
+"""Data that the parts of a model exchange: named tuples of tensors, which DDP, export and Open-CD can handle."""
 from typing import NamedTuple, Optional, Tuple
 
 from torch import Tensor
 
 
 class BitemporalFeatures(NamedTuple):
-    """What the siamese encoder gives: per level a feature of A and one of B, and the two images themselves.
+    """Output of the siamese encoder: the features of A and B at each level, and the two images.
 
     Attributes:
         a: features of the earlier image, level i of shape (N, C_i, H_i, W_i), strides 4, 8, 16, 32.
@@ -37,7 +37,7 @@ class LevelFeatures(NamedTuple):
 
 
 class FusedPyramid(NamedTuple):
-    """What the neck gives: the levels from stride 4 to stride 32, the two images and their size before padding (see
+    """Output of the neck: the levels from stride 4 to stride 32, the two images and their size before padding (see
     :class:`BitemporalFeatures`)."""
     levels: Tuple[LevelFeatures, ...]
     image_a: Tensor
@@ -46,7 +46,7 @@ class FusedPyramid(NamedTuple):
 
 
 class TrunkFeatures(NamedTuple):
-    """What a skip strategy gives at one level, each of shape (N, C_i, H_i, W_i).
+    """Output of a skip strategy at one level, each of shape (N, C_i, H_i, W_i).
 
     Attributes:
         trunk: T_i, the state-space block's result; one input of the AFF.

@@ -45,7 +45,7 @@ def find_compiler() -> list[str]:
 
 
 def _cpu_identity() -> str:
-    """What -march=native looks at: a cache in a shared home must not serve another machine's code."""
+    """Properties of the processor that -march=native uses: a shared cache must not serve code of another machine."""
     try:
         lines = Path('/proc/cpuinfo').read_text().splitlines()
     except OSError:

@@ -10,7 +10,7 @@ from .selective_scan_ref import check_scan_shapes
 
 
 def _plain(x: Optional[Tensor]) -> Optional[Tensor]:
-    """What the kernels read: float32, contiguous."""
+    """A tensor as the kernels need it: float32, contiguous."""
     return None if x is None else x.detach().to(torch.float32).contiguous()
 
 

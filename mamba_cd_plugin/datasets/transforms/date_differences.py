@@ -1,4 +1,4 @@
-"""What makes two pictures of one place differ without a change: the camera of each date and its registration."""
+"""Transforms that make two images of one place differ without a change: camera and registration of each date."""
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS

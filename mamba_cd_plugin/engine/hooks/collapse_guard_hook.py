@@ -1,4 +1,4 @@
-"""Hook that stops a training whose model has come to predict one class only."""
+"""Hook that stops a training whose model has collapsed to a single class."""
 from typing import Dict, Optional, Sequence
 
 import torch

@@ -38,12 +38,12 @@ class CurvesHook(Hook):
         self._training = True
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
-        """Draw what is known so far."""
+        """Draw the curves up to now."""
         if self._training:
             self._draw(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Draw the whole run and say where the picture is."""
+        """Draw the curves of the whole training and log the path of the picture."""
         self._draw(runner)
         self._training = False
         runner.logger.info(f'Loss and score curves: {Path(runner.work_dir) / self.filename}')

@@ -17,7 +17,7 @@ class NonFiniteLossError(RuntimeError):
 
 @HOOKS.register_module()
 class NonFiniteLossGuardHook(Hook):
-    """Stop at the first NaN or infinite loss, and say which term it was, on which images, and what fits as the cause.
+    """Stop at the first NaN or infinite loss, and report its term, its images and the likely cause.
 
     Every iteration is looked at: mmengine reads each loss term off the device anyway, to log it, so this costs nothing.
     By then the step with the bad gradients is done, but nothing of it reaches a file: the run ends before a checkpoint

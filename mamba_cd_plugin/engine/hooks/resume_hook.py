@@ -20,7 +20,7 @@ class ResumeHook(Hook):
         self._changes: Changes = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse what would be ignored; before anything is restored."""
+        """Refuse settings that a resume would ignore, before anything is restored."""
         if runner.cfg.get('resume'):
             self._changes = check_resume(runner, config_of_checkpoint(checkpoint))
 

@@ -1,4 +1,4 @@
-"""Hook that says in one line what a run runs on."""
+"""Hook that logs versions, device and scan backend in one line."""
 import mmcv
 import mmengine
 import mmseg

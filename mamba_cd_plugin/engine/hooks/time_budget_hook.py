@@ -44,7 +44,7 @@ class TimeBudgetHook(ParamSchedulerHook):
         self._epochs_moved = self._iters_moved = 0
 
     def before_train(self, runner: Runner) -> None:
-        """Start the clock, or set it to where the resumed run had it.
+        """Start the clock, or set it to the elapsed time of the resumed run.
 
         Raises:
             TypeError: If the training is not counted in epochs.
@@ -61,7 +61,7 @@ class TimeBudgetHook(ParamSchedulerHook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
-        """Move the schedulers that count iterations to where the clock is."""
+        """Advance the schedulers that count iterations to the elapsed time."""
         while self._iters_moved < int(self._progress() * self._iters):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
             self._iters_moved += 1

@@ -52,7 +52,7 @@ class Conversion(NamedTuple):
     fresh: List[str]
 
     def describe(self) -> str:
-        """What was done, one line each."""
+        """Summary of the conversion, one fact per line."""
         lines = [f'arch {self.arch!r}, {len(self.state_dict) - len(self.fresh)} encoder weights converted']
         if self.dropped:
             lines.append(f'left out, not part of the encoder: {", ".join(self.dropped)}')
@@ -82,7 +82,7 @@ def unwrap(checkpoint: Mapping) -> StateDict:
 
 
 def _split_encoder(weights: StateDict) -> Tuple[StateDict, List[str]]:
-    """The encoder's weights without prefix, and what else there was."""
+    """The encoder's weights without prefix, and the names of all others."""
     for prefix in PREFIXES:
         if any(key.startswith(f'{prefix}patch_embed.') for key in weights):
             break

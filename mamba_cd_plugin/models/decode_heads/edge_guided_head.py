@@ -15,7 +15,7 @@ from .decoder_level import DecoderLevel
 
 
 def without_padding(logits: Tensor, inputs: FusedPyramid) -> Tensor:
-    """Cut what the encoder added on the right and below: no loss and no prediction ever sees it."""
+    """Crop the padding that the encoder added at the right and at the bottom."""
     height, width = inputs.size
     return logits[..., :height, :width].contiguous()  # mmseg's LovaszLoss views its logits as one row
 

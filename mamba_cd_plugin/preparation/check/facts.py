@@ -24,7 +24,7 @@ class SplitListing:
     """The files of one split.
 
     Attributes:
-        name: Of the split.
+        name: Name of the split.
         files: By role (A, B, label) and name without suffix, the path.
         strays: Files that are no images.
         doubles: Files whose name without suffix is there already.
@@ -126,7 +126,7 @@ class FileFacts:
     """A file.
 
     Attributes:
-        path: Of the file.
+        path: Path of the file.
         size: (width, height) in px; None where it cannot be read.
         mode: Pillow's name of its channels and bits.
         digest: Of its decoded pixels, so that PNG and TIFF of one picture agree.

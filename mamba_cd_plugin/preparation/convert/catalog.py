@@ -10,7 +10,7 @@ class OfficialSplit(NamedTuple):
 
     Attributes:
         images: Number of pairs; 1 where the split is one large raster.
-        height, width: Of each, px.
+        height, width: Size of each image in pixels.
     """
 
     images: int

@@ -1,4 +1,4 @@
-"""What all skip strategies share (跳接: how A, B and the level above enter the trunk)."""
+"""Base class of the skip strategies (跳接, "skip connection": how A, B and the level above enter the trunk)."""
 from abc import ABCMeta, abstractmethod
 from typing import Optional
 
@@ -10,7 +10,7 @@ from mamba_cd_plugin.models.structures import LevelFeatures, TrunkFeatures
 
 
 class Skip(BaseModule, metaclass=ABCMeta):
-    """Base of the skip strategies: fuse what there is into F_i, run the block on it, T_i = block(F_i).
+    """Base class of the skip strategies: fuse the inputs into F_i and apply the block, T_i = block(F_i).
 
     A strategy overrides :meth:`fuse`; one that runs the block elsewhere overrides :meth:`forward`.
 
@@ -32,6 +32,6 @@ class Skip(BaseModule, metaclass=ABCMeta):
         """F_i (N, C, H, W) from the level and ``above`` = up(out_{i+1}) (N, C, H, W), None at the deepest level."""
 
     def forward(self, level: LevelFeatures, above: Optional[Tensor]) -> TrunkFeatures:
-        """One level and the level above to the trunk T_i and what the edge branch reads, F_i."""
+        """Features of one level and of the level above to the trunk T_i and the fusion F_i for the edge branch."""
         fused = self.fuse(level, above)
         return TrunkFeatures(self.block(fused), fused)

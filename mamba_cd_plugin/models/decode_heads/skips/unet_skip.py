@@ -27,5 +27,5 @@ class UNetSkip(Skip):
                 reduction, in_channels=2 * channels, out_channels=channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
     def fuse(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
-        """AB_i joined with the level above, where there is one."""
+        """AB_i concatenated with the level above, if there is one."""
         return level.ab if above is None else self.join(torch.cat([level.ab, above], dim=1))
