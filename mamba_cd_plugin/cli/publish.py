@@ -18,6 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
     parser.add_argument(
         '--metrics', nargs='+', action=DictAction, help='scores to write into it, such as test_changed_F1=0.9012')
+    parser.add_argument(
+        '--calibrate', metavar='DATA_ROOT', help='choose a temperature on the pairs of this folder of LEVIR layout')
+    parser.add_argument('--calibrate-split', default='val', metavar='SPLIT', help='which of its splits (default: val)')
+    parser.add_argument(
+        '--choose-threshold', action='store_true', help='with --calibrate: also the threshold with the highest F1')
+    parser.add_argument('--device', default='cpu', help='of the calibration (default: cpu)')
     parser.add_argument('--trust-checkpoint', action='store_true', help='run whatever code the checkpoint contains')
 
 
@@ -25,5 +31,8 @@ def run(args: argparse.Namespace) -> None:
     """Publish."""
     trust_checkpoints(args.trust_checkpoint)
     cfg = read_config(args.config) if args.config else None
-    path = publish(resolve_checkpoint(args.checkpoint), Path(args.out), cfg, args.metrics)
+    if args.choose_threshold and not args.calibrate:
+        raise ValueError('--choose-threshold needs --calibrate DATA_ROOT, on whose pairs it is chosen')
+    path = publish(resolve_checkpoint(args.checkpoint), Path(args.out), cfg, args.metrics, args.calibrate,
+                   args.calibrate_split, args.choose_threshold, args.device)
     print_log(f'{path}: {path.stat().st_size / 1e6:.1f} MB, all that `mamba-cd predict` needs', logger='current')

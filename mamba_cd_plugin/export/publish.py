@@ -4,10 +4,16 @@ import io
 from pathlib import Path
 from typing import Optional
 
+import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmseg.registry import DATASETS
+from torch import nn
 
+from ..datasets import PairCDDataset
 from ..engine.config_text import untrusted_model_config
+from ..evaluation import Calibration, calibrate, logit_histogram
 from ..inference.models import HASH_LENGTH, VERSION_KEY, build_model, config_of, load_weights, read_checkpoint
 from ..io.files import whole_file
 from ..version import __version__
@@ -18,7 +24,14 @@ KEPT_KEYS = ('default_scope', 'custom_imports', 'model', 'tta_model', 'optim_wra
 CLASSES = ('unchanged', 'changed')
 
 
-def publish(checkpoint_path: str, out: Path, cfg: Optional[Config] = None, metrics: Optional[dict] = None) -> Path:
+def publish(checkpoint_path: str,
+            out: Path,
+            cfg: Optional[Config] = None,
+            metrics: Optional[dict] = None,
+            calibration_data: Optional[str] = None,
+            calibration_split: str = 'val',
+            choose_threshold: bool = False,
+            device: str = 'cpu') -> Path:
     """Write weights, config, metrics and class names into one file whose name ends in the hash of its content.
 
     The optimizer, the logs and the paths of the training stay behind. The same checkpoint gives the same file.
@@ -28,6 +41,12 @@ def publish(checkpoint_path: str, out: Path, cfg: Optional[Config] = None, metri
         out: Where to write; ``cdmamba.pth`` becomes ``cdmamba-<hash>.pth``.
         cfg: The config, where the checkpoint has none.
         metrics: Scores to write beside those of the last validation, or in their place.
+        calibration_data: Folder of LEVIR layout on which a temperature is chosen, so that probabilities mean what they
+            say. The last layer is divided by it: prediction, export and report have it without knowing of it, and
+            what is called changed stays the same.
+        calibration_split: Its split; never one that was trained on, nor the one that scores are told of.
+        choose_threshold: Also put the threshold with the highest F1 on that split into the config.
+        device: Of the calibration.
 
     Returns:
         The path of the file.
@@ -40,6 +59,16 @@ def publish(checkpoint_path: str, out: Path, cfg: Optional[Config] = None, metri
     model_cfg = untrusted_model_config(own, f'checkpoint {checkpoint_path}')
     model = build_model(model_cfg, checkpoint_path)
     load_weights(model, checkpoint, checkpoint_path)
+    calibration = published_calibration(checkpoint)
+    if calibration_data is not None:
+        found = calibrate_model(model.to(device).eval(), calibration_data, calibration_split)
+        model.cpu()
+        divide_logits(model, found.temperature)
+        if choose_threshold:
+            model_cfg.decode_head.threshold = round(found.threshold, 4)
+        calibration = {key: round(value, 6) for key, value in found._asdict().items()}
+        # In published weights that were calibrated before, only what is missing to the new temperature was found now.
+        calibration['temperature'] *= published_calibration(checkpoint).get('temperature', 1.)
     kept = {key: own[key] for key in KEPT_KEYS if key in own}
     text = Config(dict(kept, model=ConfigDict(model_cfg).to_dict())).pretty_text
     meta = {
@@ -48,6 +77,8 @@ def publish(checkpoint_path: str, out: Path, cfg: Optional[Config] = None, metri
         'dataset_meta': (checkpoint.get('meta') or {}).get('dataset_meta') or dict(classes=CLASSES),
         VERSION_KEY: __version__,
     }
+    if calibration:
+        meta['calibration'] = calibration
     # Into memory: torch writes the name of the file into the file.
     buffer = io.BytesIO()
     torch.save(dict(meta=meta, state_dict=model.state_dict()), buffer)
@@ -56,6 +87,47 @@ def publish(checkpoint_path: str, out: Path, cfg: Optional[Config] = None, metri
     with whole_file(final) as part:
         part.write_bytes(content)
     return final
+
+
+def published_calibration(checkpoint: dict) -> dict:
+    """What a published checkpoint says of its calibration; empty where it says nothing."""
+    return dict((checkpoint.get('meta') or {}).get('calibration') or {})
+
+
+@torch.no_grad()
+def divide_logits(model: nn.Module, temperature: float) -> None:
+    """Divide the weights and the bias of the layer that gives the logits."""
+    for parameter in model.decode_head.conv_seg.parameters():
+        parameter /= temperature
+
+
+@torch.inference_mode()
+def calibrate_model(model: nn.Module, data_root: str, split: str) -> Calibration:
+    """Choose temperature and threshold of a model on a split of a data set.
+
+    Args:
+        model: An mmseg segmentor in evaluation mode.
+        data_root: Folder of LEVIR layout.
+        split: Its split.
+
+    Raises:
+        FileNotFoundError: If there is no such data.
+        ValueError: If the split holds no change, or nothing but change.
+    """
+    pipeline = [dict(type=name) for name in ('LoadImagePair', 'LoadChangeLabel', 'PackSegInputs')]
+    dataset: PairCDDataset = DATASETS.build(
+        dict(type='mmseg.PairCDDataset', data_root=data_root, split=split, pipeline=pipeline, test_mode=True))
+    histogram = np.int64(0)
+    for sample in dataset:
+        inputs = model.data_preprocessor(dict(inputs=[sample['inputs']]), False)['inputs']
+        truth = sample['data_samples'].gt_sem_seg.data.squeeze(0).numpy()
+        histogram = histogram + logit_histogram(model(inputs)[0, 0].float().cpu().numpy(), truth)
+    found = calibrate(histogram)
+    print_log(
+        f'Calibration on {len(dataset)} pairs of {data_root}, {split}: temperature {found.temperature:.3f}, negative '
+        f'log-likelihood {found.nll_before:.4f} -> {found.nll_after:.4f}; F1 {100 * found.f1_before:.2f} % at 0.5, '
+        f'{100 * found.f1_after:.2f} % at {found.threshold:.3f}', logger='current')
+    return found
 
 
 def validation_metrics(checkpoint: dict) -> dict:

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
 
 from mamba_cd_plugin.engine.config_text import parse_config_text
-from mamba_cd_plugin.export.publish import publish
+from mamba_cd_plugin.evaluation import Calibration
+from mamba_cd_plugin.export.publish import calibrate_model, publish
 from mamba_cd_plugin.inference.models import file_hash, read_checkpoint
 
 
@@ -38,3 +41,40 @@ def test_altered_file_is_noticed(toy_checkpoint, tmp_path):
     dated = tmp_path / 'training-20260101.pth'  # eight digits, but not published
     torch.save(torch.load(toy_checkpoint, weights_only=False), dated)
     read_checkpoint(str(dated))
+
+
+class Bright(torch.nn.Module):
+    """Logit 4 where the red of B three columns to the left is at least 250, and -4 elsewhere."""
+
+    @staticmethod
+    def data_preprocessor(data, training):
+        return dict(inputs=torch.stack([image.float() for image in data['inputs']]))
+
+    def forward(self, pairs):
+        return torch.where(pairs[:, 3:4].roll(3, dims=3) >= 250, 4., -4.)
+
+
+def test_calibration_on_a_split(tiny_pairs):
+    found = calibrate_model(Bright(), str(tiny_pairs), 'val')
+    # Two squares of 12 x 12 in 32 x 32: 9 of 12 columns are hit, 3 are missed and 3 are called changed in error.
+    wrong = 2 * 12 * (3 + 3) / (2 * 32 * 32)
+    assert found.f1_before == pytest.approx(9 / 12)
+    assert found.temperature == pytest.approx(4 / math.log((1 - wrong) / wrong), rel=0.01)
+
+
+def test_a_temperature_is_folded_into_the_last_layer(toy_checkpoint, tmp_path, monkeypatch):
+    found = Calibration(temperature=2., threshold=0.6, nll_before=0.4, nll_after=0.2, f1_before=0.5, f1_after=0.7)
+    asked = []
+    monkeypatch.setattr('mamba_cd_plugin.export.publish.calibrate_model', lambda *args: asked.append(args[1:]) or found)
+    plain = publish(str(toy_checkpoint), tmp_path / 'plain.pth')
+    path = publish(str(toy_checkpoint), tmp_path / 'x.pth', calibration_data='somewhere', choose_threshold=True)
+    again = publish(str(path), tmp_path / 'y.pth', calibration_data='somewhere', calibration_split='held_out')
+    before, after, twice = (torch.load(file, weights_only=True) for file in (plain, path, again))
+    assert asked == [('somewhere', 'val'), ('somewhere', 'held_out')]
+    for name in ('decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'):
+        torch.testing.assert_close(after['state_dict'][name], before['state_dict'][name] / 2)
+    assert 'calibration' not in before['meta']
+    assert after['meta']['calibration'] == found._asdict()
+    assert twice['meta']['calibration']['temperature'] == 4.  # of the model as it was trained
+    assert parse_config_text(before['meta']['cfg'], 'x').model.decode_head.threshold == 0.5
+    assert parse_config_text(twice['meta']['cfg'], 'x').model.decode_head.threshold == 0.6
