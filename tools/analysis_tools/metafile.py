@@ -1,6 +1,6 @@
 """Write what was counted into configs/metafile.yml: python tools/analysis_tools/metafile.py
 
-An entry per config under configs/ and configs/runs/, in OpenMMLab's model-index form. Parameters, FLOPs and what the
+An entry per config, in OpenMMLab's model-index form; those for Open-CD are the same models. Parameters, FLOPs and what the
 config says of its training are written anew; everything else, the results above all, is kept as it stands there.
 """
 import argparse
@@ -22,8 +22,9 @@ SIZE = 256
 
 
 def find_configs() -> List[Path]:
-    """The versions, then the diary's runs."""
-    return [*sorted((ROOT / 'configs').glob('*.py')), *sorted((ROOT / 'configs/runs').glob('*.py'))]
+    """The versions, then folder by folder the others."""
+    return [path for folder in ('', 'runs', 'small', 'ablations')
+            for path in sorted((ROOT / 'configs' / folder).glob('*.py'))]
 
 
 def describe_training(cfg: Config) -> dict:

@@ -1,57 +1,78 @@
-"""Write the README's table of configs from the configs: python tools/analysis_tools/readme_table.py
+"""Write the tables of configs in README.md and configs/*/README.md: python tools/analysis_tools/readme_table.py
 
-What a model costs is taken from configs/metafile.yml, which tools/analysis_tools/metafile.py writes.
+What a model costs, and its scores, are taken from configs/metafile.yml, which tools/analysis_tools/metafile.py writes.
 """
 import argparse
-import re
 from pathlib import Path
-from typing import List
+from typing import Dict, List
 
 import yaml
 
+from mamba_cd_plugin.resources import describe_config
+
 ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / 'configs'
 # The table stands between these two lines; a reader of the rendered page does not see them.
 BEGIN = '<!-- table of configs: begin, by tools/analysis_tools/readme_table.py -->'
 END = '<!-- table of configs: end -->'
+# The page, and the folder whose configs it lists.
+PAGES = {ROOT / 'README.md': CONFIGS, CONFIGS / 'README.md': CONFIGS,
+         **{CONFIGS / folder / 'README.md': CONFIGS / folder for folder in ('ablations', 'opencd', 'runs', 'small')}}
 
 
-def describe(path: Path) -> str:
-    """The comment at the top of a config, up to its first full stop or semicolon."""
-    comment = ' '.join(re.findall(r'^# ?(.*)$', path.read_text(encoding='utf-8').split('_base_')[0], flags=re.M))
-    return re.split(r'[.;](?: |$)', comment)[0]
+def read_index() -> Dict[str, dict]:
+    """The entries of the metafile, by the path of the config."""
+    index = yaml.safe_load((CONFIGS / 'metafile.yml').read_text(encoding='utf-8'))
+    return {entry['Config']: entry for entry in index['Models']}
 
 
-def make_table() -> str:
-    """The table in Markdown.
+def describe_scores(entry: dict) -> str:
+    """What was scored, and by whom; empty where nothing was."""
+    return '; '.join(f'{name.replace(", %", "")} {value} % ({result["Source"]})'
+                     for result in entry.get('Results', []) for name, value in result['Metrics'].items())
+
+
+def make_table(folder: Path, page: Path, entries: Dict[str, dict]) -> str:
+    """The table of one folder in Markdown, with links that work from a page.
 
     Raises:
-        SystemExit: if a config was not counted yet.
+        SystemExit: If a config was not counted yet.
     """
-    index = yaml.safe_load((ROOT / 'configs/metafile.yml').read_text(encoding='utf-8'))
-    costs = {entry['Name']: entry['Metadata'] for entry in index['Models']}
-    rows: List[str] = ['| config | what it is | parameters | FLOPs |', '|---|---|---|---|']
-    for path in sorted((ROOT / 'configs').glob('cdmamba_v*.py')):
-        if path.stem not in costs:
+    rows: List[List[str]] = []
+    for path in sorted(folder.glob('*.py')):
+        # Open-CD's configs are the models of those of the same name.
+        counted = CONFIGS / path.name if folder.name == 'opencd' else path
+        entry = entries.get(counted.relative_to(ROOT).as_posix())
+        if entry is None:
             raise SystemExit(f'configs/metafile.yml lacks {path.stem}: run python tools/analysis_tools/metafile.py')
-        cost = costs[path.stem]
+        cost = entry['Metadata']
         training = f' ({cost["Training FLOPs"] / 1e9:.1f} G in training)' if 'Training FLOPs' in cost else ''
-        rows.append(f'| [{path.stem}](configs/{path.name}) | {describe(path)} | {cost["Parameters"] / 1e6:.1f} M | '
-                    f'{cost["FLOPs"] / 1e9:.1f} G{training} |')
-    return '\n'.join(rows)
+        rows.append([f'[{path.stem}]({path.relative_to(page.parent).as_posix()})', describe_config(path),
+                     f'{cost["Parameters"] / 1e6:.1f} M', f'{cost["FLOPs"] / 1e9:.1f} G{training}',
+                     describe_scores(entry)])
+    head = ['config', 'what it is', 'parameters', 'FLOPs', 'scores']
+    if not any(row[-1] for row in rows):  # a column of empty cells tells nothing
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    lines = [head, ['---'] * len(head), *rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def main() -> None:
-    """Replace the table in the README, or with --check say whether it is true."""
+    """Replace the tables, or with --check say whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--check', action='store_true', help='change nothing; exit status 1 if the table is outdated')
+    parser.add_argument('--check', action='store_true', help='change nothing; exit status 1 if a table is outdated')
     args = parser.parse_args()
-    readme = ROOT / 'README.md'
-    text = readme.read_text(encoding='utf-8')
-    before, rest = text.split(BEGIN)
-    new = f'{before}{BEGIN}\n{make_table()}\n{END}{rest.split(END)[1]}'
-    if args.check and new != text:
-        raise SystemExit('the table in README.md is outdated: run python tools/analysis_tools/readme_table.py')
-    readme.write_text(new, encoding='utf-8')
+    entries = read_index()
+    for page, folder in PAGES.items():
+        text = page.read_text(encoding='utf-8')
+        if BEGIN not in text and page == ROOT / 'README.md':
+            continue  # the README may have another table
+        before, rest = text.split(BEGIN)
+        new = f'{before}{BEGIN}\n{make_table(folder, page, entries)}\n{END}{rest.split(END)[1]}'
+        if args.check and new != text:
+            raise SystemExit(f'the table in {page.relative_to(ROOT)} is outdated: run python '
+                             'tools/analysis_tools/readme_table.py')
+        page.write_text(new, encoding='utf-8')
 
 
 if __name__ == '__main__':
