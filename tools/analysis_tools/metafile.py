@@ -1,6 +1,7 @@
 """Write what was counted into configs/metafile.yml: python tools/analysis_tools/metafile.py
 
-An entry per config, in OpenMMLab's model-index form; those for Open-CD are the same models. Parameters, FLOPs and what the
+An entry per config, in OpenMMLab's model-index form; those for Open-CD are the same models.
+Parameters, FLOPs and what the
 config says of its training are written anew; everything else, the results above all, is kept as it stands there.
 """
 import argparse
@@ -14,6 +15,7 @@ from mmengine.logging import print_log
 
 from mamba_cd_plugin import register_all_modules
 from mamba_cd_plugin.analysis.complexity import Cost, measure_complexity
+from mamba_cd_plugin.resources import list_configs
 
 ROOT = Path(__file__).parents[2]
 METAFILE = ROOT / 'configs/metafile.yml'
@@ -23,8 +25,7 @@ SIZE = 256
 
 def find_configs() -> List[Path]:
     """The versions, then folder by folder the others."""
-    return [path for folder in ('', 'runs', 'small', 'ablations')
-            for path in sorted((ROOT / 'configs' / folder).glob('*.py'))]
+    return [ROOT / 'configs' / f'{name}.py' for name in list_configs() if not name.startswith('opencd/')]
 
 
 def describe_training(cfg: Config) -> dict:

@@ -8,7 +8,7 @@ from typing import Dict, List
 
 import yaml
 
-from mamba_cd_plugin.resources import describe_config
+from mamba_cd_plugin.resources import describe_config, list_configs
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
@@ -16,8 +16,8 @@ CONFIGS = ROOT / 'configs'
 BEGIN = '<!-- table of configs: begin, by tools/analysis_tools/readme_table.py -->'
 END = '<!-- table of configs: end -->'
 # The page, and the folder whose configs it lists.
-PAGES = {ROOT / 'README.md': CONFIGS, CONFIGS / 'README.md': CONFIGS,
-         **{CONFIGS / folder / 'README.md': CONFIGS / folder for folder in ('ablations', 'opencd', 'runs', 'small')}}
+PAGES = {ROOT / 'README.md': CONFIGS,
+         **{folder / 'README.md': folder for folder in sorted({path.parent for path in list_configs().values()})}}
 
 
 def read_index() -> Dict[str, dict]:
