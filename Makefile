@@ -31,9 +31,9 @@ PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
+	$(PY) -m mypy
 
-test: $(STAMP)
-	$(PY) -m ruff check .
+test: lint
 	$(PYTEST) --durations=15
 
 # What rounds, once more as the oldest processors would have it: torch and oneDNN without AVX, the kernels compiled for

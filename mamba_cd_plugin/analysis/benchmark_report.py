@@ -23,11 +23,12 @@ def rows(groups: Sequence[Group]) -> Iterator[dict]:
     for group in groups:
         best = group.timings[group.baseline].best
         for name, timing in group.timings.items():
-            bound = '' if group.bound is None else group.bound
+            bound = group.bound
             yield dict(group=group.title, case=name, median_ms=1e3 * timing.median, q1_ms=1e3 * timing.low,
                        q3_ms=1e3 * timing.high, best_ms=1e3 * timing.best, samples=timing.samples, ratio=timing.ratio,
-                       best_ratio=timing.best / best, baseline=group.baseline, bound_ms=bound and 1e3 * bound,
-                       times_bound=bound and timing.median / bound, peak_mib=group.memory.get(name, ''))
+                       best_ratio=timing.best / best, baseline=group.baseline,
+                       bound_ms='' if bound is None else 1e3 * bound,
+                       times_bound='' if bound is None else timing.median / bound, peak_mib=group.memory.get(name, ''))
 
 
 def _number(value: object) -> str:

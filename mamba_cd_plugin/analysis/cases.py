@@ -3,7 +3,7 @@ import importlib
 import inspect
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
@@ -67,13 +67,13 @@ EXPRESSIONS: Dict[str, Callable[[Dict[str, Tensor]], Tensor]] = {
 
 
 def _prepare_op(case: Case) -> Step:
-    tensors = scan_inputs(case.shape)
+    tensors: Dict[str, Any] = scan_inputs(case.shape)
     if case.scan in EXPRESSIONS:
         return lambda: EXPRESSIONS[case.scan](tensors)
     if not case.train:
         return lambda: selective_scan(**tensors, backend=case.scan)
     grad = torch.randn(tensors['u'].shape, generator=torch.Generator().manual_seed(1))
-    leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
+    leaves: Dict[str, Any] = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
 
     def forward_and_backward() -> Tuple[Tensor, ...]:
         return torch.autograd.grad(selective_scan(**leaves, backend=case.scan), list(leaves.values()), grad)

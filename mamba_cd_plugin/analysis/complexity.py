@@ -124,6 +124,8 @@ HANDLES = {
 class TrainingForward(nn.Module):
     """The outputs of a model that training computes: with deep supervision more than a prediction needs."""
 
+    model: Any
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model

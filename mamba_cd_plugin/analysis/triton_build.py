@@ -49,7 +49,7 @@ def kernels_of_the_model(capability: int, dtype: str) -> Dict[str, Any]:
     from mamba_cd_plugin.ops.triton_backward import backward_kernel
     from mamba_cd_plugin.ops.triton_forward import carry_kernel, forward_kernel, local_kernel
     constants = Geometry(2, 64, 64, 64, 4, 4, 1, True, True).constants()
-    variants = {
+    variants: Dict[str, Tuple[Any, Dict[str, Any]]] = {
         'local, forward': (local_kernel, dict(BACKWARD=False)),
         'local, backward': (local_kernel, dict(BACKWARD=True)),
         'carry': (carry_kernel, dict(BACKWARD=False, AHEAD=AHEAD, BLOCK=CARRY_BLOCK)),
@@ -71,4 +71,5 @@ def resources(kernel: Any) -> Tuple[int, int]:
         file.flush()
         text = subprocess.run([str(program), '--dump-resource-usage', file.name], capture_output=True, text=True,
                               check=True).stdout
-    return tuple(int(re.search(rf'{word}:(\d+)', text).group(1)) for word in ('REG', 'STACK'))
+    registers, stack = (int(re.search(rf'{word}:(\d+)', text).group(1)) for word in ('REG', 'STACK'))
+    return registers, stack

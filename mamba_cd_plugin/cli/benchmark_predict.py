@@ -74,5 +74,5 @@ def run(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':  # the process of measure_alone
-    *paths, side = sys.argv[1:]
-    sys.stdout.write('\n' + json.dumps(measure(*paths, int(side))) + '\n')
+    weights, before, after, folder, side = sys.argv[1:]
+    sys.stdout.write('\n' + json.dumps(measure(weights, before, after, folder, int(side))) + '\n')

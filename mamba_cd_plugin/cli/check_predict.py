@@ -56,9 +56,9 @@ def compare_with_whole(checkpoint: str, pair: SamplePair, side: int) -> dict:
     with open_pair(pair.a, pair.b) as source, rasterio.open(pair.truth) as file:
         corner = source.read(Window(Span(0, side), Span(0, side))).pair
         truth = file.read(1)[:side, :side]
-    results = [inferencer((corner[..., :3], corner[..., 3:]), tile=tile)['predictions'][0]
-               for tile in (side, WINDOWS.tile)]
-    found = compare(*results, truth)
+    whole, windows = (inferencer((corner[..., :3], corner[..., 3:]), tile=tile)['predictions'][0]
+               for tile in (side, WINDOWS.tile))
+    found = compare(whole, windows, truth)
     return {f'mean difference of the probabilities on {side} x {side} px, whole or in windows': found.mean_difference,
             'share of pixels that become another class': found.other_pixels,
             'F1 whole, in windows': ', '.join(f'{100 * f1:.2f} %' for f1 in found.f1)}
@@ -101,11 +101,11 @@ def run(args: argparse.Namespace) -> None:
         ValueError: If the town is too small.
         RuntimeError: If a result is not as it must be.
     """
-    size = tuple(map(int, args.size.split('x')))
-    if min(size) < 2 * WINDOWS.tile:
+    height, width = map(int, args.size.split('x'))
+    if min(height, width) < 2 * WINDOWS.tile:
         raise ValueError(f'--size {args.size}: expected at least {2 * WINDOWS.tile} px a side, so that windows meet')
     out = Path(args.out)
-    pair = sample_pair(out / 'town', size)
+    pair = sample_pair(out / 'town', (height, width))
     predict(pair, args.checkpoint, out / 'once')
     predict(pair, args.checkpoint, out / 'twice', until=0.5)
     predict(pair, args.checkpoint, out / 'twice')

@@ -50,12 +50,12 @@ class DataRootLoopMixin:
     config stays as it is, so that the config dumped with a run keeps the one key too.
     """
 
-    def __init__(self, runner: Runner, dataloader: Union[DataLoader, dict], *args, **kwargs) -> None:
+    def __init__(self, runner: Runner, dataloader: Union[DataLoader, dict], *args: Any, **kwargs: Any) -> None:
         dataloader = with_data_root(dataloader, runner.cfg.get('data_root'))
         if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
             # torch refuses workers that persist where there are none, and num_workers=0 is what a user changes alone.
             dataloader = {**dataloader, 'persistent_workers': False}
-        super().__init__(runner, dataloader, *args, **kwargs)
+        super().__init__(runner, dataloader, *args, **kwargs)  # type: ignore[call-arg]  # the loop's
 
 
 @LOOPS.register_module()
@@ -66,7 +66,7 @@ class CDTrainLoop(DataRootLoopMixin, EpochBasedTrainLoop):
         ValueError: The loader gives no batch, because it drops the last one and has fewer pairs than one batch.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if len(self.dataloader) == 0:
             raise ValueError(

@@ -146,7 +146,7 @@ def find_installed(path: Optional[Sequence[str]] = None) -> dict[str, str]:
     """
     wanted = {row.name for row in TABLE} | {name for names in OWNERS.values() for name in names}
     found: dict[str, str] = {}
-    for distribution in importlib.metadata.distributions(**({} if path is None else {'path': list(path)})):
+    for distribution in importlib.metadata.distributions(path=sys.path if path is None else list(path)):
         name = re.sub(r'[-_.]+', '-', distribution.metadata['Name'] or '').lower()
         if name in wanted:
             found.setdefault(name, distribution.version)  # the first on the path is the one that is imported
@@ -170,7 +170,7 @@ def run_probe(time_limit: float = TIME_LIMIT) -> dict[str, dict[str, Any]]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=time_limit, env=environment, check=False)
         output, ended = done.stdout, done.stderr.strip()[-2000:] or f'exit status {done.returncode}'
     except subprocess.TimeoutExpired as error:
-        output, ended = error.stdout or '', f'it took more than {time_limit:g} s'
+        output, ended = str(error.stdout or ''), f'it took more than {time_limit:g} s'
         output = output.decode() if isinstance(output, bytes) else output
     probe = {}
     for line in output.splitlines():

@@ -3,7 +3,7 @@ import os
 from contextlib import contextmanager
 from functools import wraps
 from pickle import UnpicklingError
-from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Iterator, List, Optional
 
 import numpy as np
 import torch
@@ -39,13 +39,13 @@ def _history_method(owner: type, name: str) -> Any:
     return getattr(owner, name)
 
 
-def _allowed_types() -> List[Union[type, Tuple[Any, str]]]:
+def _allowed_types() -> List[Any]:
     """Classes that mmengine's checkpoints contain besides tensors: HistoryBuffers of numpy arrays and scalars."""
-    multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
+    core: Any = np._core if hasattr(np, '_core') else np.core
     allowed: list = [HistoryBuffer, np.ndarray, np.dtype, (_history_method, 'builtins.getattr')]
     for package in ('numpy.core', 'numpy._core'):  # the name before and since numpy 2
-        allowed += [(multiarray._reconstruct, f'{package}.multiarray._reconstruct'),
-                    (multiarray.scalar, f'{package}.multiarray.scalar')]
+        allowed += [(core.multiarray._reconstruct, f'{package}.multiarray._reconstruct'),
+                    (core.multiarray.scalar, f'{package}.multiarray.scalar')]
     allowed += [type(np.dtype(t)) for t in (np.float32, np.float64, np.int32, np.int64, np.uint32, np.uint8, np.bool_)]
     return allowed
 

@@ -26,7 +26,7 @@ def parse_config_text(text: str, source: str) -> ConfigDict:
     """
     try:
         tree = ast.parse(text)
-        return ConfigDict({_target(statement): _value(statement.value) for statement in tree.body})
+        return ConfigDict({_target(statement): _value(statement.value) for statement in tree.body})  # type: ignore[attr-defined]  # _target lets only assignments through
     except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(
             f'{source}: the config text inside was refused: {error}. Expected only assignments of plain values, as '

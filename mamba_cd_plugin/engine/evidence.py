@@ -64,11 +64,11 @@ def gradient_norms(model: nn.Module, data_batch: dict) -> Dict[str, float]:
         model: The segmentor, or its distributed wrapper.
         data_batch: One training batch as the data loader gives it.
     """
-    model = getattr(model, 'module', model)
-    model.train()
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    segmentor: Any = getattr(model, 'module', model)
+    segmentor.train()
+    parameters = [parameter for parameter in segmentor.parameters() if parameter.requires_grad]
     with torch.enable_grad():
-        losses = model(**model.data_preprocessor(data_batch, True), mode='loss')
+        losses = segmentor(**segmentor.data_preprocessor(data_batch, True), mode='loss')
         return {name: _gradient_norm(value, parameters) for name, value in losses.items() if 'loss' in name}
 
 

@@ -57,9 +57,10 @@ def fit_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> WeightsFi
         model: The model; its wrappers, distributed or for test-time augmentation, do not count.
         state_dict: Of the checkpoint. A leading ``module.`` of its names is left out, as mmengine does.
     """
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    own = model.state_dict()
+    inner: Any = model
+    while is_model_wrapper(inner) or isinstance(inner, BaseTTAModel):
+        inner = inner.module
+    own = inner.state_dict()
     given = {re.sub(r'^module\.', '', name): value for name, value in state_dict.items()}
     same = [name for name in own if name in given and own[name].shape == given[name].shape]
     reshaped = {name: (tuple(given[name].shape), tuple(own[name].shape))

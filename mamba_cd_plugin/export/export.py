@@ -3,7 +3,7 @@ import copy
 import json
 import warnings
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
@@ -34,19 +34,22 @@ class ExportableModel(nn.Module):
         model: An mmseg EncoderDecoder with one logit.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        model = make_exportable(copy.deepcopy(model)).eval().requires_grad_(False)
-        self.backbone, self.neck, self.head = model.backbone, model.neck, model.decode_head
-        self.register_buffer('mean', model.data_preprocessor.mean)
-        self.register_buffer('std', model.data_preprocessor.std)
+        exportable: Any = make_exportable(copy.deepcopy(model)).eval().requires_grad_(False)
+        self.backbone, self.neck, self.head = exportable.backbone, exportable.neck, exportable.decode_head
+        self.register_buffer('mean', exportable.data_preprocessor.mean)
+        self.register_buffer('std', exportable.data_preprocessor.std)
 
     def forward(self, pair: Tensor) -> Tensor:
         """RGB values 0..255 (1, 6, H, W), A first, to change probabilities (1, 1, H, W)."""
         return self.head(self.neck(self.backbone((pair - self.mean) / self.std))).sigmoid()
 
 
-def trace(model: nn.Module, size: Optional[int]) -> torch.export.ExportedProgram:
+def trace(model: Any, size: Optional[int]) -> torch.export.ExportedProgram:
     """Export a segmentor with torch.export.
 
     Args:

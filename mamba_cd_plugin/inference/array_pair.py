@@ -53,7 +53,7 @@ class ArrayPair(PairSource):
         for label, image, known in zip('AB', images, valid):
             notes = describe_missing(known, 'transparent, masked, NaN or --nodata'), describe_collar(image, known)
             self.notes += [f'{label}: {note}' for note in notes if note]
-        if np.array_equal(*images):
+        if np.array_equal(images[0], images[1]):
             self.notes.append('A and B hold the same values: are they two copies of one image?')
         self._valid = valid[0] & valid[1]
         self._pair = np.concatenate(self._to_8_bits(images, options), axis=2)

@@ -32,6 +32,8 @@ class ChangeDetector(nn.Module):
         segmentor: The model as mmseg builds it. Its ``state_dict`` is what a checkpoint for ``mamba-cd predict`` holds.
     """
 
+    segmentor: Any  # mmseg's, which has no types
+
     def __init__(self, segmentor: nn.Module) -> None:
         super().__init__()
         self.segmentor = segmentor

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Any, Iterator, Optional
 
 import numpy as np
 import torch
@@ -96,7 +96,7 @@ class TorchTileModel(TileModel):
         cfg: Its config, which is part of its identity.
     """
 
-    def __init__(self, model: nn.Module, cfg: dict) -> None:
+    def __init__(self, model: Any, cfg: dict) -> None:
         self.model = model.eval()
         self.threshold = float(model.decode_head.threshold)
         self.fill = model.data_preprocessor.mean.flatten()[:3].round().byte().cpu().numpy()

@@ -206,7 +206,7 @@ def _write_mask_picture(path: Path, result: Result) -> dict:
 
 def _write_probability_raster(path: Path, result: Result) -> dict:
     from ..io.rasters import write_band
-    stored = dict(nodata=float('nan'), predictor=3) if result.probability.dtype == np.float32 else dict(
+    stored: dict = dict(nodata=float('nan'), predictor=3) if result.probability.dtype == np.float32 else dict(
         nodata=NODATA, scale=1 / PROBABILITY_STEPS, predictor=2)
     write_band(path, result.probability, result.source, 'probability of change', **stored)
     return {}

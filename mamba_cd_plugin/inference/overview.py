@@ -26,7 +26,7 @@ def draw_overview(source: PairSource, mask: np.ndarray) -> np.ndarray:
     factor = math.ceil(max(mask.shape) / SIDE)
     pair, valid = source.thumbnail(factor)
     small = shrink_mask(mask, factor)
-    a, b = (np.where(valid[..., None], image, np.uint8(PAPER)) for image in (pair[..., :3], pair[..., 3:]))
+    a, b = (np.where(valid[..., None], image, np.array(PAPER, np.uint8)) for image in (pair[..., :3], pair[..., 3:]))
     title = [Span(f'{source.name}    ', bold=True),
              Span(f'{source.width:,} x {source.height:,} px    changed: {changed_share(mask):.2%} of the pixels with '
                   f'data    1 px here = {factor} px')]

@@ -134,7 +134,7 @@ def open_pair(a: Image, b: Image, options: Optional[ReadOptions] = None) -> Pair
         where = ''.join(f'; {file} says where {path.name} lies' for path, file in zip(paths, located) if file)
         raise ImportError(f"reading {a} and {b} needs rasterio: pip install 'mamba_cd_plugin[geo]' "
                           f'({error}){where}') from error
-    return RasterPair(*paths, options)
+    return RasterPair(paths[0], paths[1], options)
 
 
 def sidecar(path: Path) -> Optional[Path]:

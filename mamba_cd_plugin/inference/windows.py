@@ -3,7 +3,7 @@ import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import Iterable, Iterator, NamedTuple, Optional
+from typing import Generator, Iterable, Iterator, NamedTuple, Optional
 
 import numpy as np
 from mmengine.utils import ProgressBar
@@ -162,7 +162,7 @@ class PredictedWindow(NamedTuple):
 
 
 def predict_windows(source: PairSource, model: TileModel, tta: bool, batches: Iterable[list[Window]],
-                    workers: int) -> Iterator[list[PredictedWindow]]:
+                    workers: int) -> Generator[list[PredictedWindow], None, None]:
     """Predict batches of windows, and give them back in their order.
 
     ::

@@ -71,7 +71,7 @@ def read_rgb(path: str, backend_args: Optional[dict] = None,
         ValueError: The pixels have more than 8 bits and no ``value_range`` is given, or are no RGB or grey at all.
     """
     values = read_picture(path, backend_args).values
-    stretch = find_stretch(values, np.True_, value_range) if value_range is not None else None
+    stretch = find_stretch(values, np.ones(values.shape[:2], bool), value_range) if value_range is not None else None
     if stretch is not None:
         return stretch(values)
     if values.dtype != np.uint8:

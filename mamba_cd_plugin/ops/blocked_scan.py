@@ -1,6 +1,6 @@
 """The selective scan in plain torch ops, in two levels of about sqrt(L) steps instead of L."""
 import math
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -107,13 +107,13 @@ class _BlockedScan(torch.autograd.Function):
     """`_scan_forward` that keeps only its inputs and computes the states again in the backward."""
 
     @staticmethod
-    def forward(ctx, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
         ctx.save_for_backward(u, delta, A, B, C)
         return _scan_forward(u, delta, A, B, C)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, ...]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, ...]:
         length, groups = grad.shape[-1], ctx.saved_tensors[3].shape[1]
         u, delta, A, B, C = _block_layout(*ctx.saved_tensors)
         grad = _to_blocks(grad.unflatten(1, (groups, -1)), u.shape[0], u.shape[-1]).unsqueeze(-2)
@@ -138,8 +138,8 @@ class _BlockedScan(torch.autograd.Function):
         grad_u = grad_drive * delta
         grad_delta += grad_drive * u
         grad_u, grad_delta = (_from_blocks(g.squeeze(-2), length).flatten(1, 2) for g in (grad_u, grad_delta))
-        grad_B, grad_C = (_from_blocks(torch.cat(g, -2), length) for g in (grad_B, grad_C))
-        return grad_u, grad_delta, torch.cat(grad_A, -1).flatten(0, 1), grad_B, grad_C
+        whole_B, whole_C = (_from_blocks(torch.cat(g, -2), length) for g in (grad_B, grad_C))
+        return grad_u, grad_delta, torch.cat(grad_A, -1).flatten(0, 1), whole_B, whole_C
 
 
 def blocked_selective_scan(u: Tensor,

@@ -1,6 +1,6 @@
 """The C kernels as torch ops, which torch.compile and torch.export see as one node."""
 import ctypes
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from torch import Tensor
@@ -25,20 +25,20 @@ def _call(name: str, tensors: tuple, sizes: tuple) -> None:
         raise MemoryError(f'{name} found no scratch memory for sizes {sizes}')
 
 
-def _make_op(name: str, function: Callable, fake: Callable) -> Callable:
+def _make_op(name: str, function: Callable, fake: Callable) -> Any:
     """A torch op of this package."""
     op = torch.library.custom_op(f'mamba_cd::{name}', function, mutates_args=(), device_types='cpu')
     op.register_fake(fake)
     return op
 
 
-def _save_inputs(ctx, inputs: tuple, output: Tensor) -> None:
+def _save_inputs(ctx: Any, inputs: tuple, output: Tensor) -> None:
     tensors = [t for t in inputs if not isinstance(t, bool)]
     ctx.save_for_backward(*tensors)
     ctx.options = inputs[len(tensors):]
 
 
-def _make_differentiable(name: str, function: Callable, fake: Callable, gradients: Callable) -> Callable:
+def _make_differentiable(name: str, function: Callable, fake: Callable, gradients: Callable) -> Any:
     """A torch op with its gradients."""
     op = _make_op(name, function, fake)
     op.register_autograd(gradients, setup_context=_save_inputs)
@@ -78,7 +78,7 @@ def _cross_backward_fake(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tenso
     return [x.new_empty(shape, dtype=torch.float32) for shape in shapes]
 
 
-def _cross_gradients(ctx, grad: Tensor) -> tuple:
+def _cross_gradients(ctx: Any, grad: Tensor) -> tuple:
     inputs = ctx.saved_tensors
     x, proj, weight, bias, A, D = _cross_backward_op(grad, *inputs)
     gradients = (x, proj, weight.transpose(1, 2), bias, A.transpose(1, 2), D.expand(inputs[5].shape))
@@ -106,7 +106,7 @@ def _scan_backward(grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor,
                    delta_bias: Optional[Tensor], delta_softplus: bool) -> list[Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias, all float32, the last two also where they are None."""
     inputs = [_plain(t) for t in (grad, u, delta, A, B, C, D, delta_bias)]
-    outputs = _scan_backward_fake(*inputs, delta_softplus)
+    outputs = _scan_backward_fake(*inputs, delta_softplus)  # type: ignore[call-arg, arg-type]  # eight tensors
     for summed in outputs[2:]:
         summed.zero_()
     _call('selective_scan_backward', (*inputs, *outputs), _scan_sizes(u, B, delta_softplus))
@@ -119,7 +119,7 @@ def _scan_backward_fake(grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Te
     return [u.new_empty(shape, dtype=torch.float32) for shape in shapes]
 
 
-def _scan_gradients(ctx, grad: Tensor) -> tuple:
+def _scan_gradients(ctx: Any, grad: Tensor) -> tuple:
     inputs = ctx.saved_tensors
     gradients = _scan_backward_op(grad, *inputs, *ctx.options)
     return (*(None if t is None else g.to(t.dtype) for g, t in zip(gradients, inputs)), None)

@@ -1,7 +1,7 @@
 """The Triton kernels as torch ops, which torch.compile sees as one node."""
 import os
 from functools import cache
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -196,7 +196,8 @@ def _cross_op(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Te
 @_cross_op.register_fake
 def _cross_fake(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
                 D: Tensor) -> Tuple[Tensor, Tensor]:
-    g = Geometry(*x.shape, dt_weight.shape[0], dt_weight.shape[2], A.shape[2], True, True)
+    images, height, width, channels = x.shape
+    g = Geometry(images, height, width, channels, dt_weight.shape[0], dt_weight.shape[2], A.shape[2], True, True)
     states = x.new_empty((g.images, g.groups, g.chunks, g.states, g.channels), dtype=torch.float32)
     return x.new_empty(x.shape), states
 
@@ -218,16 +219,17 @@ def _cross_backward_fake(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tenso
                          D: Tensor, start: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     groups, channels, rank = dt_weight.shape
     shapes = proj.shape, (groups, rank, channels), (groups, channels), (groups, A.shape[2], channels), (channels, )
-    return (x.new_empty(x.shape), *(x.new_empty(shape, dtype=torch.float32) for shape in shapes))
+    grads: Any = [x.new_empty(shape, dtype=torch.float32) for shape in shapes]
+    return (x.new_empty(x.shape), *grads)
 
 
-def _save_cross(ctx, inputs: tuple, output: Tuple[Tensor, Tensor]) -> None:
+def _save_cross(ctx: Any, inputs: tuple, output: Tuple[Tensor, Tensor]) -> None:
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(*inputs, output[1])
 
 
-def _cross_gradients(ctx, grad: Optional[Tensor], _: Optional[Tensor]) -> tuple:
+def _cross_gradients(ctx: Any, grad: Optional[Tensor], _: Optional[Tensor]) -> tuple:
     *inputs, start = ctx.saved_tensors
     if grad is None:
         return (None, ) * len(inputs)
@@ -309,18 +311,18 @@ def _scan_backward_fake(
         delta_bias: Optional[Tensor], start: Tensor,
         delta_softplus: bool) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     shapes = A.shape, B.shape, B.shape, A.shape[:1], A.shape[:1]
-    return (u.new_empty(u.shape), delta.new_empty(delta.shape),
-            *(u.new_empty(shape, dtype=torch.float32) for shape in shapes))
+    grads: Any = [u.new_empty(shape, dtype=torch.float32) for shape in shapes]
+    return (u.new_empty(u.shape), delta.new_empty(delta.shape), *grads)
 
 
-def _save_scan(ctx, inputs: tuple, output: Tuple[Tensor, Tensor]) -> None:
+def _save_scan(ctx: Any, inputs: tuple, output: Tuple[Tensor, Tensor]) -> None:
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(*inputs[:-1], output[1])
     ctx.softplus = inputs[-1]
 
 
-def _scan_gradients(ctx, grad: Optional[Tensor], _: Optional[Tensor]) -> tuple:
+def _scan_gradients(ctx: Any, grad: Optional[Tensor], _: Optional[Tensor]) -> tuple:
     inputs = ctx.saved_tensors[:-1]
     if grad is None:
         return (None, ) * 8

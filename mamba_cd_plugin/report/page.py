@@ -3,7 +3,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 from jinja2 import Environment, FileSystemLoader
 from matplotlib.colors import to_hex, to_rgb
@@ -65,9 +65,14 @@ class Charts:
         return [charts.to_inline_svg(figure, name, label, colors)]
 
 
+def _hex(channels: Iterable[float]) -> str:
+    red, green, blue = channels
+    return to_hex((red, green, blue))
+
+
 def run_colors() -> List[Dict[str, str]]:
     """The colours of the runs on a light and a dark background."""
-    lighter = [to_hex([channel + (1 - channel) * LIGHTER for channel in to_rgb(color)]) for color in charts.RUN_COLORS]
+    lighter = [_hex(channel + (1 - channel) * LIGHTER for channel in to_rgb(color)) for color in charts.RUN_COLORS]
     return [dict(light=light, dark=dark) for light, dark in zip(charts.RUN_COLORS, lighter)]
 
 
@@ -271,6 +276,6 @@ def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
         sections=sections,
         style=(TEMPLATES / 'report.css').read_text(encoding='utf-8'),
         colors=run_colors(),
-        legend=[(meaning, to_hex([channel / 255 for channel in color])) for meaning, color in OUTCOMES],
+        legend=[(meaning, _hex(channel / 255 for channel in color)) for meaning, color in OUTCOMES],
         made=f'{datetime.now():%Y-%m-%d %H:%M}',
         version=__version__)

@@ -5,7 +5,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ def watched_parts(head: nn.Module) -> Iterator[tuple[str, str, nn.Module, nn.Mod
 
 
 @contextmanager
-def watch(model: nn.Module) -> Iterator[dict[str, HeadMap]]:
+def watch(model: Any) -> Iterator[dict[str, HeadMap]]:
     """Context in which a forward pass of one pair stores its maps in the yielded dict, by module path.
 
     A model without such parts leaves the dict empty.
@@ -95,7 +95,7 @@ def watch(model: nn.Module) -> Iterator[dict[str, HeadMap]]:
             handle.remove()
 
 
-def _to_map(kind: str, path: str, part: nn.Module, output: Tensor) -> HeadMap:
+def _to_map(kind: str, path: str, part: Any, output: Tensor) -> HeadMap:
     """One (C, h, w) output to a map."""
     output = output.detach().float()
     if kind == EDGE:
@@ -107,7 +107,7 @@ def _to_map(kind: str, path: str, part: nn.Module, output: Tensor) -> HeadMap:
 
 
 @torch.inference_mode()
-def head_maps(model: nn.Module, pair: np.ndarray) -> list[HeadMap]:
+def head_maps(model: Any, pair: np.ndarray) -> list[HeadMap]:
     """The maps of one pair.
 
     Args:

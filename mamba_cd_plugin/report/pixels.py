@@ -2,9 +2,10 @@
 
 All are computed from one histogram per image: change probabilities in 256 levels, by ground truth.
 """
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..io.pictures import IGNORE_INDEX
@@ -17,11 +18,11 @@ BATCH = 200
 
 
 class Counts(NamedTuple):
-    """Pixels by outcome, int64 arrays of one shape; the last axis may be the thresholds k / 256."""
-    tp: np.ndarray
-    fp: np.ndarray
-    fn: np.ndarray
-    tn: np.ndarray
+    """Pixels by outcome, int64 arrays of one shape, or numbers; the last axis may be the thresholds k / 256."""
+    tp: Any
+    fp: Any
+    fn: Any
+    tn: Any
 
     def at(self, level: int) -> 'Counts':
         """The counts at one threshold."""
@@ -94,7 +95,7 @@ def outcomes(truth: np.ndarray, prediction: np.ndarray) -> Counts:
     return Counts(tp, fp, int(changed.sum()) - tp, int(unchanged.sum()) - fp)
 
 
-def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
     """Elementwise ratio; 0/0 is 0, as in :func:`mamba_cd_plugin.evaluation.change_scores`."""
     numerator, denominator = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
@@ -242,4 +243,5 @@ def calibrate(histogram_: np.ndarray) -> Calibration:
     brier = float((histogram_ * np.stack([middle**2, (1 - middle)**2])).sum()) / total
     shown = [[float(value) if number else None for value, number in zip(values, pixels)]
              for values in (probability, frequency)]
-    return Calibration(*shown, pixels.tolist(), float((np.abs(probability - frequency) * pixels).sum()) / total, brier)
+    ece = float((np.abs(probability - frequency) * pixels).sum()) / total
+    return Calibration(shown[0], shown[1], pixels.tolist(), ece, brier)

@@ -45,7 +45,7 @@ class Tile(NamedTuple):
     @property
     def pixels(self) -> int:
         """Number of labelled pixels."""
-        return sum(self.counts)
+        return int(sum(tuple(self.counts)))
 
     @property
     def f1(self) -> float:
@@ -163,7 +163,8 @@ def _regions(mask: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Area of each region of a mask, and how much of it the other mask covers."""
     number, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     # Region 0 is what is not in the mask.
-    return tuple(np.bincount(labels[pixels], minlength=number)[1:] for pixels in (mask, mask & other))
+    every, shared = (np.bincount(labels[pixels], minlength=number)[1:] for pixels in (mask, mask & other))
+    return every, shared
 
 
 def join(parts: Sequence[Objects]) -> Objects:

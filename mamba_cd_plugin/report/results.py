@@ -88,7 +88,7 @@ def collect(run: Run, store: Store, level: int, tile: Optional[int]) -> Results:
         tile: Side of the tiles in pixels; None to take each image as one.
     """
     names, sizes, tiles, objects, matches = [], [], [], [], []
-    histograms = {WHOLE: [], TILES: []}
+    histograms: dict[str, list] = {WHOLE: [], TILES: []}
     for index, record in enumerate(store):
         whole, tiled = record.levels[WHOLE], record.levels.get(TILES, record.levels[WHOLE])
         names.append(record.name)
@@ -224,7 +224,8 @@ def summarise(results: Results, sampling: Sampling) -> RunSummary:
     (tn, fp), (fn, tp) = next(iter(protocols.values())).confusion
     with_change = [tile for tile in results.tiles if tile.changed]
     unchanged = [tile for tile in results.tiles if not tile.changed]
-    tiles = TileScores([tile.f1 for tile in with_change], len(unchanged), sum(tile.counts.fp > 0 for tile in unchanged))
+    false_alarms = sum(bool(tile.counts.fp > 0) for tile in unchanged)
+    tiles = TileScores([tile.f1 for tile in with_change], len(unchanged), false_alarms)
     return RunSummary(
         name=results.run.name,
         images=len(results.names),

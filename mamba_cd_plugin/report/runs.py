@@ -181,7 +181,7 @@ class Store:
 
     def write(self, index: int, record: Record) -> None:
         """Store one image atomically."""
-        fields = {f'levels_{way}': levels for way, levels in record.levels.items()}
+        fields: dict[str, Any] = {f'levels_{way}': levels for way, levels in record.levels.items()}
         with whole_file(self._path(index)) as part:
             np.savez_compressed(part, name=record.name, image_a=record.image_a, image_b=record.image_b,
                                 truth=record.truth, **fields)
@@ -190,7 +190,7 @@ class Store:
         """Read one image."""
         with np.load(self._path(index)) as data:
             levels = {key[len('levels_'):]: data[key] for key in data.files if key.startswith('levels_')}
-            return Record(*(str(data[key]) for key in ('name', 'image_a', 'image_b')), data['truth'], levels)
+            return Record(str(data['name']), str(data['image_a']), str(data['image_b']), data['truth'], levels)
 
     def __iter__(self) -> Iterator[Record]:
         return (self.read(index) for index in range(self.size))
@@ -294,7 +294,7 @@ def _fill(store: Store, pairs: Dict[int, Tuple[str, str, str]], loader: DataLoad
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, batch: dict, tile: Optional[int]) -> list[np.ndarray]:
+def predict(model: Any, batch: dict, tile: Optional[int]) -> list[np.ndarray]:
     """Change probabilities of a batch as levels, each (H, W), as ``mamba-cd test`` computes them.
 
     Args:

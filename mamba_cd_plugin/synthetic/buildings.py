@@ -46,11 +46,11 @@ def outline_parts(rng: np.random.Generator, shape: str, length: float, width: fl
 
 def _cluster(rng: np.random.Generator, length: float, width: float) -> np.ndarray:
     """A body and two to four wings of its sides, stretched to fill the box."""
-    parts = [(0, 0, between(rng, 0.75, 1.0), between(rng, 0.6, 0.85))]
+    boxes = [(0.0, 0.0, between(rng, 0.75, 1.0), between(rng, 0.6, 0.85))]
     for _ in range(rng.integers(2, 5)):
         half_p, half_q = rng.uniform(0.22, 0.45, 2)
-        parts.append((between(rng, -0.7, 0.7), choose(rng, (-1, 1)) * between(rng, 0.35, 0.6), half_p, half_q))
-    parts = np.array(parts)
+        boxes.append((between(rng, -0.7, 0.7), choose(rng, (-1, 1)) * between(rng, 0.35, 0.6), half_p, half_q))
+    parts = np.array(boxes)
     low, high = (parts[:, :2] - parts[:, 2:]).min(0), (parts[:, :2] + parts[:, 2:]).max(0)
     stretch = np.array((length, width)) / (high - low)
     parts[:, :2] = (parts[:, :2] - (low + high) / 2) * stretch

@@ -141,14 +141,15 @@ def generate_pair(seed: Union[int, Sequence[int]], size: Size = 256, nuisances: 
         dates = [np.random.default_rng(seeds[1]) for _ in dates]
     weathering = rng.uniform(*_WEATHERING)
     inner = slice(_MARGIN, _MARGIN + height), slice(_MARGIN, _MARGIN + width)
-    images, roofs = [], {}
+    images: list[np.ndarray] = []
+    roofs: dict = {}
     for date, own in enumerate(dates):
         season, sun, camera = Season.random(own), Sun.random(own), Camera.random(own)
         scene = render(plan, date, shape, relief.weathered(own, weathering), season, sun, roofs)
         if date == 0 and nuisances:
             scene = misregister(scene, own, largest_offset)
         images.append(camera.expose(scene[inner], own))
-    return ScenePair(*images, np.ascontiguousarray(render_label(plan, shape)[inner]))
+    return ScenePair(images[0], images[1], np.ascontiguousarray(render_label(plan, shape)[inner]))
 
 
 def warm_up() -> None:

@@ -129,10 +129,10 @@ class Town:
 
     def lines(self, segments: Sequence, colour: tuple[int, int, int], opacity: float, present: Presence) -> None:
         """Adds painted lines, given as pairs of points in metres."""
-        segments = np.asarray(segments, float).reshape(-1, 2, 2)
-        segments = segments[self.in_view(segments.mean(1))]
-        if len(segments) and any(present):
-            self.plan.lines.append(Lines(self.frame.to_pixels(segments), colour, opacity, present))
+        ends = np.asarray(segments, float).reshape(-1, 2, 2)
+        ends = ends[self.in_view(ends.mean(1))]
+        if len(ends) and any(present):
+            self.plan.lines.append(Lines(self.frame.to_pixels(ends), colour, opacity, present))
 
     def building(self, centre: tuple[float, float], size: tuple[float, float], style: Style, present: Presence,
                  turn: float = 0.0) -> None:

@@ -1,6 +1,6 @@
 """The curves of a training as one picture: losses above, validation scores below."""
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -53,8 +53,9 @@ def _draw_lines(axes: Axes, curves: Dict[str, Tuple[Sequence[float], Sequence[fl
     names: List[str] = sorted(curves, key=lambda name: name != main)
     colors = iter(COLORS * len(names))
     for name in names:
-        style = {'color': 'black', 'linewidth': 1.8, 'zorder': 3} if name == main else {'color': next(colors)}
-        axes.plot(*curves[name], label=name.replace('decode.', ''), marker=marker, **{'linewidth': 1.1, **style})
+        style: Dict[str, Any] = dict(color='black', linewidth=1.8, zorder=3) if name == main else \
+            dict(color=next(colors), linewidth=1.1)
+        axes.plot(*curves[name], label=name.replace('decode.', ''), marker=marker, **style)
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)

@@ -93,7 +93,7 @@ def _row(pair: TestedPair) -> List[Cell]:
     truth, predictions = _read(pair.info, pair.masks)
     pictures = [read_rgb(pair.info['img_path']), read_rgb(pair.info['img_path2']), mask_picture(truth),
                 *(error_picture(prediction, truth) for prediction in predictions)]
-    share = f'{np.count_nonzero(truth == 1) / max(np.count_nonzero(truth <= 1), 1):.1%} changed'
+    share = f'{np.count_nonzero(truth == 1) / max(int(np.count_nonzero(truth <= 1)), 1):.1%} changed'
     captions = [Path(pair.info['img_path']).stem, '', share, *(_score(prediction, truth) for prediction in predictions)]
     factor = -(-max(truth.shape) // LARGEST_SIDE)
     return [Cell(np.asarray(Image.fromarray(picture).reduce(factor)), caption=caption)

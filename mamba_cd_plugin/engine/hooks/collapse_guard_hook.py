@@ -62,7 +62,8 @@ class CollapseGuardHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
         """Count the classes in the labels and remember the batch, on which the gradients may have to be measured."""
-        self._label_pixels = tuple(a + b for a, b in zip(self._label_pixels, count_labels(data_batch)))
+        unchanged, changed, ignored = (a + b for a, b in zip(self._label_pixels, count_labels(data_batch)))
+        self._label_pixels = unchanged, changed, ignored
         self._last_batch = data_batch
 
     def before_val_epoch(self, runner: Runner) -> None:

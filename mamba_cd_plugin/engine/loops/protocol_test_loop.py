@@ -1,6 +1,6 @@
 """Test loop that scores the test set once per protocol: on whole images and on 256 x 256 tiles."""
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from mmengine.config import ConfigDict
 from mmengine.dist import all_gather_object
@@ -128,7 +128,7 @@ def image_sizes(data_batch: Dict[str, Sequence]) -> Set[Tuple[int, int]]:
     samples = data_batch['data_samples']
     if samples and isinstance(samples[0], (list, tuple)):  # [augmentation][image]
         samples = samples[0]
-    return {tuple(int(side) for side in sample.ori_shape[:2]) for sample in samples}
+    return {(int(sample.ori_shape[0]), int(sample.ori_shape[1])) for sample in samples}
 
 
 def unwrap_segmentor(model: nn.Module) -> nn.Module:
@@ -137,7 +137,7 @@ def unwrap_segmentor(model: nn.Module) -> nn.Module:
     Raises:
         TypeError: When there is none.
     """
-    inner = model
+    inner: Any = model
     while not hasattr(inner, 'test_cfg') and hasattr(inner, 'module'):
         inner = inner.module
     if not hasattr(inner, 'test_cfg'):
@@ -170,7 +170,7 @@ def test_mode(segmentor: nn.Module, tile: Optional[int]) -> Iterator[None]:
         tile: Side of the tiles that are predicted one by one, in pixels; None for whole images.
     """
     mode = dict(mode='whole') if tile is None else dict(mode='slide', crop_size=(tile, ) * 2, stride=(tile, ) * 2)
-    own = segmentor.test_cfg
+    own: Any = segmentor.test_cfg
     segmentor.test_cfg = ConfigDict({**(own or {}), **mode})
     try:
         yield

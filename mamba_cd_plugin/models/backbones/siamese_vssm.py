@@ -167,4 +167,6 @@ class SiameseVSSM(BaseModule):
                              'expected two of the same shape (N, 3, H, W)')
         images = pad_by_reflection(torch.cat([inputs, later]), self.strides[-1])
         a, b = zip(*(f.chunk(2) for f in self.encode(images)))
-        return BitemporalFeatures(a, b, *images.chunk(2), size=tuple(inputs.shape[2:]))
+        image_a, image_b = images.chunk(2)
+        height, width = inputs.shape[2:]
+        return BitemporalFeatures(a, b, image_a, image_b, size=(height, width))

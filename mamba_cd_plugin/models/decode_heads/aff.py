@@ -1,5 +1,5 @@
 """AFF, attentional feature fusion of trunk and branch."""
-from typing import Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -104,9 +104,11 @@ class MSCAM(BaseModule):
     def init_weights(self) -> None:
         """mmengine's initialisation, then the even start."""
         super().init_weights()
-        for half in (self.local_attention, self.global_attention):
-            nn.init.zeros_(half[1].norm.weight)
-        nn.init.constant_(self.local_attention[1].norm.bias, self.start)
+        local: Any = self.local_attention[1]
+        whole: Any = self.global_attention[1]
+        nn.init.zeros_(local.norm.weight)
+        nn.init.zeros_(whole.norm.weight)
+        nn.init.constant_(local.norm.bias, self.start)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to attention logits (N, C, H, W)."""

@@ -84,8 +84,8 @@ def check_dataset(root: str,
 
     pairs: dict[str, list[PairFacts]] = {listing.name: [] for listing in listings}
     with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
-        for facts in pool.map(measure, jobs):
-            pairs[facts.split].append(facts)
+        for pair in pool.map(measure, jobs):
+            pairs[pair.split].append(pair)
             if bar:
                 bar.update()
     if bar:

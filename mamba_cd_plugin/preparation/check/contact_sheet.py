@@ -81,7 +81,7 @@ def draw_contact_sheet(samples: list[Sample], columns: int = 2) -> np.ndarray:
 
 def _strip(sample: Sample) -> np.ndarray:
     """One sample with its caption above."""
-    outlined = np.where(outline(sample.label == 1)[..., None], np.uint8(FALSE_POSITIVE), sample.b)
+    outlined = np.where(outline(sample.label == 1)[..., None], np.array(FALSE_POSITIVE, np.uint8), sample.b)
     pictures = {'A': sample.a, 'B': sample.b, 'label': mask_picture(sample.label), 'label over B': outlined}
     title = [Span(sample.caption, bold=True), Span(f'    {(sample.label == 1).mean():.1%} changed', FAINT)]
     return draw_page([[Cell(enlarge(picture, _SMALLEST_SIDE), heading, framed=False)

@@ -3,7 +3,7 @@ import hashlib
 import os
 import os.path as osp
 from dataclasses import dataclass, field
-from typing import Callable, Iterator, Optional, Sequence
+from typing import Any, Callable, Iterator, Optional, Sequence
 
 import numpy as np
 from PIL import Image
@@ -78,7 +78,7 @@ def _splits_by_lists(root: str) -> dict[str, str]:
     folder = osp.join(root, 'list')
     names = os.listdir(folder) if osp.isdir(folder) else []
     lists = {osp.splitext(name)[0]: osp.join(folder, name) for name in names if name.endswith('.txt')}
-    return {name: lists[name] for name in _sorted(lists)} or {'': root}
+    return {name: lists[name] for name in _sorted(list(lists))} or {'': root}
 
 
 def _list_split(name: str, place: str, root: str) -> SplitListing:
@@ -178,7 +178,8 @@ def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: Opt
         with_shift: Whether to measure the registration, which takes most of the time.
         value_range: Values of the images that become 0 and 255, see :func:`~mamba_cd_plugin.io.pictures.read_rgb`.
     """
-    files, images = {}, {}
+    files: dict[str, FileFacts] = {}
+    images: dict[str, np.ndarray] = {}
     for role in ('A', 'B'):
         if role in paths:
             files[role], images[role] = _examine(paths[role], lambda path: read_rgb(path, value_range=value_range))
@@ -186,7 +187,7 @@ def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: Opt
     if 'label' in paths:
         files['label'], label = _examine(paths['label'], lambda path: read_label(path, ignore_value))
     images = {role: image for role, image in images.items() if image is not None}
-    facts = dict(blank={role: blank_share(image) for role, image in images.items()})
+    facts: dict[str, Any] = dict(blank={role: blank_share(image) for role, image in images.items()})
     if label is not None:
         changed, judged = int(np.count_nonzero(label == 1)), int(np.count_nonzero(label < 2))
         facts.update(changed=changed / judged if judged else 0., changed_pixels=changed, judged_pixels=judged)

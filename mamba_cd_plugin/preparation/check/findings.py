@@ -119,7 +119,7 @@ def find_odd_sizes(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     """Pairs of another size than most of the split, which do not fit into one batch with them."""
     sizes = {pair.name: pair.files['A'].size for pair in split.pairs if 'A' in pair.files and pair.files['A'].size}
     if len(set(sizes.values())) > 1:
-        (usual, _), = Counter(sizes.values()).most_common(1)
+        usual = Counter(sizes.values()).most_common(1)[0][0]
         odd = [name for name, size in sizes.items() if size != usual]
         yield Finding('odd_size', WARNING, split.name, f'not {usual[0]} x {usual[1]} px as most pairs of the split, so '
                       'that a batch cannot hold both; use a pipeline that crops, or batch_size=1 for validation', odd)

@@ -89,7 +89,7 @@ def _measure(a: np.ndarray, b: np.ndarray, changed: Optional[np.ndarray]) -> Opt
     spectra = [np.fft.rfft2(_weighted_grey(image, weight)) for image in (a, b)]
     if not all(np.abs(spectrum).max() > 0 for spectrum in spectra):
         return None
-    return _find_peak(_correlate(*spectra, (height, width)), int(min(height, width) * _SEARCH_SHARE))
+    return _find_peak(_correlate(spectra[0], spectra[1], (height, width)), int(min(height, width) * _SEARCH_SHARE))
 
 
 def _weight(shape: tuple[int, int], changed: Optional[np.ndarray]) -> Optional[np.ndarray]:

@@ -31,7 +31,7 @@ class ThreeWayFusion(BaseModule):
     def __init__(self, channels: int, num_inputs: int, reduction: dict, kernel_size: int, norm_cfg: dict,
                  act_cfg: dict) -> None:
         super().__init__()
-        style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        style: dict = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.reduce = build_part(reduction, in_channels=num_inputs * channels, out_channels=channels, **style)
         self.convsmall = conv_norm_act(channels, channels, kernel_size, **style)
 
