@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from ..io.pictures import Picture, read_picture, to_picture
 from ..io.radiometry import (
     check_value_range,
-    describe_collar,
+    describe_collars,
     describe_missing,
     find_stretch,
     is_8_bits_in_disguise,
@@ -51,7 +51,7 @@ class ArrayPair(PairSource):
         valid = [image.valid if options.nodata is None else image.valid & (image.values != options.nodata).any(axis=2)
                  for image in loaded]
         for label, image, known in zip('AB', images, valid):
-            notes = describe_missing(known, 'transparent, masked, NaN or --nodata'), describe_collar(image, known)
+            notes = describe_missing(known, 'transparent, masked, NaN or --nodata'), *describe_collars(image, known)
             self.notes += [f'{label}: {note}' for note in notes if note]
         if np.array_equal(images[0], images[1]):
             self.notes.append('A and B hold the same values: are they two copies of one image?')

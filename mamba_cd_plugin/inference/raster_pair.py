@@ -13,11 +13,11 @@ from rasterio.shutil import copy as copy_raster
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
-from ..io.grids import check_location, coverage, describe_difference, same_grid, warp_scales
+from ..io.grids import check_location, coverage, describe_difference, same_grid, warp_scales, wrapped_crs
 from ..io.radiometry import (
     Stretch,
     check_value_range,
-    describe_collar,
+    describe_collars,
     describe_missing,
     find_stretch,
     is_8_bits_in_disguise,
@@ -114,18 +114,19 @@ class RasterImage:
 
     def _note_missing(self) -> None:
         notes = (describe_missing(self.sample_valid, self._mask_kind()),
-                 describe_collar(self.sample, self.sample_valid))
+                 *describe_collars(self.sample, self.sample_valid))
         self.notes += [note for note in notes if note]
 
     def _mask_kind(self) -> str:
         if self._alpha:
-            return f'its alpha band {self._alpha} is 0'
+            both = '' if self.nodata is None and self.dataset.nodata is None else ', or all bands have the nodata value'
+            return f'its alpha band {self._alpha} is 0{both}'
         if self.nodata is not None:
             return f'they have the value {self.nodata:g} of --nodata in all bands'
         flags = self.dataset.mask_flag_enums[self.indexes[0] - 1]
         if MaskFlags.nodata in flags:
             return f'they have its nodata value {self.dataset.nodata:g} in all bands'
-        return 'its mask excludes them' if MaskFlags.per_dataset in flags else 'a band is NaN, or their colour clear'
+        return 'its mask excludes them' if MaskFlags.per_dataset in flags else 'a band is NaN or infinite'
 
     def warp_to(self, grid: DatasetReader, stack: ExitStack) -> None:
         """Lay the image onto another grid, window by window while it is read.
@@ -134,6 +135,9 @@ class RasterImage:
             ValueError: If GDAL cannot.
         """
         own = {} if self.nodata is None else dict(src_nodata=self.nodata, nodata=self.nodata)
+        wrapped = wrapped_crs(self.dataset, grid)
+        if wrapped is not None:
+            own['src_crs'] = wrapped
         try:
             self.dataset = stack.enter_context(
                 WarpedVRT(
@@ -168,11 +172,13 @@ class RasterImage:
         return values, valid
 
     def _read_valid(self, window: RasterWindow, shape: tuple, values: np.ndarray) -> np.ndarray:
+        nodata = self.dataset.nodata if self.nodata is None else self.nodata
+        valid = np.ones(shape, bool) if nodata is None else (values != nodata).any(axis=0)
         if self._alpha:
             # Not by read_masks: of float values GDAL does not recognise the alpha band as a mask.
-            return self.dataset.read(self._alpha, window=window, out_shape=shape) > 0
+            return valid & (self.dataset.read(self._alpha, window=window, out_shape=shape) > 0)
         if self.nodata is not None:
-            return (values != self.nodata).any(axis=0)
+            return valid
         return self.dataset.read_masks(self.indexes, window=window, out_shape=(3, *shape)).any(axis=0)
 
 
@@ -230,6 +236,7 @@ class RasterPair(PairSource):
         samples = [image.read(whole, factor, Resampling.nearest) for image in self._images]
         valid = samples[0][1] & samples[1][1]
         mixed = options.value_range is None and 'uint8' in {image.dtype for image in self._images}
+        self._check_scales(options)
         stretches: list = []
         for image, (values, _) in zip(self._images, samples):
             value_range = options.value_range
@@ -241,6 +248,16 @@ class RasterPair(PairSource):
             if stretches[-1] is not None and value_range is options.value_range:
                 self.notes.append(f'{image.label}: {image.dtype} values are stretched to 8 bits: {stretches[-1]}')
         return stretches
+
+    def _check_scales(self, options: ReadOptions) -> None:
+        """One range of values for both dates means nothing where their headers scale them differently."""
+        scales = [(image.dataset.scales[image.indexes[0] - 1], image.dataset.offsets[image.indexes[0] - 1])
+                  for image in self._images]
+        if options.value_range is not None and scales[0] != scales[1]:
+            raise ValueError(
+                f'--value-range {options.value_range[0]:g} {options.value_range[1]:g}: A and B have different scales '
+                f'and offsets in their headers, {scales[0]} and {scales[1]}, so one range cannot fit both. Apply them '
+                'first (gdal_translate -unscale -ot Float32), or leave the option out')
 
     def _tile(self, window: RasterWindow, factor: int = 1, resampling: Resampling = Resampling.nearest) -> PairTile:
         parts = []

@@ -1,10 +1,13 @@
 """Where rasters lie, and how the pixel grids of two of them lie to each other."""
 import math
+import warnings
 from typing import Callable, Optional
 
 import numpy as np
+import pyproj
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
+from pyproj.transformer import TransformerGroup
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
@@ -84,10 +87,10 @@ def to_pixels(source: DatasetReader, target: DatasetReader) -> ToPixels:
     Raises:
         ValueError: If no operation between their CRS is known.
     """
-    convert = None
-    if source.crs != target.crs:
+    convert, target_crs = None, wrapped_crs(target, source)
+    if source.crs != target.crs or target_crs is not None:
         try:
-            convert = Transformer.from_crs(source.crs.to_wkt(), target.crs.to_wkt(), always_xy=True)
+            convert = Transformer.from_crs(source.crs.to_wkt(), target_crs or target.crs.to_wkt(), always_xy=True)
         except ProjError as error:
             raise ValueError(f'{source.name} is in {describe_crs(source.crs)}, {target.name} in '
                              f'{describe_crs(target.crs)}, and no way from one to the other is known. A local CRS has '
@@ -101,6 +104,27 @@ def to_pixels(source: DatasetReader, target: DatasetReader) -> ToPixels:
             return np.linalg.solve(matrix(target), np.vstack([x, y, np.ones(len(x))]))[:2]
 
     return apply
+
+
+def wrapped_crs(dataset: DatasetReader, other: DatasetReader) -> Optional[str]:
+    """The CRS of a raster in degrees with its longitudes counted around its own middle; None where it needs none.
+
+    180.05 degrees and -179.95 are one place, but only one of them lies in a raster of 179.9..180.1 degrees.
+    """
+    if dataset.crs is None or not dataset.crs.is_geographic:
+        return None
+    middle = matrix(dataset) @ (dataset.width / 2, dataset.height / 2, 1)
+    reaches = [abs(_longitudes(one)).max() for one in (dataset, other) if one.crs is not None and one.crs.is_geographic]
+    if max(reaches) <= 180:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # a PROJ string has no name and no code, which are not needed here
+        text = pyproj.CRS(dataset.crs.to_wkt()).to_proj4()
+    return f'{text} +lon_wrap={middle[0]:.6f} +type=crs'
+
+
+def _longitudes(dataset: DatasetReader) -> np.ndarray:
+    return (matrix(dataset) @ np.vstack([_lattice(dataset, 2), np.ones(4)]))[0]
 
 
 def _lattice(dataset: DatasetReader, count: int) -> np.ndarray:
@@ -186,4 +210,21 @@ def describe_difference(a: DatasetReader, b: DatasetReader, covered: float) -> s
         text += f'; B is {ratio:.1f} times coarser, and a small change may not be seen'
     if covered < 0.999:
         text += f'; B covers {100 * covered:.1f} % of A, the rest becomes nodata'
-    return text
+    return text + _describe_accuracy(a, b)
+
+
+def _describe_accuracy(a: DatasetReader, b: DatasetReader) -> str:
+    """What is missing for an exact transformation between two CRS; '' where nothing is."""
+    if a.crs == b.crs:
+        return ''
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # pyproj's own words for what is said here
+        known = TransformerGroup(b.crs.to_wkt(), a.crs.to_wkt(), always_xy=True)
+    if not known.transformers or 'allpark' in known.transformers[0].description:
+        return (f'; between {describe_crs(b.crs)} and {describe_crs(a.crs)} only a ballpark transformation is known, '
+                'and B may lie many metres off')
+    if known.best_available:
+        return ''
+    grids = dict.fromkeys(grid.short_name for grid in known.unavailable_operations[0].grids if not grid.available)
+    return (f'; the transformation is accurate to about {known.transformers[0].accuracy:g} m here, since '
+            f'{", ".join(grids)} is not installed (projsync --file {next(iter(grids), "")})')

@@ -10,6 +10,8 @@ PERCENTILES = (2, 98)
 SOFT_ALPHA = 0.1
 # A collar is said from this share of the image; what is less costs less than the note.
 COLLAR_SHARE = 0.01
+# Of the pixels along the border, for a value that is not at an end of the range.
+FREQUENT = 0.05
 # A picture of 8 bits has brighter pixels than this; a raw sensor, whose values may well be smaller, need not.
 DARK = 64
 
@@ -87,20 +89,28 @@ def is_alpha(values: np.ndarray) -> bool:
     return most >= (1 - SOFT_ALPHA) * len(opaque)
 
 
-def find_collar(values: np.ndarray, valid: np.ndarray) -> Optional[tuple[float, float]]:
-    """A collar that is no ground and that the file does not call nodata.
+def find_collars(values: np.ndarray, valid: np.ndarray) -> list[tuple[float, float]]:
+    """Collars that are no ground and that the file does not call nodata.
 
-    It has one value in all bands, 0, the type's highest or a negative lowest, and reaches the border of the image.
+    Such a collar reaches the border of the image and has one value in all bands: 0, the type's highest, a negative
+    lowest, or, of a colour image, whatever is frequent along the border.
 
     Args:
         values: Sample of the image (H, W, bands).
         valid: Where the file says that it has data (H, W).
 
     Returns:
-        The value and the share of the pixels that have it; None where there is no collar.
+        Their values, each with its share of the pixels.
     """
-    lowest = float(np.nanmin(values, initial=0))  # such as -9999
-    for value in dict.fromkeys((0, lowest, np.iinfo(values.dtype).max if values.dtype.kind in 'iu' else 0)):
+    border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    candidates = [0., float(np.nanmin(values, initial=0))]  # such as -9999
+    if values.dtype.kind in 'iu':
+        candidates.append(float(np.iinfo(values.dtype).max))
+    if not (values[..., 0] == values[..., -1]).all():
+        found, counts = np.unique(border[(border == border[:, :1]).all(axis=1)][:, 0], return_counts=True)
+        candidates += [float(value) for value in found[counts >= FREQUENT * len(border)]]
+    collars = []
+    for value in dict.fromkeys(candidates):
         same = (values == value).all(axis=2) & valid
         if same.mean() < COLLAR_SHARE:
             continue
@@ -108,8 +118,8 @@ def find_collar(values: np.ndarray, valid: np.ndarray) -> Optional[tuple[float, 
         outside = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
         share = float(np.isin(areas, outside[outside > 0]).mean())
         if share >= COLLAR_SHARE:
-            return float(value), share
-    return None
+            collars.append((value, share))
+    return collars
 
 
 def is_8_bits_in_disguise(values: np.ndarray, valid: np.ndarray) -> bool:
@@ -134,12 +144,11 @@ def describe_missing(valid: np.ndarray, why: str) -> str:
     return f'{_percent(missing)} of its pixels have no data ({why})' if missing else ''
 
 
-def describe_collar(values: np.ndarray, valid: np.ndarray) -> str:
-    """A collar that the file does not call nodata, see :func:`find_collar`, for the user; '' where there is none."""
-    found = find_collar(values, valid)
-    return '' if found is None else (
-        f'{_percent(found[1])} of its pixels are {found[0]:g} in all bands and reach the border, which looks like a '
-        f'collar without data, but nothing says so, and they are read as ground. --nodata {found[0]:g} leaves them out')
+def describe_collars(values: np.ndarray, valid: np.ndarray) -> list[str]:
+    """The collars that the file does not call nodata, see :func:`find_collars`, for the user."""
+    return [f'{_percent(share)} of its pixels are {value:g} in all bands and reach the border, which looks like a '
+            f'collar without data, but nothing says so, and they are read as ground. --nodata {value:g} leaves them out'
+            for value, share in find_collars(values, valid)]
 
 
 def _percent(share: float) -> str:
