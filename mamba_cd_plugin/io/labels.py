@@ -8,7 +8,8 @@ import mmengine.fileio as fileio
 import numpy as np
 from PIL import Image
 
-from .pictures import IGNORE_INDEX, TIFF_STARTS, decode, is_deep, local_file, read_deep, shorten, upright
+from .formats import TIFF_STARTS, check_tiff, is_deep, upright
+from .pictures import IGNORE_INDEX, decode, local_file, read_deep, shorten
 
 Window = tuple[tuple[int, int], tuple[int, int]]
 # Of colours mixed or separated for printing and measuring, which no label is drawn in.
@@ -71,6 +72,8 @@ def binarize_label(label: np.ndarray, source: str, ignore_value: Optional[int] =
     Raises:
         ValueError: Other values, or 1 and 255 together.
     """
+    if label.dtype.kind == 'c':
+        raise ValueError(f'{source}: a label of complex values ({label.dtype}); {EXPECTED}.')
     values = _values(label)
     classes = [value for value in values if value != ignore_value]
     changed_value = 255 if 255 in classes else 1
@@ -169,6 +172,7 @@ def open_label(file: str, name: str) -> Iterator[Any]:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
     try:
+        check_tiff(file)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)  # a label lies where its images do
             dataset = rasterio.open(file)

@@ -3,7 +3,6 @@ import io
 import os
 import tempfile
 import warnings
-import zlib
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -12,6 +11,7 @@ import mmengine.fileio as fileio
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from .formats import TIFF_STARTS, TURNS, check_png, is_deep, orientation_of, upright
 from .radiometry import find_stretch
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
@@ -20,24 +20,8 @@ IGNORE_INDEX = 255
 # How many values of a bad label, or names of a bad folder, an error message shows.
 MAX_SHOWN = 5
 
-TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
-PNG_START = b'\x89PNG\r\n\x1a\n'
-_BIT_DEPTH = 24  # place of the byte in a PNG file, from the PNG specification, 11.2.2
-_ORIENTATION = 0x0112  # the tag in EXIF
 # Pillow's modes of which every pixel is 8 bits of grey or colour, or an index into a palette of such colours.
 _GREY, _COLOUR, _DEEP_GREY = ('1', 'L', 'LA', 'La'), ('RGB', 'RGBA', 'RGBa', 'RGBX', 'P', 'PA'), ('I', 'F')
-# How an EXIF orientation is undone; 1 is upright. EXIF 2.32, section 4.6.4.
-_TURNS = {
-    2: lambda image: image[:, ::-1],
-    3: lambda image: image[::-1, ::-1],
-    4: lambda image: image[::-1],
-    5: lambda image: image.swapaxes(0, 1),
-    6: lambda image: image[::-1].swapaxes(0, 1),
-    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
-    8: lambda image: image[:, ::-1].swapaxes(0, 1),
-}
-
-
 class Picture(NamedTuple):
     """An image.
 
@@ -154,11 +138,6 @@ def _from_pillow(image: Image.Image, path: str, content: bytes) -> Picture:
     return Picture(upright(picture.values, image), upright(picture.valid, image), _describe_turn(image))
 
 
-def is_deep(content: bytes) -> bool:
-    """Whether a file is a PNG of 16 bits, which Pillow opens as one of 8 where it has colours."""
-    return content.startswith(PNG_START) and content[_BIT_DEPTH:_BIT_DEPTH + 1] == b'\x10'
-
-
 def read_deep(path: str, content: bytes) -> np.ndarray:
     """A PNG of 16 bits, (H, W, channels) uint16 in the order RGB and alpha."""
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -168,20 +147,9 @@ def read_deep(path: str, content: bytes) -> np.ndarray:
     return pixels if pixels.shape[2] < 3 else pixels[..., [2, 1, 0, 3][:pixels.shape[2]]]  # cv2's order is BGR(A)
 
 
-def upright(array: np.ndarray, image: Image.Image) -> np.ndarray:
-    """An array (H, W, ...) of an image, turned as its EXIF orientation says."""
-    turn = _TURNS.get(_orientation(image))
-    return array if turn is None else turn(array)
-
-
-def _orientation(image: Image.Image) -> int:
-    # Pillow applies that of a TIFF by itself. Without EXIF nothing is searched: this runs once for each training image.
-    return image.getexif().get(_ORIENTATION, 1) if 'exif' in image.info and image.format != 'TIFF' else 1
-
-
 def _describe_turn(image: Image.Image) -> str:
-    number = _orientation(image)
-    return f'is turned as its EXIF orientation ({number}) says' if number in _TURNS else ''
+    number = orientation_of(image)
+    return f'is turned as its EXIF orientation ({number}) says' if number in TURNS else ''
 
 
 def decode(path: str, content: bytes) -> Image.Image:
@@ -195,7 +163,7 @@ def decode(path: str, content: bytes) -> Image.Image:
         raise OSError(f'{path}: cannot be read as an image (0 bytes): it is empty: replace or convert '
                       'it.')
     try:
-        _check_png(content)
+        content = check_png(content)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(content))
@@ -216,33 +184,14 @@ def decode(path: str, content: bytes) -> Image.Image:
 
 
 def _reason(error: Exception, content: bytes) -> str:
+    if content.startswith(b'version https://git-lfs'):
+        return 'it is the pointer of a file in Git LFS (git lfs pull gets the file)'
     if isinstance(error, UnidentifiedImageError) and not content.startswith(TIFF_STARTS):
         return f'it begins with {content[:12]!r}, as no kind of image does'
     if content.startswith(TIFF_STARTS):
         return (f'{type(error).__name__}; kinds of TIFF that Pillow does not know need rasterio: '
                 "pip install 'mamba_cd_plugin[geo]'")
     return str(error)
-
-
-def _check_png(content: bytes) -> None:
-    """Check the sums in a PNG, which Pillow skips for the pixels: one changed bit can pass as another picture.
-
-    Raises:
-        OSError: One is wrong, or the end is missing.
-    """
-    if not content.startswith(PNG_START):
-        return
-    place, view = len(PNG_START), memoryview(content)
-    while place + 12 <= len(content):
-        end = place + 8 + int.from_bytes(view[place:place + 4], 'big')
-        kind = bytes(view[place + 4:place + 8])
-        # A chunk with a small first letter may be wrong without harm to the picture (PNG specification, 5.4).
-        if kind[:1].isupper() and zlib.crc32(view[place + 4:end]) != int.from_bytes(view[end:end + 4], 'big'):
-            raise OSError(f'the checksum of its part {kind.decode("latin-1")} is wrong')
-        if kind == b'IEND':
-            return
-        place = end + 4
-    raise OSError('its end is missing')
 
 
 def _read_raster(path: str, content: bytes) -> Optional[Picture]:

@@ -13,6 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from .formats import check_tiff
 from .radiometry import is_alpha
 
 # What reading and warping raise. GDAL's own errors pass through rasterio in places (a warp between two CRS of which one
@@ -53,6 +54,7 @@ def open_raster(path: Path) -> DatasetReader:
         raise FileNotFoundError(f'{path} does not exist or is no file')
     if path.suffix.lower() == '.vrt':
         _check_sources(path)
+    check_tiff(path)
     size = path.stat().st_size
     try:
         with warnings.catch_warnings():
