@@ -4,11 +4,12 @@ import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 
 from ...engine.config_options import merge_options
+from ...engine.resume import changed_settings, describe
 from ...io.files import whole_file
 
 FILENAME = 'outcome.json'
@@ -127,22 +128,10 @@ def _refuse_other_settings(trial: Trial) -> None:
     """Refuse to resume a folder whose settings have changed since."""
     if not trial.config_file.is_file():
         return
-    before, now = (dict(_flat(cfg.to_dict())) for cfg in (Config.fromfile(trial.config_file), trial.cfg))
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    changed = changed_settings(Config.fromfile(trial.config_file).to_dict(), trial.cfg.to_dict())
     if changed:
-        first, more = changed[0], f', and {len(changed) - 1} more' if changed[1:] else ''
-        raise ValueError(
-            f'{trial.folder} holds a trial with other settings: {first} was {before.get(first, "not set")} and is now '
-            f'{now.get(first, "not set")}{more}. Choose another --work-dir, or delete that folder to train it anew.')
-
-
-def _flat(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
-    """The plain values of nested dicts and lists, by dotted keys."""
-    if not isinstance(node, (dict, list, tuple)) or not node:
-        yield prefix, node
-        return
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        yield from _flat(value, f'{prefix}.{key}' if prefix else str(key))
+        raise ValueError(f'{trial.folder} holds a trial with other settings: {describe(changed, shown=1)}. Choose '
+                         'another --work-dir, or delete that folder to train it anew.')
 
 
 @dataclass
