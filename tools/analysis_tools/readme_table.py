@@ -1,4 +1,4 @@
-"""Write the tables of configs in README.md and configs/*/README.md: python tools/analysis_tools/readme_table.py
+"""Write the tables of configs in configs/README.md and configs/*/README.md: python tools/analysis_tools/readme_table.py
 
 What a model costs, and its scores, are taken from configs/metafile.yml, which tools/analysis_tools/metafile.py writes.
 """
@@ -16,8 +16,7 @@ CONFIGS = ROOT / 'configs'
 BEGIN = '<!-- table of configs: begin, by tools/analysis_tools/readme_table.py -->'
 END = '<!-- table of configs: end -->'
 # The page, and the folder whose configs it lists.
-PAGES = {ROOT / 'README.md': CONFIGS,
-         **{folder / 'README.md': folder for folder in sorted({path.parent for path in list_configs().values()})}}
+PAGES = {folder / 'README.md': folder for folder in sorted({path.parent for path in list_configs().values()})}
 
 
 def read_index() -> Dict[str, dict]:
@@ -65,8 +64,6 @@ def main() -> None:
     entries = read_index()
     for page, folder in PAGES.items():
         text = page.read_text(encoding='utf-8')
-        if BEGIN not in text and page == ROOT / 'README.md':
-            continue  # the README may have another table
         before, rest = text.split(BEGIN)
         new = f'{before}{BEGIN}\n{make_table(folder, page, entries)}\n{END}{rest.split(END)[1]}'
         if args.check and new != text:
