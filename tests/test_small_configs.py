@@ -51,3 +51,12 @@ def test_a_small_version_is_trained_as_the_small_v8(name: str) -> None:
     ours, v8 = read(f'small/{name}'), read(f'cdmamba_v8_small_{name.split("_small_")[1]}')
     for part in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader', 'custom_hooks', 'randomness'):
         assert differing(v8, ours, part) == {}
+
+
+@pytest.mark.parametrize('version', ['v1', 'v3', 'v5', 'v6_1', 'v7'])
+def test_the_recipe_changes_no_version(version: str) -> None:
+    ours, small = read(f'recipes/cdmamba_{version}_small_tiles'), read(f'small/cdmamba_{version}_small_levircd')
+    assert differing(small, ours, 'model.') == {}
+    v8 = read('recipes/cdmamba_v8_small_tiles')
+    for part in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader', 'randomness'):
+        assert differing(v8, ours, part) == {}
