@@ -1,11 +1,11 @@
 """Weights that come with the package: found by name, each with a card that says what they are good for.
 
-A weight file lies in ``mamba_cd_plugin/weights`` as ``NAME.pth``, written by ``mamba-cd publish``, with its card
-``NAME.json`` beside it. Nothing here imports torch.
+A card lies in ``mamba_cd_plugin/weights`` as ``NAME.json``, beside the file that it names, which ``mamba-cd publish
+--half`` has written. Nothing here imports torch.
 """
 import json
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Tuple, Union
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 WEIGHTS = Path(__file__).resolve().parent / 'weights'
 # What `mamba-cd predict` takes where no checkpoint is named.
@@ -16,7 +16,8 @@ class Card(NamedTuple):
     """What is known of packaged weights.
 
     Attributes:
-        name: Name of the weights and of their file.
+        name: Name of the weights.
+        file: Name of the weight file, with the hash of its content.
         config: Name of the config they were trained with.
         trained_on: The data.
         good_for: What they may be used for, and what not, in one or two sentences.
@@ -24,6 +25,7 @@ class Card(NamedTuple):
         licence: Licence of the weights.
     """
     name: str
+    file: str
     config: str
     trained_on: str
     good_for: str
@@ -33,7 +35,7 @@ class Card(NamedTuple):
     @property
     def path(self) -> Path:
         """The weight file."""
-        return WEIGHTS / f'{self.name}.pth'
+        return WEIGHTS / self.file
 
 
 def read_card(path: Path) -> Card:
@@ -54,9 +56,14 @@ def list_weights() -> Dict[str, Card]:
 
     Raises:
         ValueError: If a card is not as it must be.
+        FileNotFoundError: If the file that a card names is not there.
     """
     cards = map(read_card, sorted(WEIGHTS.glob('*.json')))
-    return {card.name: card for card in cards if card.path.is_file()}
+    found = {card.name: card for card in cards}
+    missing = [str(card.path) for card in found.values() if not card.path.is_file()]
+    if missing:
+        raise FileNotFoundError(f'weights without a file: {", ".join(missing)}; install the package again')
+    return found
 
 
 def resolve_checkpoint(name: Union[str, Path]) -> str:
@@ -86,7 +93,7 @@ def resolve_checkpoint(name: Union[str, Path]) -> str:
     raise FileNotFoundError(f'checkpoint {text}: there is no such file, and no weights of that name; {there}')
 
 
-def describe_weights(path: str) -> Tuple[str, ...]:
+def describe_weights(path: Optional[str]) -> Tuple[str, ...]:
     """What the card says of packaged weights, for the log; empty for any other checkpoint."""
     card = next((card for card in list_weights().values() if str(card.path) == path), None)
     if card is None:

@@ -8,7 +8,7 @@ from ..engine.checkpoint import trust_checkpoints
 from ..inference import ChangeDetectionInferencer
 from ..inference.outputs import OutputOptions, choices, describe_choices
 from ..inference.windows import PredictOptions
-from ..zoo import STARTER, describe_weights, resolve_checkpoint
+from ..zoo import STARTER
 
 STOPPED = 'stopped; the same command resumes'
 
@@ -61,10 +61,7 @@ def run(args: argparse.Namespace) -> None:
     options = vars(args).copy()
     trust_checkpoints(options.pop('trust_checkpoint'))
     pair = options.pop('a'), options.pop('b')
-    checkpoint = resolve_checkpoint(options.pop('checkpoint'))
-    for line in describe_weights(checkpoint):
-        print_log(line, logger='current')
-    inferencer = ChangeDetectionInferencer(options.pop('config'), checkpoint, options.pop('device'))
+    inferencer = ChangeDetectionInferencer(options.pop('config'), options.pop('checkpoint'), options.pop('device'))
     out_dir = options.pop('out')
     for summary in inferencer(pair, out_dir=out_dir, **options)['predictions']:
         print_log(describe(summary, out_dir), logger='current', level=logging.INFO)

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--choose-threshold', action='store_true', help='with --calibrate: also the threshold with the highest F1')
     parser.add_argument('--device', default='cpu', help='of the calibration (default: cpu)')
+    parser.add_argument('--half', action='store_true', help='store the weights as float16: half the size')
     parser.add_argument('--trust-checkpoint', action='store_true', help='run whatever code the checkpoint contains')
 
 
@@ -34,5 +35,5 @@ def run(args: argparse.Namespace) -> None:
     if args.choose_threshold and not args.calibrate:
         raise ValueError('--choose-threshold needs --calibrate DATA_ROOT, on whose pairs it is chosen')
     path = publish(resolve_checkpoint(args.checkpoint), Path(args.out), cfg, args.metrics, args.calibrate,
-                   args.calibrate_split, args.choose_threshold, args.device)
+                   args.calibrate_split, args.choose_threshold, args.device, args.half)
     print_log(f'{path}: {path.stat().st_size / 1e6:.1f} MB, all that `mamba-cd predict` needs', logger='current')

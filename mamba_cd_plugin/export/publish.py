@@ -2,14 +2,13 @@
 import hashlib
 import io
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
-from torch import nn
 
 from ..datasets import PairCDDataset
 from ..engine.config_text import untrusted_model_config
@@ -31,7 +30,8 @@ def publish(checkpoint_path: str,
             calibration_data: Optional[str] = None,
             calibration_split: str = 'val',
             choose_threshold: bool = False,
-            device: str = 'cpu') -> Path:
+            device: str = 'cpu',
+            half: bool = False) -> Path:
     """Write weights, config, metrics and class names into one file whose name ends in the hash of its content.
 
     The optimizer, the logs and the paths of the training stay behind. The same checkpoint gives the same file.
@@ -47,6 +47,8 @@ def publish(checkpoint_path: str,
         calibration_split: Its split; never one that was trained on, nor the one that scores are told of.
         choose_threshold: Also put the threshold with the highest F1 on that split into the config.
         device: Of the calibration.
+        half: Store matrices and kernels as float16, for half the size; they are cast to float32 when they are loaded.
+            Vectors (biases, norms and their running variances, of which some are too small for it) stay float32.
 
     Returns:
         The path of the file.
@@ -81,7 +83,9 @@ def publish(checkpoint_path: str,
         meta['calibration'] = calibration
     # Into memory: torch writes the name of the file into the file.
     buffer = io.BytesIO()
-    torch.save(dict(meta=meta, state_dict=model.state_dict()), buffer)
+    weights = {name: value.half() if half and value.is_floating_point() and value.dim() > 1 else value
+               for name, value in model.state_dict().items()}
+    torch.save(dict(meta=meta, state_dict=weights), buffer)
     content = buffer.getvalue()
     final = out.with_name(f'{out.stem}-{hashlib.sha256(content).hexdigest()[:HASH_LENGTH]}.pth')
     with whole_file(final) as part:
@@ -95,14 +99,14 @@ def published_calibration(checkpoint: dict) -> dict:
 
 
 @torch.no_grad()
-def divide_logits(model: nn.Module, temperature: float) -> None:
+def divide_logits(model: Any, temperature: float) -> None:
     """Divide the weights and the bias of the layer that gives the logits."""
     for parameter in model.decode_head.conv_seg.parameters():
         parameter /= temperature
 
 
 @torch.inference_mode()
-def calibrate_model(model: nn.Module, data_root: str, split: str) -> Calibration:
+def calibrate_model(model: Any, data_root: str, split: str) -> Calibration:
     """Choose temperature and threshold of a model on a split of a data set.
 
     Args:

@@ -13,7 +13,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from .. import register_all_modules
-from ..zoo import list_weights, resolve_checkpoint
+from ..zoo import STARTER, describe_weights, list_weights, resolve_checkpoint
 from .job import MemorySink, Spool, Strip, complete_summary, make_folder
 from .models import WEIGHT_SUFFIXES, TileModel, load_model, read_config
 from .outputs import OutputOptions, check_outputs, write_outputs
@@ -49,7 +49,8 @@ class ChangeDetectionInferencer(BaseInferencer):
     that it needs. Nothing in a checkpoint is run, see ``mamba_cd_plugin.engine.checkpoint``.
 
     Args:
-        model: A config file or config, where the checkpoint has none; or the checkpoint itself.
+        model: A config file or config, where the checkpoint has none; or the checkpoint itself. Without model and
+            weights, the starter weights of the package.
         weights: The checkpoint, a model of ``mamba-cd export``, or the name of weights of the package.
         device: Such as 'cpu' or 'cuda:0'; the best there is by default.
         scope: mmengine's registry scope.
@@ -74,7 +75,11 @@ class ChangeDetectionInferencer(BaseInferencer):
                  show_progress: bool = True) -> None:
         if weights is None and (str(model).endswith(WEIGHT_SUFFIXES) or str(model) in list_weights()):
             model, weights = None, str(model)
+        if model is None and weights is None:
+            weights = STARTER
         weights = None if weights is None else resolve_checkpoint(weights)
+        for line in describe_weights(weights):
+            print_log(line, logger='current')
         if isinstance(model, (str, Path)):
             model = read_config(str(model))
         register_all_modules(init_default_scope=False)

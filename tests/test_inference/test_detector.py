@@ -81,15 +81,15 @@ def test_packaged_weights_of_half_precision_are_found_by_name(tmp_path: Path, mo
     monkeypatch.setattr('mamba_cd_plugin.zoo.WEIGHTS', tmp_path)
     half = {key: value.half() if value.is_floating_point() else value
             for key, value in narrow.segmentor.state_dict().items()}
-    torch.save(dict(state_dict=half), tmp_path / 'narrow.pth')
-    (tmp_path / 'narrow.json').write_text('{"config": "cdmamba_v8_levircd", "trained_on": "nothing", '
-                                          '"good_for": "tests", "scores": {}, "licence": "Apache-2.0"}')
-    assert [*list_weights()] == ['narrow'] and resolve_checkpoint('narrow') == str(tmp_path / 'narrow.pth')
+    torch.save(dict(state_dict=half), tmp_path / 'narrow-1.pth')
+    (tmp_path / 'narrow.json').write_text('{"file": "narrow-1.pth", "config": "cdmamba_v8_levircd", '
+                                          '"trained_on": "nothing", "good_for": "tests", "scores": {}, "licence": "Apache-2.0"}')
+    assert [*list_weights()] == ['narrow'] and resolve_checkpoint('narrow') == str(tmp_path / 'narrow-1.pth')
     model = get_model('cdmamba_v8', embed_dims=8, weights='narrow')
     weight = model.segmentor.decode_head.conv_seg.weight
     assert weight.dtype == torch.float32 and torch.equal(weight, half['decode_head.conv_seg.weight'].float())
     (tmp_path / 'narrow.json').write_text('{"config": "x"}')
-    with pytest.raises(ValueError, match='narrow.json: expected a JSON object with exactly the keys config, '):
+    with pytest.raises(ValueError, match='narrow.json: expected a JSON object with exactly the keys file, '):
         list_weights()
 
 

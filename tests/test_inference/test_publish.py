@@ -1,11 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from mamba_cd_plugin.engine.config_text import parse_config_text
 from mamba_cd_plugin.evaluation import Calibration
 from mamba_cd_plugin.export.publish import calibrate_model, publish
+from mamba_cd_plugin.inference import ChangeDetectionInferencer
 from mamba_cd_plugin.inference.models import file_hash, read_checkpoint
 
 
@@ -78,3 +80,16 @@ def test_a_temperature_is_folded_into_the_last_layer(toy_checkpoint, tmp_path, m
     assert twice['meta']['calibration']['temperature'] == 4.  # of the model as it was trained
     assert parse_config_text(before['meta']['cfg'], 'x').model.decode_head.threshold == 0.5
     assert parse_config_text(twice['meta']['cfg'], 'x').model.decode_head.threshold == 0.6
+
+
+def test_half_precision_halves_the_file_and_predicts_nearly_the_same(toy_checkpoint, tmp_path):
+    whole, half = (publish(str(toy_checkpoint), tmp_path / f'{half}.pth', half=half) for half in (False, True))
+    assert half.stat().st_size < 0.65 * whole.stat().st_size
+    stored = torch.load(half, weights_only=True)['state_dict']
+    assert {value.dtype for value in stored.values() if value.dim() > 1} == {torch.float16}
+    vectors = [value for value in stored.values() if value.is_floating_point() and value.dim() < 2]
+    assert {value.dtype for value in vectors} == {torch.float32}
+    pair = tuple(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8))
+    expected, found = (ChangeDetectionInferencer(path, device='cpu', show_progress=False)(pair)['predictions'][0]
+                       for path in (whole, half))
+    assert 0 < np.abs(expected['probability'] - found['probability']).mean() < 0.002
