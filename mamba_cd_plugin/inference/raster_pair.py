@@ -134,7 +134,7 @@ class RasterImage:
         Raises:
             ValueError: If GDAL cannot.
         """
-        own = {} if self.nodata is None else dict(src_nodata=self.nodata, nodata=self.nodata)
+        own: dict = {} if self.nodata is None else dict(src_nodata=self.nodata, nodata=self.nodata)
         wrapped = wrapped_crs(self.dataset, grid)
         if wrapped is not None:
             own['src_crs'] = wrapped

@@ -57,7 +57,8 @@ def check_png(content: bytes) -> bytes:
     """
     if not content.startswith(PNG_START):
         return content
-    place, view, kept = len(PNG_START), memoryview(content), [PNG_START]
+    place, view = len(PNG_START), memoryview(content)
+    kept: list[Union[bytes, memoryview]] = [PNG_START]
     while place + 12 <= len(content):
         end = place + 8 + int.from_bytes(view[place:place + 4], 'big')
         kind = bytes(view[place + 4:place + 8])

@@ -83,7 +83,8 @@ def test_packaged_weights_of_half_precision_are_found_by_name(tmp_path: Path, mo
             for key, value in narrow.segmentor.state_dict().items()}
     torch.save(dict(state_dict=half), tmp_path / 'narrow-1.pth')
     (tmp_path / 'narrow.json').write_text('{"file": "narrow-1.pth", "config": "cdmamba_v8_levircd", '
-                                          '"trained_on": "nothing", "good_for": "tests", "scores": {}, "licence": "Apache-2.0"}')
+                                          '"trained_on": "nothing", "good_for": "tests", "scores": {}, '
+                                          '"licence": "Apache-2.0"}')
     assert [*list_weights()] == ['narrow'] and resolve_checkpoint('narrow') == str(tmp_path / 'narrow-1.pth')
     model = get_model('cdmamba_v8', embed_dims=8, weights='narrow')
     weight = model.segmentor.decode_head.conv_seg.weight
