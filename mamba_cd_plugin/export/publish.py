@@ -101,7 +101,8 @@ def published_calibration(checkpoint: dict) -> dict:
 @torch.no_grad()
 def divide_logits(model: Any, temperature: float) -> None:
     """Divide the weights and the bias of the layer that gives the logits."""
-    for parameter in model.decode_head.conv_seg.parameters():
+    head: Any = model.decode_head
+    for parameter in head.conv_seg.parameters():
         parameter /= temperature
 
 
@@ -122,8 +123,9 @@ def calibrate_model(model: Any, data_root: str, split: str) -> Calibration:
     dataset: PairCDDataset = DATASETS.build(
         dict(type='mmseg.PairCDDataset', data_root=data_root, split=split, pipeline=pipeline, test_mode=True))
     histogram = np.int64(0)
+    preprocess: Any = model.data_preprocessor
     for sample in dataset:
-        inputs = model.data_preprocessor(dict(inputs=[sample['inputs']]), False)['inputs']
+        inputs = preprocess(dict(inputs=[sample['inputs']]), False)['inputs']
         truth = sample['data_samples'].gt_sem_seg.data.squeeze(0).numpy()
         histogram = histogram + logit_histogram(model(inputs)[0, 0].float().cpu().numpy(), truth)
     found = calibrate(histogram)
