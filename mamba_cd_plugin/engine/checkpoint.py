@@ -12,6 +12,7 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from ..private_names import numpy_core
 from .config_text import parse_config_text
 
 # Read by torch.load itself at every call. The first wins over weights_only=False; the second, a customary way round
@@ -41,7 +42,7 @@ def _history_method(owner: type, name: str) -> Any:
 
 def _allowed_types() -> List[Any]:
     """Classes that mmengine's checkpoints contain besides tensors: HistoryBuffers of numpy arrays and scalars."""
-    core: Any = np._core if hasattr(np, '_core') else np.core
+    core = numpy_core()
     allowed: list = [HistoryBuffer, np.ndarray, np.dtype, (_history_method, 'builtins.getattr')]
     for package in ('numpy.core', 'numpy._core'):  # the name before and since numpy 2
         allowed += [(core.multiarray._reconstruct, f'{package}.multiarray._reconstruct'),

@@ -1,4 +1,7 @@
-"""Exporting a model to ONNX or torch.export, and proving that the file computes the same."""
+"""Exporting a model to ONNX or torch.export, and proving that the file computes the same.
+
+The selective scan becomes standard operators for any image size: at the end of this file.
+"""
 import copy
 import json
 import warnings
@@ -7,13 +10,18 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.utils import digit_version
 from torch import Tensor, nn
 
 from ..inference.models import PROPERTIES, OnnxTileModel, TorchTileModel
 from ..io.files import output_file
+from ..models.layers.pointwise import pointwise
+from ..models.layers.ss2d import NUM_DIRECTIONS, SS2D
+from ..ops import cross_merge, cross_scan
+from ..ops.cross_scan import scan_pixels
+from ..private_names import torch_scan
 from ..version import __version__
-from .export_scan import make_exportable
 
 # Largest difference of a probability between the file and the model that is taken for rounding.
 TOLERANCE = 1e-4
@@ -25,6 +33,8 @@ MAX_SIDE = 4096
 OLDEST_TORCH = '2.9'
 # ONNX opset 18 is the oldest that torch's exporter targets by itself, and onnxruntime has known it since 1.14.
 OPSET = 18
+# Positions per block. The graph is the same for every size; running it takes SCAN_BLOCK + L / SCAN_BLOCK steps.
+SCAN_BLOCK = 64
 
 
 class ExportableModel(nn.Module):
@@ -135,3 +145,73 @@ def largest_difference(one: Callable[[np.ndarray], np.ndarray], other: Callable[
     rng = np.random.default_rng(0)
     pairs = [rng.integers(0, 256, (1, height, width, 6), dtype=np.uint8) for height, width in sizes]
     return max(float(np.abs(one(pair) - other(pair)).max()) for pair in pairs)
+
+
+def _step(state: Tensor, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    state = inputs[0] * state + inputs[1]
+    return state, state.clone()  # torch's scan allows no output that is another one's memory
+
+
+def _recurrence(decay: Tensor, drive: Tensor) -> Tensor:
+    """h[l] = decay[l] * h[l-1] + drive[l] along the first axis, from h[-1] = 0: one Scan operator of ONNX."""
+    return torch_scan()(_step, torch.zeros_like(drive[0]), (decay, drive), dim=0)[1]
+
+
+def linear_scan(log_decay: Tensor, drive: Tensor) -> Tensor:
+    """The recurrence h[l] = exp(log_decay[l]) * h[l-1] + drive[l], h[-1] = 0, for a length that the graph does not fix.
+
+    The sequence is cut into blocks, which run side by side from 0; what each hands on to the next is a recurrence of
+    the same form over the blocks; then what came from before is added.
+
+    Args:
+        log_decay: (..., L), not positive.
+        drive: (..., L).
+
+    Returns:
+        h (..., L).
+    """
+    length = drive.shape[-1]
+    blocks = length // SCAN_BLOCK + 2  # never 1, which the exporter would take for a constant
+    log_decay, drive = (F.pad(x, (0, blocks * SCAN_BLOCK - length)).unflatten(-1, (blocks, SCAN_BLOCK)).movedim(-1, 0)
+                        for x in (log_decay, drive))
+    local = _recurrence(log_decay.exp(), drive)
+    products = log_decay.cumsum(0).exp()
+    ends = _recurrence(products[-1].movedim(-1, 0), local[-1].movedim(-1, 0)).movedim(0, -1)
+    before = F.pad(ends, (1, 0))[..., :-1]
+    return (local + products * before).movedim(0, -1).flatten(-2)[..., :length]
+
+
+class ExportableSS2D(nn.Module):
+    """SS2D with the parameters of another one and the scan above.
+
+    Args:
+        ss2d: The trained module.
+    """
+
+    def __init__(self, ss2d: SS2D) -> None:
+        super().__init__()
+        self.ss2d = ss2d
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W)."""
+        s = self.ss2d
+        height, width = x.shape[2:]
+        u = F.silu(s.conv2d(s.in_proj(x)))
+        proj = pointwise(u, s.x_proj_weight.flatten(0, 1)).permute(0, 2, 3, 1).unflatten(-1, (NUM_DIRECTIONS, -1))
+        low_rank, b, c = scan_pixels(proj).split([s.dt_rank, s.d_state, s.d_state], 2)
+        u = cross_scan(u)
+        delta = F.softplus(s.dt_projs_weight @ low_rank + s.dt_projs_bias.unsqueeze(-1))
+        rates = -s.A_logs.exp().unflatten(0, (NUM_DIRECTIONS, -1)).unsqueeze(-1)
+        states = linear_scan(delta.unsqueeze(3) * rates, (delta * u).unsqueeze(3) * b.unsqueeze(2))  # (N, 4, C, S, L)
+        y = (states * c.unsqueeze(2)).sum(3) + u * s.Ds.unflatten(0, (NUM_DIRECTIONS, -1)).unsqueeze(-1)
+        return s.out_proj(s.out_norm(cross_merge(y, height, width)))
+
+
+def make_exportable(model: nn.Module) -> nn.Module:
+    """Put an :class:`ExportableSS2D` in the place of every SS2D of a model, in place."""
+    for name, child in model.named_children():
+        if isinstance(child, SS2D):
+            setattr(model, name, ExportableSS2D(child))
+        else:
+            make_exportable(child)
+    return model

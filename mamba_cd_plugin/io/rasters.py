@@ -7,18 +7,17 @@ from typing import Any, Iterator, NamedTuple, Optional, Sequence
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from ..private_names import gdal_error
 from .formats import check_tiff
 from .radiometry import is_alpha
 
-# What reading and warping raise. GDAL's own errors pass through rasterio in places (a warp between two CRS of which one
-# is local), and have no public name; tried with rasterio 1.3 and 1.4.
-RASTER_ERRORS = (RasterioError, CPLE_BaseError)
+# What reading and warping raise; GDAL's own errors pass through rasterio in places.
+RASTER_ERRORS = (RasterioError, gdal_error())
 # GDAL's own default is 5 % of the machine's memory; a few rows of windows are all that is ever read twice.
 GDAL_CACHE_BYTES = 64 << 20
 # What is said about a raster is taken from so many pixels of its longer side: a million of them are exact enough.

@@ -5,7 +5,7 @@ import torch
 from mmseg.registry import MODELS
 
 from mamba_cd_plugin.export import export
-from mamba_cd_plugin.export.export_scan import linear_scan
+from mamba_cd_plugin.export.export import linear_scan
 from mamba_cd_plugin.inference.inferencer import ChangeDetectionInferencer
 from mamba_cd_plugin.inference.models import OnnxTileModel, TorchTileModel
 

@@ -8,6 +8,8 @@ from mmengine.hooks import ParamSchedulerHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
+from ...private_names import set_epochs
+
 # Key in mmengine's message hub, which travels with the checkpoints.
 STATE_INFO = 'time_budget'
 
@@ -84,8 +86,7 @@ class TimeBudgetHook(ParamSchedulerHook):
         loop = runner.train_loop
         if epochs != loop.max_epochs:
             runner.logger.info(f'{epochs} epochs fit into {self.seconds / 60:g} minutes')
-        # mmengine has no public way to set them; its own hooks read them, for the time left and the last checkpoint.
-        loop._max_epochs, loop._max_iters = epochs, epochs * len(loop.dataloader)
+        set_epochs(loop, epochs)
 
     def _elapsed(self) -> float:
         """Seconds since the start, the same in every process, or their rates and epochs would differ."""

@@ -1,0 +1,31 @@
+"""Private names of other libraries, all that this package uses, each with the versions on which it was tried.
+
+They may change with any release of theirs. ``tests/test_private_names.py`` says which one did.
+"""
+from typing import Any, Callable
+
+
+def torch_scan() -> Callable:
+    """torch's scan operator, which its exporters know and which has no public name yet; torch 2.9 to 2.13."""
+    from torch._higher_order_ops.scan import scan
+    return scan
+
+
+def numpy_core() -> Any:
+    """The module in which numpy's pickles look for their functions, under either name; numpy 1.26 and 2.0 to 2.4."""
+    import numpy as np
+    return np._core if hasattr(np, '_core') else np.core  # type: ignore[attr-defined]
+
+
+def gdal_error() -> type[Exception]:
+    """The base of GDAL's own errors, which pass through rasterio where a CRS is local; rasterio 1.3 and 1.4."""
+    from rasterio._err import CPLE_BaseError
+    return CPLE_BaseError
+
+
+def set_epochs(loop: Any, epochs: int) -> None:
+    """Give a training loop of mmengine another number of epochs while it runs; mmengine 0.10.
+
+    Its hooks read them, for the time that is left and the last checkpoint, but nothing public sets them.
+    """
+    loop._max_epochs, loop._max_iters = epochs, epochs * len(loop.dataloader)
