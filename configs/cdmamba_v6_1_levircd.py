@@ -1,4 +1,4 @@
-# CDMamba V6.1, the best V6 ('6.1 BEST', run 103255): the trunk takes the level above alone, AB enters a Laplacian edge
+# CDMamba V6.1, the best V6 ('6.1 BEST', run 103255): the trunk takes only the level above, AB enters a Laplacian edge
 # branch; gate tanh.
 _base_ = [
     './_base_/models/cdmamba_v8.py', './_base_/versions/v6_1.py', './_base_/datasets/levircd_256.py',

@@ -1,4 +1,4 @@
-# The trunk alone with the skip strategy `none`: no skip below the deepest level, as the diary says of ConMamba.
+# The trunk alone with the skip strategy `none`: no skip below the deepest level, as in ConMamba according to the diary.
 _base_ = './trunk.py'
 
 model = dict(decode_head=dict(skip=dict(_delete_=True, type='NoSkip')))

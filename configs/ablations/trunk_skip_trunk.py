@@ -1,4 +1,4 @@
-# The trunk alone with the skip strategy `trunk`: the trunk takes the level above alone, as in V3 to V7.
+# The trunk alone with the skip strategy `trunk`: the trunk takes only the level above, as in V3 to V7.
 _base_ = './trunk.py'
 
 model = dict(

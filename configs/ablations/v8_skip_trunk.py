@@ -1,4 +1,4 @@
-# V8 with the skip strategy `trunk`: the trunk takes the level above alone, as in V3 to V7.
+# V8 with the skip strategy `trunk`: the trunk takes only the level above, as in V3 to V7.
 _base_ = '../cdmamba_v8_levircd.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# The diary's run 103140: the rate scaled with the batch, x 128/12; the diary: F1 89.68, 90.33 on whole images.
+# The diary's run 103140: learning rate scaled with the batch size, x 128/12; diary: F1 89.68, 90.33 on whole images.
 _base_ = '../cdmamba_v5_levircd.py'
 
 train_dataloader = dict(batch_size=128)

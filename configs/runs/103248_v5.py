@@ -1,4 +1,4 @@
-# The diary's run 103248: a lower rate and fewer epochs; the diary gives no score.
+# The diary's run 103248: a lower learning rate and fewer epochs; the diary gives no score.
 _base_ = '../cdmamba_v5_levircd.py'
 
 train_dataloader = dict(batch_size=128)

@@ -2,7 +2,7 @@
 norm_cfg = dict(type='BN')
 act_cfg = dict(type='SiLU')
 channels = [64, 128, 256, 512]  # of the encoder's levels, d * 2^i
-bottleneck = dict(type='BottleneckReduction')  # 先降四倍再提两倍
+bottleneck = dict(type='BottleneckReduction')  # 先降四倍再提两倍: "first down by four, then up by two"
 
 model = dict(
     type='EncoderDecoder',

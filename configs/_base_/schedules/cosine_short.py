@@ -4,7 +4,7 @@ _base_ = './plateau_200e.py'
 max_epochs = 16
 train_cfg = dict(max_epochs=max_epochs, val_interval=2)
 optim_wrapper = dict(
-    # Ten times the rate for batch 12: a narrow model from random weights, and the cosine brings it down in time.
+    # Ten times the learning rate for batch size 12: the model is narrow and untrained, and the cosine reduces it.
     optimizer=dict(lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=5.))  # the first steps of Lovasz from random weights reach norms of 50
 

@@ -1,5 +1,5 @@
-# The diary's schedule: up to 200 epochs, the rate falls tenfold when the changed-class F1 has not risen for 15 epochs
-# (with 10 it falls too fast: diary, Version1), and training stops when even the lowered rate no longer helps.
+# The diary's schedule: up to 200 epochs; the learning rate is divided by ten when the changed-class F1 has not improved
+# for 15 epochs (10 are too few: diary, Version1), and training stops when the lower learning rate does not help either.
 train_cfg = dict(type='CDTrainLoop', max_epochs=200, val_interval=1)
 val_cfg = dict(type='CDValLoop')
 test_cfg = dict(type='ProtocolTestLoop', tile=256)
@@ -24,7 +24,7 @@ param_scheduler = [
 auto_scale_lr = dict(enable=False, base_batch_size=12)
 
 custom_hooks = [
-    # Past two falls of the rate (2 x 15 epochs) and a margin, nothing more was ever gained in the diary's runs.
+    # After two reductions of the learning rate (2 x 15 epochs) and a margin, no run of the diary improved any more.
     dict(type='PlateauStoppingHook', monitor='changed_F1', rule='greater', patience=35, min_delta=0.),
     dict(type='BestCheckpointHook'),
     dict(type='EmptyCacheHook', after_epoch=True),

@@ -20,7 +20,8 @@ def sigmoid_gate(z: Tensor) -> Tuple[Tensor, Tensor]:
 
 
 def tanh_gate(z: Tensor) -> Tuple[Tensor, Tensor]:
-    """Weights (w, 2 - w) with w = tanh(z) + 1 (diary: 主干做+1，分支做2-); V1 to V5 and from V6.1 on."""
+    """Weights (w, 2 - w) with w = tanh(z) + 1 (diary: 主干做+1，分支做2-, "+1 for the
+    trunk, 2- for the branch"); V1 to V5 and from V6.1 on."""
     w = z.tanh() + 1
     return w, 2 - w
 
@@ -145,7 +146,9 @@ class AttentionalFeatureFusion(BaseModule):
 
 @MODELS.register_module()
 class ThreeWayAFF(BaseModule):
-    """AFF of three inputs (diary: 能不能把AFF拓展到三个融合): one MS-CAM per input, all on the sum of the three.
+    """AFF of three inputs: one MS-CAM per input, all on the sum of the three.
+
+    Diary: 能不能把AFF拓展到三个融合 ("can AFF be extended to fuse three?").
 
     Args:
         channels: C.

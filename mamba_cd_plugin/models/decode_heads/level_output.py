@@ -13,9 +13,9 @@ from mamba_cd_plugin.models.layers import conv_norm_act
 class LevelOutput(BaseModule):
     """1x1 to a few channels, up to full size, 3x3, 1x1 to one logit.
 
-    The outputs come to the labels and not the labels to the outputs: a building of 8 px has no pixel left in a label at
-    stride 32. At full size the few parameters cost much work (diary, V7: 参数量变化不大，但是Flop增大很多), but while
-    training only: inference never runs this part.
+    The outputs are upsampled to the labels, not the labels reduced: a building of 8 px has no pixel in a label at
+    stride 32. At full size the few parameters are expensive (diary, V7: 参数量变化不大，但是Flop增大很多, "the
+    parameters hardly change, but the FLOPs grow a lot"), but only in training: inference never runs this part.
 
     Args:
         channels: C_i.

@@ -12,7 +12,8 @@ def conv_norm_act(in_channels: int,
                   groups: int = 1) -> ConvModule:
     """Convolution (stride 1, same size), norm, activation.
 
-    A bias is dropped only where a BatchNorm follows and would cancel it (diary, V5: 卷积的偏置只有结合BN时才False).
+    A bias is dropped only where a BatchNorm follows and would cancel it (diary, V5: 卷积的偏置只有结合BN时才False, "the
+    bias of a convolution is False only together with BN").
 
     Args:
         in_channels: channels in.

@@ -1,4 +1,4 @@
-"""Channel reduction (降通道): every step that takes k*C channels to C."""
+"""Channel reduction (降通道, "reduce channels"): every step that takes k*C channels to C."""
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -29,7 +29,7 @@ class DirectReduction(BaseModule):
 
 @MODELS.register_module()
 class BottleneckReduction(BaseModule):
-    """First down to C/2, then up to C (V3 on, diary: 先降四倍，再提两倍: 2C cut four times, then raised twice).
+    """First down to C/2, then up to C (from V3 on; diary: 先降四倍，再提两倍, "first down by four, then up by two").
 
     The diary does not name the kernels: a 1x1 mixes the k inputs where channels are many, and a 3x3 works where they
     are few, as in a ResNet bottleneck. Three inputs (3C) are cut to the same C/2.

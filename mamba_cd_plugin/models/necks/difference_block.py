@@ -1,4 +1,4 @@
-"""DDB, the difference block of the neck (diary: 编码层的差异提取模块)."""
+"""DDB, the difference block of the neck (diary: 编码层的差异提取模块, "module of the encoder for differences")."""
 import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
@@ -42,7 +42,10 @@ class DepthwiseDifferenceBlock(DifferenceBlock):
 
 @MODELS.register_module()
 class FullDifferenceBlock(DifferenceBlock):
-    """f = full 3x3 2C to C, norm, activation (V6 on; diary: 这一个改动参数量大很多)."""
+    """f = full 3x3 2C to C, norm, activation (from V6 on).
+
+    Diary: 这一个改动参数量大很多 ("this change adds many parameters").
+    """
 
     def _make_learnt(self, channels: int, norm_cfg: dict, act_cfg: dict) -> nn.Module:
         return conv_norm_act(2 * channels, channels, 3, norm_cfg, act_cfg)

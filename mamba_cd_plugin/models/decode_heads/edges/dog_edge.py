@@ -39,7 +39,8 @@ class DoGEdge(BaseModule):
                  ratio: float = 1.6,
                  learnable: bool = True) -> None:
         super().__init__()
-        # No bias: the response to a flat feature must be zero (diary, V6: 高斯卷积不需要偏置项).
+        # No bias: the response to a flat feature must be zero (diary, V6: 高斯卷积不需要偏置项,
+        # "the Gaussian convolution needs no bias").
         self.dog = nn.Conv2d(
             channels, channels, kernel_size, padding=kernel_size // 2, padding_mode='replicate', groups=channels,
             bias=False)

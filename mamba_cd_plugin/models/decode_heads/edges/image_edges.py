@@ -11,7 +11,8 @@ from .laplacian_edge import LaplacianMap
 class StackedImageEdge(BaseModule):
     """V3, V4: both images stacked to six channels and squeezed to one at once.
 
-    It 'loses too much' (diary, V5: 直接把两张图片融合6通道直接压成1, 这样一下丢失太多信息了).
+    Diary, V5: 直接把两张图片融合6通道直接压成1, 这样一下丢失太多信息了 ("the two images are fused to six channels and
+    squeezed directly to one, which loses too much information at once").
 
     Args:
         gaussian_bias: see :class:`LaplacianMap`.

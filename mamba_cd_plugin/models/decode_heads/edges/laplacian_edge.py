@@ -17,10 +17,10 @@ class LaplacianMap(BaseModule):
 
     Args:
         channels: C.
-        gaussian_bias: whether the smoothing has a bias (V3 to V5; diary, V6: 高斯卷积不需要偏置项). It stays at 0: the
-            Laplacian's weights sum to 0, so that its gradient is exactly 0 at the start, and all that it could ever add
-            is a constant, which the Laplacian's own bias adds already. It is kept, frozen, because those versions'
-            weights have it; a checkpoint with another value gives what it gave.
+        gaussian_bias: whether the smoothing has a bias (V3 to V5; diary, V6: 高斯卷积不需要偏置项, "the Gaussian
+            convolution needs no bias"). It stays at 0: the weights of the Laplacian sum to 0, so its gradient is
+            exactly 0 at the start, and it could only add a constant, as the Laplacian's own bias does. It is kept,
+            frozen, because the weights of those versions contain it.
         kernel_size: of the Gaussian, in pixels.
         sigma: of the Gaussian, in pixels; 1 px, which a 5x5 window holds to 98.8 % on each axis.
     """
@@ -49,8 +49,8 @@ class LaplacianMap(BaseModule):
 class LaplacianEdge(BaseModule):
     """R = reduce([VSS(AB) * e; D]) with e = Laplacian(AB) + the image's edge map, two Laplacians in one channel.
 
-    The one-channel map meets the feature by broadcasting: the values and gradients of the diary's ``repeat``
-    (用repeat把lap 复制到AB_VSS的大小) without C copies of the map.
+    The one-channel map is broadcast to the feature: same values and gradients as the diary's ``repeat`` without C
+    copies of the map (用repeat把lap 复制到AB_VSS的大小, "copy the Laplacian to the size of AB_VSS by repeat").
 
     Args:
         channels: C.

@@ -1,4 +1,4 @@
-"""``aff3``: the diary's question 能不能把AFF拓展到三个融合."""
+"""``aff3``: AFF of three inputs (diary: 能不能把AFF拓展到三个融合, "can AFF be extended to fuse three?")."""
 from typing import Any, Optional
 
 from mmseg.registry import MODELS

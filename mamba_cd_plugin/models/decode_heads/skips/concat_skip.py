@@ -15,7 +15,8 @@ from .base import Skip
 class ConcatSkip(Skip):
     """F_i = 1x1([A_i; up(out_{i+1}); B_i]), norm, activation; T_i = block(F_i) + F_i, the second skip.
 
-    Source: AERNet, TGRS 2023; diary: 单纯的cat然后归一激活, 融合之后跟解码层核心处理完后再一个跳接.
+    Source: AERNet, TGRS 2023; diary: 单纯的cat然后归一激活, 融合之后跟解码层核心处理完后再一个跳接 ("simply cat, then
+    norm and activation; after the core of the decoder layer another skip connection").
     """
 
     def __init__(self, channels: int, *, norm_cfg: dict, act_cfg: dict, **kwargs: Any) -> None:

@@ -15,9 +15,9 @@ from .base import Skip
 class ThreeWayFusion(BaseModule):
     """A, B and the level above, reduced to C and smoothed by ``convsmall``.
 
-    A module of its own, because DoG reads what it gives (diary: 融合模块单独拿出来写，因为融合完要给DoG提边缘). At the
-    deepest level two inputs are fused; after ``convsmall`` no case is distinguished any more
-    (融合完都经过一个convsmall).
+    A separate module, because DoG reads its output (diary: 融合模块单独拿出来写，因为融合完要给DoG提边缘, "write the
+    fusion module separately, since DoG extracts the edges after the fusion"). At the deepest level two inputs are
+    fused; ``convsmall`` follows in every case (融合完都经过一个convsmall, "after the fusion all pass a convsmall").
 
     Args:
         channels: C.

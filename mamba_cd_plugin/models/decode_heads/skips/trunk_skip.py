@@ -13,7 +13,8 @@ from .base import Skip
 class TrunkSkip(Skip):
     """The trunk takes up(out_{i+1}) alone; AB enters the edge branch only, except at the deepest level.
 
-    Diary: 主线，执行VSS. 当AFF为None时，就是解码层第一层，主线和分支都用ABfuse. Needs a neck with a reduction.
+    Diary: 主线，执行VSS. 当AFF为None时，就是解码层第一层，主线和分支都用ABfuse ("main line, runs VSS. If AFF is
+    None, this is the first decoder layer, and main line and branch both use ABfuse"). Needs a neck with a reduction.
     """
 
     def fuse(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
