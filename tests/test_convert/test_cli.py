@@ -3,11 +3,16 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mamba_cd_plugin.cli import main
+from mamba_cd_plugin.preparation.convert import CATALOG, DatasetFacts, OfficialSplit
+from mamba_cd_plugin.preparation.convert.catalog import split_folders
 
-TOOLS = Path(__file__).parents[2] / 'tools/dataset_converters'
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / 'tools/dataset_converters'
 
 
 @pytest.fixture
@@ -59,3 +64,25 @@ def test_interruption_from_the_keyboard(source, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr('mamba_cd_plugin.preparation.convert.converter.Converter.run', interrupt)
     assert main(['prepare', 'levircd', source, str(tmp_path)]) == 130
     assert 'the same command resumes' in capsys.readouterr().out
+
+
+def test_a_data_set_is_one_record(tmp_path, monkeypatch, capsys):
+    """A new entry of the catalogue is on the command line, in the messages and converted, without another change."""
+    facts = DatasetFacts('own', 'OwnCD', {'train': OfficialSplit(1, 8, 8)}, (split_folders('before', 'after'), ))
+    monkeypatch.setitem(CATALOG, 'own', facts)
+    with pytest.raises(SystemExit):
+        main(['prepare', '--help'])
+    assert 'own' in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r'no file of OwnCD found\. Expected train\|val\|test / before, after, label'):
+        main(['prepare', 'own', str(tmp_path), str(tmp_path / 'out')])
+    for folder in ('before', 'after', 'label'):
+        (tmp_path / 'source/train' / folder).mkdir(parents=True)
+        Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / 'source/train' / folder / '1.png')
+    assert main(['prepare', 'own', str(tmp_path / 'source'), str(tmp_path / 'out'), '--size', '4']) == 0
+    assert len(list((tmp_path / 'out/train/label').glob('1_*.png'))) == 4
+
+
+@pytest.mark.parametrize('key', CATALOG)
+def test_each_data_set_is_documented(key):
+    page = (ROOT / 'docs/datasets.md').read_text('utf-8')
+    assert f'| `{key}` |' in page and f'[{CATALOG[key].title}]' in page
