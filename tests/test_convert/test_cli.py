@@ -74,7 +74,7 @@ def test_a_data_set_is_one_record(tmp_path, monkeypatch, capsys):
         main(['prepare', '--help'])
     assert 'own' in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r'no file of OwnCD found\. Expected train\|val\|test / before, after, label'):
-        main(['prepare', 'own', str(tmp_path), str(tmp_path / 'out')])
+        main(['prepare', 'own', str(tmp_path), str(tmp_path / 'out'), '--size', '4'])
     for folder in ('before', 'after', 'label'):
         (tmp_path / 'source/train' / folder).mkdir(parents=True)
         Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / 'source/train' / folder / '1.png')

@@ -1,6 +1,6 @@
 """How far the second image of a pair is shifted against the first, by phase correlation to a fraction of a pixel.
 
-Not cv2.phaseCorrelate (OpenCV 5.0): of a shift planted into 80 real pairs of 256 px (LEVIR-CD, validation), it missed by
+Not cv2.phaseCorrelate (OpenCV 5.0): of a shift planted into 80 real pairs of 256 px (LEVIR-CD, validation) it missed by
 0.48 px in the median and by 26 px in the worst tenth, with the same window and mask; this by 0.12 and 0.45 px.
 """
 from typing import NamedTuple, Optional
