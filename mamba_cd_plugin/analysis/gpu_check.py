@@ -225,8 +225,9 @@ class Trainer:
 
     def __init__(self, config: str, dtype: str, device: str, seed: int = 0, lr: float = 1e-4) -> None:
         torch.manual_seed(seed)
-        self.model: Any = build_part(Config.fromfile(find_config(config)).model).to(device).train()
-        self.model.init_weights()
+        built: Any = build_part(Config.fromfile(find_config(config)).model)
+        built.init_weights()
+        self.model = built.to(device).train()
         self.call: Callable[..., Any] = self.model
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr, fused=device != 'cpu')
         self.device, self.dtype = device, dtype
