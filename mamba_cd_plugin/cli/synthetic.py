@@ -8,6 +8,8 @@ from ..synthetic import write_dataset
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument('out', help='folder to write; train, val and test with A, B and label each will lie in it')
+    parser.add_argument('--pairs', type=int, metavar='N',
+                        help='pairs in all: 80 %% to train on, 8 %% val, 12 %% test; not the numbers below')
     parser.add_argument('--num-train', type=int, default=400, help='pairs to train on')
     parser.add_argument('--num-val', type=int, default=40, help='pairs to choose the checkpoint by')
     parser.add_argument('--num-test', type=int, default=60, help='pairs to score')
@@ -28,4 +30,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f'--size takes one number or two (height, width), not {len(args.size)}')
     size = args.size[0] if len(args.size) == 1 else tuple(args.size)
     counts = args.num_train, args.num_val, args.num_test
+    if args.pairs is not None:
+        val, test = round(0.08 * args.pairs), round(0.12 * args.pairs)
+        counts = args.pairs - val - test, val, test
     write_dataset(args.out, *counts, size, args.seed, args.workers, args.overwrite)

@@ -72,8 +72,8 @@ class Camera:
             mixing=mixing.astype(np.float32),
             curve=curve,
             veil=rng.uniform(0, 0.06),
-            blur=strength * (rng.uniform(0.3, 0.75) if rng.random() < 0.75 else rng.uniform(0.75, 1.4)),
-            sharpening=strength * max(rng.uniform(-0.6, 0.9), 0.0),
+            blur=strength * (rng.uniform(0.2, 0.5) if rng.random() < 0.7 else rng.uniform(0.5, 1.1)),
+            sharpening=strength * max(rng.uniform(-0.5, 1.5), 0.0),
             noise=strength * (0.002 + 0.02 * rng.random()**2),
             quality=int(rng.integers(55, 98)) if rng.random() < 0.8 else 0)
 

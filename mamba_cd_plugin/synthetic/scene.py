@@ -31,6 +31,9 @@ _SAMPLING, _NEAR_LEVIR = (0.3, 1.0), 0.8
 # How much of the ground's texture is new at each date, as a share of its amplitude: unchanged tiles of LEVIR-CD have a
 # median correlation of only 0.36 between the dates.
 _WEATHERING = (0.5, 1.0)
+# Share of scenes whose dates are alike in season and light, and how far their cameras differ: real pairs seldom are,
+# but a model learns from them what a building is, and soon.
+_ALIKE, _ALIKE_STRENGTH, _ALIKE_WEATHERING = 0.25, 0.5, (0.1, 0.5)
 
 
 class ScenePair(NamedTuple):
@@ -139,12 +142,15 @@ def generate_pair(seed: Union[int, Sequence[int]], size: Size = 256, nuisances: 
     if not nuisances:
         plan = plan.without_nuisances()
         dates = [np.random.default_rng(seeds[1]) for _ in dates]
-    weathering = rng.uniform(*_WEATHERING)
+    alike = rng.random() < _ALIKE
+    weathering = rng.uniform(*(_ALIKE_WEATHERING if alike else _WEATHERING))
+    strength = _ALIKE_STRENGTH if alike else 1.0
     inner = slice(_MARGIN, _MARGIN + height), slice(_MARGIN, _MARGIN + width)
     images: list[np.ndarray] = []
     roofs: dict = {}
     for date, own in enumerate(dates):
-        season, sun, camera = Season.random(own), Sun.random(own), Camera.random(own)
+        shared = np.random.default_rng(seeds[3]) if alike else own
+        season, sun, camera = Season.random(shared), Sun.random(shared), Camera.random(own, strength)
         scene = render(plan, date, shape, relief.weathered(own, weathering), season, sun, roofs)
         if date == 0 and nuisances:
             scene = misregister(scene, own, largest_offset)

@@ -77,7 +77,7 @@ class Relief:
     @classmethod
     def random(cls, rng: np.random.Generator, shape: tuple[int, int]) -> 'Relief':
         """Draws the fields of a new place."""
-        return cls(noise(rng, shape, 2.5, 2), noise(rng, shape, 24, 4), noise(rng, shape, 140, 2),
+        return cls(noise(rng, shape, 1.6, 2), noise(rng, shape, 24, 4), noise(rng, shape, 140, 2),
                    noise(rng, shape, 60, 3))
 
     def weathered(self, rng: np.random.Generator, amount: float) -> 'Relief':

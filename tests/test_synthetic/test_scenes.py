@@ -331,6 +331,10 @@ class TestTool:
         with pytest.raises(SystemExit, match='error: .*size .*--overwrite'):
             self._run(monkeypatch, *words, '--size', '40')
 
+    def test_pairs_are_shared_out(self, tmp_path, monkeypatch):
+        self._run(monkeypatch, str(tmp_path / 'out'), '--pairs', '13', '--workers', '1', '--size', '32')
+        assert [len(list((tmp_path / 'out' / split / 'A').iterdir())) for split in SPLITS] == [10, 1, 2]
+
     def test_too_many_sizes(self, tmp_path, monkeypatch):
         with pytest.raises(SystemExit):
             self._run(monkeypatch, str(tmp_path / 'out'), '--size', '40', '50', '60')
