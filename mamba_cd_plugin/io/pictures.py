@@ -54,7 +54,17 @@ def read_rgb(path: str, backend_args: Optional[dict] = None,
         OSError: The file cannot be decoded to its end.
         ValueError: The pixels have more than 8 bits and no ``value_range`` is given, or are no RGB or grey at all.
     """
-    values = read_picture(path, backend_args).values
+    return to_8_bits(read_picture(path, backend_args).values, path, value_range)
+
+
+def to_8_bits(values: np.ndarray, path: str, value_range: Optional[tuple[float, float]] = None) -> np.ndarray:
+    """The values of a picture as uint8; args and errors as of :func:`read_rgb`.
+
+    Args:
+        values: Of :class:`Picture`.
+        path: Of the file, for the error.
+        value_range: See :func:`read_rgb`.
+    """
     stretch = find_stretch(values, np.ones(values.shape[:2], bool), value_range) if value_range is not None else None
     if stretch is not None:
         return stretch(values)

@@ -14,7 +14,7 @@ from matplotlib.colors import TwoSlopeNorm
 from PIL import Image
 from torch import Tensor, nn
 
-from ..io.pictures import read_rgb
+from ..io.pictures import read_for_eye
 from ..models.decode_heads.aff import AttentionalFeatureFusion
 from ..models.decode_heads.edges.dog_edge import DoGEdge
 from ..models.decode_heads.edges.laplacian_edge import LaplacianMap
@@ -224,7 +224,7 @@ class TilePictures:
     def __init__(self, results: Results, tile: Tile) -> None:
         record = results.store.read(tile.image)
         window = tile.rows, tile.columns
-        self.a, self.b = (read_rgb(path)[window] for path in (record.image_a, record.image_b))
+        self.a, self.b = (read_for_eye(path)[window] for path in (record.image_a, record.image_b))
         self.truth = record.truth[window]
         self.prediction = (record.levels.get(TILES, record.levels[WHOLE])[window] >= results.level).astype(np.uint8)
 

@@ -77,6 +77,15 @@ def label_of_three_channels(root, read, write):
     write(root / 'train/label/0.png', read(root / 'train/label/0.png')[..., None].repeat(3, 2))
 
 
+@fault('missing_data', 'warning')
+def _a_transparent_corner(root, read, write):
+    path = root / 'train/A/0.png'
+    alpha = np.full(read(path).shape[:2], 255, np.uint8)
+    alpha[:8, :8] = 0
+    write(path, np.dstack([read(path), alpha]))
+    return [path]
+
+
 @fault('label_values', 'error')
 def interpolated_label(root, read, write):
     label = read(root / 'train/label/4.png')

@@ -11,7 +11,7 @@ from ...datasets.data_root import with_data_root
 from ...evaluation import binary_confusion, change_scores
 from ...io.files import whole_file
 from ...io.labels import read_label
-from ...io.pictures import read_rgb
+from ...io.pictures import read_for_eye
 from ...visualization.drawing import OUTCOMES, Cell, draw_page, error_picture, mask_picture
 from .plan import Trial
 
@@ -91,7 +91,7 @@ def _read(info: dict, masks: Sequence[Path]) -> Tuple[np.ndarray, List[np.ndarra
 
 def _row(pair: TestedPair) -> List[Cell]:
     truth, predictions = _read(pair.info, pair.masks)
-    pictures = [read_rgb(pair.info['img_path']), read_rgb(pair.info['img_path2']), mask_picture(truth),
+    pictures = [read_for_eye(pair.info['img_path']), read_for_eye(pair.info['img_path2']), mask_picture(truth),
                 *(error_picture(prediction, truth) for prediction in predictions)]
     share = f'{np.count_nonzero(truth == 1) / max(int(np.count_nonzero(truth <= 1)), 1):.1%} changed'
     captions = [Path(pair.info['img_path']).stem, '', share, *(_score(prediction, truth) for prediction in predictions)]

@@ -11,7 +11,7 @@ from PIL import Image
 from ...datasets.pair_dataset import LEVIR_FOLDERS
 from ...io.labels import read_label
 from ...io.listing import read_names, sort_images
-from ...io.pictures import read_rgb, shorten
+from ...io.pictures import read_picture, shorten, to_8_bits
 from .registration import Shift, measure_shift
 
 ROLES = tuple(LEVIR_FOLDERS.values())
@@ -132,6 +132,7 @@ class FileFacts:
         digest: Of its decoded pixels, so that PNG and TIFF of one picture agree.
         unreadable: Why it cannot be decoded.
         refused: Why it is not what an image or label has to be, though it can be decoded.
+        missing: Share of the pixels of an image that are transparent or nodata.
     """
 
     path: str
@@ -140,6 +141,7 @@ class FileFacts:
     digest: str = ''
     unreadable: str = ''
     refused: str = ''
+    missing: float = 0.
 
 
 @dataclass(frozen=True)
@@ -182,10 +184,10 @@ def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: Opt
     images: dict[str, np.ndarray] = {}
     for role in ('A', 'B'):
         if role in paths:
-            files[role], images[role] = _examine(paths[role], lambda path: read_rgb(path, value_range=value_range))
+            files[role], images[role] = _examine(paths[role], lambda path: _read_image(path, value_range))
     label = None
     if 'label' in paths:
-        files['label'], label = _examine(paths['label'], lambda path: read_label(path, ignore_value))
+        files['label'], label = _examine(paths['label'], lambda path: (read_label(path, ignore_value), 0.))
     images = {role: image for role, image in images.items() if image is not None}
     facts: dict[str, Any] = dict(blank={role: blank_share(image) for role, image in images.items()})
     if label is not None:
@@ -206,15 +208,20 @@ def blank_share(image: np.ndarray) -> float:
     return max(int(low.sum()), int(high.sum())) / len(flat)
 
 
-def _examine(path: str, reader: Callable[[str], np.ndarray]) -> tuple[FileFacts, Optional[np.ndarray]]:
+def _read_image(path: str, value_range: Optional[tuple[float, float]]) -> tuple[np.ndarray, float]:
+    picture = read_picture(path)
+    return to_8_bits(picture.values, path, value_range), 1 - float(picture.valid.mean())
+
+
+def _examine(path: str, reader: Callable[[str], tuple[np.ndarray, float]]) -> tuple[FileFacts, Optional[np.ndarray]]:
     size, mode = _read_header(path)
     try:
-        array = reader(path)
+        array, missing = reader(path)
     except OSError as error:
         return FileFacts(path, size, mode, unreadable=str(error)), None
     except ValueError as error:
         return FileFacts(path, size, mode, refused=str(error)), None
-    return FileFacts(path, array.shape[1::-1], mode, digest(array)), array
+    return FileFacts(path, array.shape[1::-1], mode, digest(array), missing=missing), array
 
 
 def digest(array: np.ndarray) -> str:

@@ -100,7 +100,7 @@ def find_unreadable_files(split: SplitFacts, _: Limits) -> Iterator[Finding]:
 
 
 # Channels that Pillow calls so are what the pipeline reads without dropping or inventing any.
-_IMAGE_MODES = ('RGB', )
+_IMAGE_MODES = ('RGB', 'RGBA', 'P', 'PA')
 _LABEL_MODES = ('L', '1', 'P')
 
 
@@ -131,13 +131,23 @@ def find_wrong_modes(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     if deep:
         yield Finding('mode', ERROR, split.name, f'no 8-bit picture. The first: {deep[0].refused}',
                       [file.path for file in deep])
-    for roles, modes, effect in ((('A', 'B'), _IMAGE_MODES, 'grey is repeated to three channels and alpha is dropped'),
+    for roles, modes, effect in ((('A', 'B'), _IMAGE_MODES, 'grey is repeated to three channels'),
                                  (('label', ), _LABEL_MODES, 'only labels of which all channels agree can be read')):
         odd = [file for _, file in split.each_file(*roles) if file.mode and file.mode not in modes and not file.refused]
         if odd:
             found = ', '.join(sorted({file.mode for file in odd}))
             yield Finding('mode', WARNING, split.name, f'pixels of mode {found}, expected {" or ".join(modes)}; '
                           f'{effect}', [file.path for file in odd])
+
+
+def find_missing_data(split: SplitFacts, _: Limits) -> Iterator[Finding]:
+    """Images with pixels that are transparent or nodata."""
+    holes = sorted((file.missing, file.path) for _, file in split.each_file('A', 'B') if file.missing > 0)
+    if holes:
+        share, path = holes[-1]
+        yield Finding('missing_data', WARNING, split.name, f'up to {share:.1%} of an image is transparent or nodata '
+                      f'(most in {path}): training takes what lies below for ground, prediction leaves it out; give '
+                      'these pixels the ignore_value in the labels', [path for _, path in holes])
 
 
 def find_blank_images(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
@@ -291,7 +301,7 @@ def find_unmatched_pairs(split: SplitFacts, limits: Limits) -> Iterator[Finding]
 
 SPLIT_CHECKS: tuple[Callable[[SplitFacts, Limits], Iterable[Finding]], ...] = (
     find_interrupted_conversions, find_missing_folders, find_missing_counterparts, find_extra_files,
-    find_unreadable_files, find_unequal_sizes, find_odd_sizes, find_wrong_modes, find_blank_images,
-    find_identical_dates, find_wrong_label_values, find_splits_without_change, find_inverted_labels, find_slivers,
-    find_duplicates, find_common_shift, find_shifted_pairs, find_unmatched_pairs)
+    find_unreadable_files, find_unequal_sizes, find_odd_sizes, find_wrong_modes, find_missing_data,
+    find_blank_images, find_identical_dates, find_wrong_label_values, find_splits_without_change, find_inverted_labels,
+    find_slivers, find_duplicates, find_common_shift, find_shifted_pairs, find_unmatched_pairs)
 DATASET_CHECKS: tuple[Callable[[list[SplitFacts], Limits], Iterable[Finding]], ...] = (find_leaks, )
