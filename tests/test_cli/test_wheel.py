@@ -78,7 +78,7 @@ def test_the_wheel_has_configs_tools_and_model_index_and_nothing_stale(wheel: Pa
     assert {name.split('/')[0].split('-')[0] for name in names} == {'mamba_cd_plugin'}  # no top-level tests or tools
 
 
-def test_it_lists_trains_tests_and_predicts(mamba_cd: Callable[..., str], tiny_pairs: Path) -> None:
+def test_it_lists_trains_tests_predicts_and_reports(mamba_cd: Callable[..., str], tiny_pairs: Path) -> None:
     listed = [line.split()[0] for line in mamba_cd('configs').splitlines()]
     assert len(listed) == sum('_base_' not in name for name in CONFIGS)
     name = 'cdmamba_v8_small_synthetic'
@@ -89,3 +89,5 @@ def test_it_lists_trains_tests_and_predicts(mamba_cd: Callable[..., str], tiny_p
     pair = [tiny_pairs / 'test' / date / '0.png' for date in 'AB']
     mamba_cd('predict', *pair, '--checkpoint', best, '--out', 'changes', '--device', 'cpu')
     assert list((mamba_cd.work / 'changes').glob('*_mask.png'))
+    mamba_cd('report', f'work_dirs/{name}', '--no-speed', '--no-maps', '--resamples', 20, '--device', 'cpu')
+    assert (mamba_cd.work / f'work_dirs/{name}/report/report.html').is_file()
