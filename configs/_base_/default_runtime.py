@@ -13,7 +13,8 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=20),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook', interval=1, by_epoch=True, max_keep_ckpts=1, save_best='changed_F1', rule='greater'),
+        type='ResumableCheckpointHook', interval=1, by_epoch=True, max_keep_ckpts=1, save_best='changed_F1',
+        rule='greater'),
     weights=dict(type='LoadedWeightsHook'),
     resume=dict(type='ResumeHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),

@@ -3,6 +3,7 @@ import argparse
 
 from mmengine.config import Config
 
+from ..engine.workers import end_workers
 from ..zoo import resolve_checkpoint
 from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_config
 from .main import one_line
@@ -39,7 +40,10 @@ def run(args: argparse.Namespace) -> None:
         cfg.test_evaluator.output_dir = args.out
     if args.tta:
         enable_tta(cfg)
-    metrics = build_runner(cfg).test()
+    try:
+        metrics = build_runner(cfg).test()
+    finally:
+        end_workers()
     for key, value in metrics.items():
         if key.endswith('/changed_F1'):
             protocol = key.split('/')[0]

@@ -8,10 +8,12 @@ import torch
 from mmengine.config import Config
 
 from ..engine.recovery import choose_start
+from ..engine.workers import end_workers
 from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_config
 from .main import one_line
 
 ERRORS = RUN_ERRORS
+STOPPED = 'stopped; the same command with --resume goes on from the newest checkpoint of the work dir'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,4 +47,7 @@ def run(args: argparse.Namespace) -> None:
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     choose_start(cfg, args.resume)
-    build_runner(cfg).train()
+    try:
+        build_runner(cfg).train()
+    finally:
+        end_workers()

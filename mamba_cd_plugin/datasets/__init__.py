@@ -1,5 +1,5 @@
 """Image pairs on their way to the model: the data set, its loading checks and the augmentation of pairs."""
-from .data_root import CDTestLoop, CDTrainLoop, CDValLoop, DataRootLoopMixin, with_data_root
+from .data_root import with_data_root
 from .pair_dataset import PairCDDataset
 from .scene_dataset import FreshSceneSampler, SyntheticCDDataset
 from .transforms import (
@@ -13,7 +13,7 @@ from .transforms import (
 )
 
 __all__ = [
-    'CDTestLoop', 'CDTrainLoop', 'CDValLoop', 'DataRootLoopMixin', 'FreshSceneSampler', 'LoadChangeLabel',
-    'LoadImagePair', 'PairCDDataset', 'PairPhotoMetricDistortion', 'RandomCamera', 'RandomChangeCrop',
-    'RandomMisregistration', 'RandomSwapDates', 'SyntheticCDDataset', 'with_data_root'
+    'FreshSceneSampler', 'LoadChangeLabel', 'LoadImagePair', 'PairCDDataset', 'PairPhotoMetricDistortion',
+    'RandomCamera', 'RandomChangeCrop', 'RandomMisregistration', 'RandomSwapDates', 'SyntheticCDDataset',
+    'with_data_root'
 ]

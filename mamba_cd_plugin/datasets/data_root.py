@@ -1,10 +1,6 @@
 """One `data_root` key for all three data loaders of a config."""
 import copy
-from typing import Any, Iterator, Optional, Union
-
-from mmengine.runner import EpochBasedTrainLoop, Runner, TestLoop, ValLoop
-from mmseg.registry import LOOPS
-from torch.utils.data import DataLoader
+from typing import Any, Iterator, Optional
 
 DATA_ROOT_ENV = 'MAMBA_CD_DATA'
 HOW_TO_SET_DATA_ROOT = (
@@ -39,47 +35,3 @@ def _innermost(dataset: Any) -> Iterator[dict]:
     else:
         for inner in wrapped:
             yield from _innermost(inner)
-
-
-class DataRootLoopMixin:
-    """Hands the top-level `data_root` of the runner's config to the loop's data loader.
-
-    mmengine copies values when it reads a config, so that ``data_root`` of a leaf or of ``--cfg-options`` cannot reach
-    the loaders of its base by itself. A loop is the one exchangeable part that sees both the whole config and its
-    loader's before the data set is built, whoever starts the runner: these tools, mmseg's or Open-CD's. The runner's
-    config stays as it is, so that the config dumped with a run keeps the one key too.
-    """
-
-    def __init__(self, runner: Runner, dataloader: Union[DataLoader, dict], *args: Any, **kwargs: Any) -> None:
-        dataloader = with_data_root(dataloader, runner.cfg.get('data_root'))
-        if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
-            # torch refuses workers that persist where there are none, and num_workers=0 is what a user changes alone.
-            dataloader = {**dataloader, 'persistent_workers': False}
-        super().__init__(runner, dataloader, *args, **kwargs)  # type: ignore[call-arg]  # the loop's
-
-
-@LOOPS.register_module()
-class CDTrainLoop(DataRootLoopMixin, EpochBasedTrainLoop):
-    """mmengine's epoch-based training loop, on the config's one `data_root`.
-
-    Raises:
-        ValueError: The loader gives no batch, because it drops the last one and has fewer pairs than one batch.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if len(self.dataloader) == 0:
-            raise ValueError(
-                f'the training split has {len(self.dataloader.dataset)} pairs, fewer than one batch of '
-                f'{self.dataloader.batch_size}, and the incomplete last batch is dropped: nothing would be trained. '
-                'Lower train_dataloader.batch_size or set train_dataloader.drop_last=False.')
-
-
-@LOOPS.register_module()
-class CDValLoop(DataRootLoopMixin, ValLoop):
-    """mmengine's validation loop, on the config's one `data_root`."""
-
-
-@LOOPS.register_module()
-class CDTestLoop(DataRootLoopMixin, TestLoop):
-    """mmengine's test loop, on the config's one `data_root`."""

@@ -1,5 +1,4 @@
 """Checkpoints in a work dir: the newest, and the last good one to resume from after a failure."""
-import os
 import re
 import shutil
 from pathlib import Path
@@ -9,26 +8,16 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from ..io.files import whole_file
+
 LAST_GOOD = 'last_good.pth'
 # Key in mmengine's message hub, which travels with the checkpoints; mmengine's own is 'best_score'.
 LAST_GOOD_INFO = 'last_good_ckpt'
+# Of a run that SIGTERM ended within an epoch.
+INTERRUPTED = 'interrupted.pth'
 # mmengine's names of training checkpoints, and the file in which it notes the newest.
 _TRAINING = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
-_POINTER = 'last_checkpoint'
-
-
-def copy_whole(source: Union[str, Path], target: Union[str, Path]) -> None:
-    """Copy a file so that ``target`` is never half-written: a reader sees the old file or the new one.
-
-    Not a link: mmengine rewrites checkpoints in place, which would reach through a hard link.
-
-    Args:
-        source: An existing file.
-        target: Path of the copy, in an existing folder.
-    """
-    part = Path(f'{target}.part')
-    shutil.copyfile(source, part)
-    os.replace(part, target)
+POINTER = 'last_checkpoint'
 
 
 def newest_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
@@ -38,7 +27,7 @@ def newest_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
     its name counts; where that is not there, the highest number does.
     """
     folder = Path(work_dir)
-    pointer = folder / _POINTER
+    pointer = folder / POINTER
     if pointer.is_file():
         noted = folder / Path(pointer.read_text().strip()).name
         if noted.is_file():
@@ -67,6 +56,12 @@ def checkpoint_to_resume(work_dir: Union[str, Path], named: str = 'auto') -> Opt
         return named
     newest = newest_checkpoint(work_dir)
     return None if newest is None else str(newest)
+
+
+def clear_leftovers(folder: Union[str, Path]) -> None:
+    """Delete the parts of checkpoints that a killed run was writing in a folder."""
+    for part in Path(folder).glob('.*.part*'):
+        part.unlink()
 
 
 def choose_start(cfg: Config, resume: Optional[str] = None) -> None:
@@ -109,7 +104,8 @@ def keep_last_good(runner: Runner) -> None:
     if newest is not None:
         target = Path(runner.work_dir) / LAST_GOOD
         if is_main_process():
-            copy_whole(newest, target)
+            with whole_file(target) as part:  # a link would reach into a file that mmengine's own hook rewrites
+                shutil.copyfile(newest, part)
         runner.message_hub.update_info(LAST_GOOD_INFO, LAST_GOOD)
 
 
@@ -128,5 +124,5 @@ def describe_last_good(runner: Runner, newest_is_good: bool) -> str:
     if path is None:
         return 'There is no good checkpoint yet: start again.'
     best, score = (runner.message_hub.get_info(key) for key in ('best_ckpt', 'best_score'))
-    named = f'; the best so far is {best}, with {score:.4f}' if best else ''
+    named = f'; the best so far is {folder / Path(best).name}, with {score:.4f}' if best else ''
     return f'Last good checkpoint: {path} (resume from it by --resume {path}){named}.'

@@ -1,8 +1,10 @@
 """A runner that trains in a second: a network of two convolutions on generated pairs with a bright square as change."""
+import random
 import uuid
 from pathlib import Path
 from typing import Callable, Dict, List
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -22,14 +24,17 @@ class TinyPairs(Dataset):
         sizes: Height and width of each pair.
         label: 'square' for the true label, 'unmapped' for one with 255 instead of 1, or the value of a constant one.
         spoilt: Index of a pair with a NaN among its pixels.
+        noise: Grey levels of noise that is drawn anew each time, from the generators of Python, NumPy and torch.
     """
     METAINFO = {'classes': ('unchanged', 'changed')}
 
-    def __init__(self, sizes: List[List[int]], label: object = 'square', spoilt: int = -1) -> None:
+    def __init__(self, sizes: List[List[int]], label: object = 'square', spoilt: int = -1,
+                 noise: float = 0.) -> None:
         self.metainfo = self.METAINFO
         self.sizes = sizes
         self.label = label
         self.spoilt = spoilt
+        self.noise = noise
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -41,6 +46,9 @@ class TinyPairs(Dataset):
         top, left = (int(torch.randint(0, side // 2, (1, ), generator=generator)) for side in (height, width))
         square = slice(top, top + height // 4), slice(left, left + width // 4)
         inputs[(slice(3, 6), *square)] = 220
+        if self.noise:
+            draws = random.random() + np.random.random() + torch.rand(1)
+            inputs += self.noise * (draws + torch.randn(inputs.shape))
         if index == self.spoilt:
             inputs[0, 0, 0] = float('nan')
         label = torch.zeros(1, height, width, dtype=torch.long)

@@ -9,10 +9,10 @@ from mmengine.runner import Runner
 
 Make = Callable[..., Runner]
 EMA = {'type': 'EMAHook', 'ema_type': 'MomentumAnnealingEMA', 'momentum': 0.3, 'gamma': 2, 'update_buffers': True}
-HOOKS = [{'type': 'LoadedWeightsHook'}, {'type': 'ResumeHook'}, {'type': 'BestCheckpointHook'},
-         {'type': 'NonFiniteLossGuardHook'}]
+HOOKS = [{'type': 'LoadedWeightsHook'}, {'type': 'ResumeHook'}, {'type': 'NonFiniteLossGuardHook'}]
 # Steps so long that the raw weights jump from one validation to the next, and the averaged ones do not.
-LEARNS = {'train_cfg.max_epochs': 10, 'optim_wrapper.optimizer': {'type': 'Adam', 'lr': 0.05, '_delete_': True},
+LEARNS = {'default_hooks.checkpoint.type': 'ResumableCheckpointHook',
+          'train_cfg.max_epochs': 10, 'optim_wrapper.optimizer': {'type': 'Adam', 'lr': 0.05, '_delete_': True},
           'model.decode_head.threshold': 0.2,
           'model.data_preprocessor': {'type': 'PairDataPreProcessor', 'mean': [100.] * 3, 'std': [50.] * 3,
                                       'size': (32, 32), '_delete_': True},

@@ -11,12 +11,10 @@ from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner import Runner
 
 from mamba_cd_plugin.engine.history import find_scalar_files, read_history
-from mamba_cd_plugin.engine.hooks import PlateauStoppingHook
-from mamba_cd_plugin.engine.hooks.best_checkpoint_hook import constant_name
-from mamba_cd_plugin.engine.recovery import copy_whole
+from mamba_cd_plugin.engine.hooks import PlateauStoppingHook, ResumableCheckpointHook
 
 Make = Callable[..., Runner]
-BEST = {'type': 'BestCheckpointHook'}
+BEST = {'default_hooks.checkpoint.type': 'ResumableCheckpointHook'}
 CURVES = {'type': 'CurvesHook'}
 
 
@@ -42,49 +40,29 @@ def epoch_of(checkpoint: Path) -> int:
 
 
 def test_best_checkpoint_has_a_constant_name(make_runner: Make) -> None:
-    work_dir = Path(train(make_runner(hooks=[BEST]), 0.2, 0.6, 0.4).work_dir)
+    work_dir = Path(train(make_runner(BEST), 0.2, 0.6, 0.4).work_dir)
     assert epoch_of(work_dir / 'best_changed_F1.pth') == 2
-    assert (work_dir / 'best_changed_F1.pth').read_bytes() == (work_dir / 'best_changed_F1_epoch_2.pth').read_bytes()
-    assert not list(work_dir.glob('*.part'))
+    assert sorted(path.name for path in work_dir.glob('*.pth')) == ['best_changed_F1.pth', 'epoch_3.pth']
+    assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / 'epoch_3.pth')
 
 
 @pytest.mark.parametrize(('later', 'expected'), [((0.3, 0.5), 2), ((0.3, 0.7), 4)])
 def test_best_checkpoint_over_a_resume(make_runner: Make, later: tuple, expected: int) -> None:
     earlier = (0.2, 0.6)
-    work_dir = Path(train(make_runner({'train_cfg.max_epochs': 2}, [BEST]), *earlier).work_dir)
-    train(make_runner({'train_cfg.max_epochs': 4, 'resume': True}, [BEST]), *earlier, *later)
+    work_dir = Path(train(make_runner({**BEST, 'train_cfg.max_epochs': 2}), *earlier).work_dir)
+    train(make_runner({**BEST, 'train_cfg.max_epochs': 4, 'resume': True}), *earlier, *later)
     assert epoch_of(work_dir / 'best_changed_F1.pth') == expected
-    assert len(list(work_dir.glob('best_*_epoch_*.pth'))) == 1
 
 
-def test_a_lost_best_checkpoint_is_restored_by_a_resume(make_runner: Make) -> None:
-    work_dir = Path(train(make_runner({'train_cfg.max_epochs': 2}, [BEST]), 0.6, 0.2).work_dir)
-    (work_dir / 'best_changed_F1.pth').unlink()
-    train(make_runner({'resume': True}, [BEST]), 0.6, 0.2, 0.1)
-    assert epoch_of(work_dir / 'best_changed_F1.pth') == 1
-
-
-def test_a_new_run_replaces_the_best_of_an_old_one(make_runner: Make) -> None:
-    work_dir = Path(train(make_runner(hooks=[BEST]), 0.2, 0.6, 0.9).work_dir)
-    train(make_runner(hooks=[BEST]), 0.5, 0.2, 0.1)
-    assert epoch_of(work_dir / 'best_changed_F1.pth') == 1
-
-
-@pytest.mark.parametrize(('path', 'expected'), [
-    ('work_dirs/v8/best_changed_F1_epoch_12.pth', 'best_changed_F1.pth'),
-    ('best_changed_F1_iter_4000.pth', 'best_changed_F1.pth'),
-])
-def test_constant_name(path: str, expected: str) -> None:
-    assert constant_name(path) == expected
-
-
-def test_copy_replaces_and_does_not_link(tmp_path: Path) -> None:
-    source, target = tmp_path / 'source', tmp_path / 'target'
-    source.write_text('new')
-    target.write_text('something old')
-    copy_whole(source, target)
-    source.write_text('rewritten in place')
-    assert target.read_text() == 'new'
+def test_best_of_two_scores_and_of_one_that_is_not_given(make_runner: Make) -> None:
+    told = []
+    runner = make_runner({**BEST, 'default_hooks.checkpoint.save_best': ['changed_F1', 'mIoU']})
+    runner.logger.warning = told.append
+    work_dir = Path(train(runner, 0.2, 0.6, 0.4).work_dir)
+    assert epoch_of(work_dir / 'best_changed_F1.pth') == 2 and not (work_dir / 'best_mIoU.pth').exists()
+    assert any('This validation gives no mIoU' in line for line in told)
+    with pytest.raises(ValueError, match="save_best = 'auto'"):
+        ResumableCheckpointHook(save_best='auto')
 
 
 def test_curves_are_drawn(make_runner: Make) -> None:
@@ -155,9 +133,11 @@ def test_stops_on_a_plateau_of_our_key(make_runner: Make, kind: str) -> None:
 def test_stopping_counts_on_after_a_resume(make_runner: Make) -> None:
     hooks = [stopping('PlateauStoppingHook', 3)]
     scores = (0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
-    # The checkpoint of epoch 3 is written before its validation: it knows of one wait, the second is lost.
-    train(make_runner({'train_cfg.max_epochs': 3}, hooks), *scores)
-    assert train(make_runner({'train_cfg.max_epochs': 6, 'resume': True}, hooks), *scores).epoch == 5
+    train(make_runner({**BEST, 'train_cfg.max_epochs': 3}, hooks), *scores)
+    # Two waits in the first three epochs, the third in the fourth.
+    assert train(make_runner({**BEST, 'train_cfg.max_epochs': 6, 'resume': True}, hooks), *scores).epoch == 4
+    # It has stopped already.
+    assert train(make_runner({**BEST, 'train_cfg.max_epochs': 6, 'resume': True}, hooks), *scores).epoch == 4
 
 
 def test_stopping_does_not_build_the_training_of_a_test(make_runner: Make) -> None:
@@ -171,9 +151,9 @@ def test_stopping_does_not_build_the_training_of_a_test(make_runner: Make) -> No
 
 def test_the_hooks_of_a_run_leave_a_test_alone(make_runner: Make) -> None:
     """What tools/test.py does with a training config whose training data are elsewhere."""
-    hooks = [BEST, CURVES, stopping('PlateauStoppingHook', 3), {'type': 'EmptyCacheHook'},
+    hooks = [CURVES, stopping('PlateauStoppingHook', 3), {'type': 'EmptyCacheHook'},
              {'type': 'NonFiniteLossGuardHook'}, {'type': 'CollapseGuardHook'}]
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        metrics = make_runner({'train_dataloader.dataset.type': 'NoSuchDataset'}, hooks).test()
+        metrics = make_runner({**BEST, 'train_dataloader.dataset.type': 'NoSuchDataset'}, hooks).test()
     assert 'changed_F1' in metrics

@@ -26,7 +26,6 @@ auto_scale_lr = dict(enable=False, base_batch_size=12)
 custom_hooks = [
     # After two reductions of the learning rate (2 x 15 epochs) and a margin, no run of the diary improved any more.
     dict(type='PlateauStoppingHook', monitor='changed_F1', rule='greater', patience=35, min_delta=0.),
-    dict(type='BestCheckpointHook'),
     dict(type='EmptyCacheHook', after_epoch=True),
     dict(type='NonFiniteLossGuardHook'),
     dict(type='CollapseGuardHook'),

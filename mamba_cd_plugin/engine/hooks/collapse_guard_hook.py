@@ -12,6 +12,9 @@ from ..diagnosis import diagnose_collapse, format_findings
 from ..evidence import count_labels, gather_evidence
 from ..recovery import describe_last_good, keep_last_good
 
+# Key in mmengine's message hub, which travels with the checkpoints.
+STATE_INFO = 'collapsed_in_a_row'
+
 
 class CollapsedPredictionError(RuntimeError):
     """Whole validations predicted one class only."""
@@ -36,8 +39,9 @@ class CollapseGuardHook(Hook):
         CollapsedPredictionError: With the diagnosis.
     """
 
-    # Last of all: the scores are logged, the curves drawn and the best checkpoint is kept before the run ends.
-    priority = 'LOWEST'
+    # The scores are logged and the curves drawn before the run ends. Before ResumableCheckpointHook (LOWEST), which
+    # saves the count.
+    priority = 95
 
     def __init__(self, begin: int = 500, patience: int = 3) -> None:
         if begin < 0 or patience < 1:
@@ -54,6 +58,7 @@ class CollapseGuardHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Judge validations from here on: `tools/test.py` and a lone validation have nothing to stop."""
         self._training = True
+        self._in_a_row = runner.message_hub.get_info(STATE_INFO, 0)
 
     def after_train(self, runner: Runner) -> None:
         """Stop judging."""
@@ -92,12 +97,14 @@ class CollapseGuardHook(Hook):
             one_class = False  # the truth is of that one class too
         if not one_class:
             self._in_a_row = 0
+            runner.message_hub.update_info(STATE_INFO, 0)
             keep_last_good(runner)
         elif runner.iter >= self.begin:
             self._in_a_row += 1
             what = 'changed' if predicted else 'unchanged'
             runner.logger.warning(f'Every one of the {pixels:,} pixels of this validation was predicted as {what} '
                                   f'({self._in_a_row} in a row; at {self.patience} the run stops)')
+            runner.message_hub.update_info(STATE_INFO, self._in_a_row)
             if self._in_a_row >= self.patience:
                 runner.visualizer.close()  # writes out what TensorBoard still holds back
                 raise CollapsedPredictionError(self._report(runner, what, pixels))

@@ -18,6 +18,9 @@ class PlateauStoppingHook(EarlyStoppingHook):
     run that is interrupted often never stops.
     """
 
+    # Before ResumableCheckpointHook (LOWEST), which saves the count.
+    priority = 95
+
     def before_run(self, runner: Runner) -> None:
         """Nothing: see before_train."""
 
@@ -27,6 +30,8 @@ class PlateauStoppingHook(EarlyStoppingHook):
         state = runner.message_hub.get_info(STATE_INFO)
         if state is not None:
             self.best_score, self.wait_count = state['best_score'], state['wait_count']
+            if self.wait_count >= self.patience:
+                runner.train_loop.stop_training = True
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
         """Decide, and note the count where the next checkpoint takes it along."""

@@ -12,8 +12,8 @@ from prettytable import PrettyTable
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ...datasets import DataRootLoopMixin
 from ...evaluation import ChangeMetric
+from .loops import DataRootLoopMixin
 
 WHOLE = 'whole'
 

@@ -1,0 +1,68 @@
+"""Data workers that leave signals to the training."""
+import atexit
+import mmap
+import multiprocessing
+import os
+import signal
+from types import FrameType
+from typing import Any, Optional
+
+from mmengine.dataset.utils import worker_init_fn
+from mmengine.dist import get_rank
+
+# One byte that forked workers share with the process that imported this: whether it is ending.
+_ending = mmap.mmap(-1, 1)
+_owner = os.getpid()
+
+
+def start_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
+    """mmengine's start of a data worker, which then takes signals from nobody but an ending main process.
+
+    Ctrl-C and Slurm's SIGTERM reach every process of a job. A worker that dies of them takes the training with it
+    before that can write its checkpoint.
+    """
+    worker_init_fn(worker_id, num_workers, rank, seed)
+    if os.getppid() == _owner:  # forked: one that was spawned does not share the byte
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, _end_with_the_owner)
+
+
+def _end_with_the_owner(number: int, frame: Optional[FrameType]) -> None:
+    if _ending[0] or os.getppid() != _owner:
+        os._exit(0)
+
+
+def end_workers() -> None:
+    """End the data workers of this process at once.
+
+    torch waits five seconds for each where a training ends by an error or by Ctrl-C.
+    """
+    if os.getpid() != _owner:
+        return
+    _ending[0] = 1
+    workers = [child for child in multiprocessing.active_children() if child.daemon]
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.join(timeout=1.)
+    _ending[0] = 0
+
+
+# Before multiprocessing's own, registered earlier, which asks the workers that are left to end and waits for them.
+atexit.register(end_workers)
+
+
+def with_steady_workers(dataloader: Any, seed: Optional[int]) -> Any:
+    """A data loader's config with these workers.
+
+    Args:
+        dataloader: The config; a built loader is returned as it is.
+        seed: Of the run.
+    """
+    if not isinstance(dataloader, dict):
+        return dataloader
+    # torch refuses workers that persist where there are none, and num_workers=0 is what a user changes alone.
+    workers = dataloader.get('num_workers', 0)
+    dataloader = dataloader if workers else {**dataloader, 'persistent_workers': False}
+    start = dict(type=start_worker, num_workers=workers, rank=get_rank(), seed=seed or 0)
+    return {'worker_init_fn': start, **dataloader}
