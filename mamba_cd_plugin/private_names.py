@@ -29,3 +29,8 @@ def set_epochs(loop: Any, epochs: int) -> None:
     Its hooks read them, for the time that is left and the last checkpoint, but nothing public sets them.
     """
     loop._max_epochs, loop._max_iters = epochs, epochs * len(loop.dataloader)
+
+
+def count_epoch(loop: Any) -> None:
+    """Tell a training loop of mmengine that an epoch is over, which its own ``run_epoch`` does; mmengine 0.10."""
+    loop._epoch += 1

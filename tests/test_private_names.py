@@ -44,3 +44,10 @@ def test_set_epochs_is_what_a_loop_of_mmengine_reads():
     loop.dataloader, loop._max_epochs, loop._max_iters = range(7), 10, 70
     private_names.set_epochs(loop, 3)
     assert (loop.max_epochs, loop.max_iters) == (3, 21)
+
+
+def test_count_epoch_is_what_a_loop_of_mmengine_counts():
+    loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    loop._epoch = 4
+    private_names.count_epoch(loop)
+    assert loop.epoch == 5

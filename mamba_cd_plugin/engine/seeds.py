@@ -6,7 +6,7 @@ The number of data workers does not matter either, nor how the pairs are shared 
 import random
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Iterator, Optional, Sized, Tuple
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ class SeededSampler(Sampler):
         seed: Of the run; None where every process draws one of its own.
     """
 
-    def __init__(self, sampler: dict, dataset: Dataset, seed: Optional[int] = None) -> None:
+    def __init__(self, sampler: dict, dataset: Sized, seed: Optional[int] = None) -> None:
         self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
         self.seed = int(getattr(self.sampler, 'seed', None) or seed or 0)
         self._size = len(dataset)

@@ -50,6 +50,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
     # Last of all, so that what other hooks know of a validation is in the checkpoint; the guards come just before.
     priority = 'LOWEST'
+    out_dir: str
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

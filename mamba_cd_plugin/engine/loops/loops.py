@@ -6,6 +6,7 @@ from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
 
 from ...datasets.data_root import with_data_root
+from ...private_names import count_epoch
 from ..seeds import with_seeds
 from ..workers import with_steady_workers
 
@@ -21,7 +22,8 @@ class DataRootLoopMixin:
 
     def __init__(self, runner: Runner, dataloader: Union[DataLoader, dict], *args: Any, **kwargs: Any) -> None:
         dataloader = with_data_root(dataloader, runner.cfg.get('data_root'))
-        super().__init__(runner, self._prepare(with_steady_workers(dataloader, runner.seed)), *args, **kwargs)
+        dataloader = self._prepare(with_steady_workers(dataloader, runner.seed))
+        super().__init__(runner, dataloader, *args, **kwargs)  # type: ignore[call-arg]  # the loop's
 
     def _prepare(self, dataloader: Any) -> Any:
         """What else is done to the loader's config."""
@@ -30,6 +32,7 @@ class DataRootLoopMixin:
 
 class _TrainLoopMixin(DataRootLoopMixin):
     """Seeds every draw, and refuses a loader that gives no batch."""
+    dataloader: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,7 +68,7 @@ class CDTrainLoop(_TrainLoopMixin, EpochBasedTrainLoop):
         for index, data_batch in enumerate(self.dataloader, done):
             self.run_iter(index, data_batch)
         self.runner.call_hook('after_train_epoch')
-        self._epoch += 1
+        count_epoch(self)
 
 
 @LOOPS.register_module()
