@@ -14,7 +14,7 @@ def torch_scan() -> Callable:
 def numpy_core() -> Any:
     """The module in which numpy's pickles look for their functions, under either name; numpy 1.26 and 2.0 to 2.4."""
     import numpy as np
-    return np._core if hasattr(np, '_core') else np.core  # type: ignore[attr-defined]
+    return np._core if hasattr(np, '_core') else np.core
 
 
 def gdal_error() -> type[Exception]:
