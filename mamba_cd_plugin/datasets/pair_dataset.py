@@ -7,6 +7,7 @@ import mmengine.fileio as fileio
 from mmseg.datasets import BaseCDDataset
 from mmseg.registry import DATASETS
 
+from ..io.files import own_outputs
 from ..io.labels import read_label
 from ..io.listing import read_names, sort_images
 from ..io.pictures import IMAGE_SUFFIXES, shorten
@@ -125,15 +126,19 @@ class PairCDDataset(BaseCDDataset):
         return read_names(self.ann_file, known, self.backend_args)
 
     def _check_counterparts(self, files: Dict[str, Dict[str, str]], names: List[str]) -> None:
-        gaps = []
+        gaps, alone = [], set()
         for key, folder in self.data_prefix.items():
             missing = [name for name in names if name not in files[key]]
+            alone.update(missing)
             if missing:
                 gaps.append(f'{folder} ({len(files[key])} images) lacks {shorten(missing)}')
         if gaps:
+            results = [found[name] for found in files.values() for name in alone & set(found)
+                       if osp.basename(found[name]) in own_outputs(osp.dirname(found[name]))]
+            hint = f' {shorten(sorted(results))} were written there as results: move them.' if results else ''
             raise ValueError(f'{"; ".join(gaps)}. Expected each of the {len(names)} names of the split once in every '
                              f'one of {", ".join(self.data_prefix.values())}: add the missing files or remove their '
-                             'counterparts.')
+                             f'counterparts.{hint}')
 
     def _check_some_change(self) -> None:
         for index in range(len(self)):

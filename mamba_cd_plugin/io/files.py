@@ -3,6 +3,7 @@ import errno
 import os
 import shutil
 import zlib
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterable, Iterator, Optional, Union
@@ -146,11 +147,6 @@ class OutputFolder:
             OSError: The folder cannot be written to.
         """
         names = list(names)
-        again = sorted({name for name in names if name in self._claimed or names.count(name) > 1}
-                       ) if len({*names, *self._claimed}) < len(names) + len(self._claimed) else []
-        if again:
-            raise ValueError(f'{self.option} {self.folder}: two inputs have the same name, and {_few(again)} of one '
-                             'would be lost. Rename one, or write their results into different folders')
         self.refuse_foreign(names)
         self._claimed.update(names)
         self._note(f'{name}\n' for name in names)
@@ -159,8 +155,13 @@ class OutputFolder:
         """The check of :meth:`claim` alone, which leaves no trace.
 
         Raises:
-            FileExistsError: See :meth:`claim`.
+            FileExistsError, ValueError: See :meth:`claim`.
         """
+        names = list(names)
+        again = [name for name, count in Counter([*names, *self._claimed]).items() if count > 1]
+        if again:
+            raise ValueError(f'{self.option} {self.folder}: two inputs have the same name, and {_few(again)} of one '
+                             'would be lost. Rename one, or write their results into different folders')
         ours = _read_record(self.folder)
         there = [name for name in names if (self.folder / name).exists()]
         foreign = [name for name in there if name not in ours]
@@ -175,7 +176,8 @@ class OutputFolder:
     @contextmanager
     def write(self, name: str) -> Iterator[Path]:
         """:func:`whole_file` for a file of this folder behind the guard; an error leaves no trace in the record."""
-        self.refuse_foreign([name])
+        if name not in self._claimed:
+            self.refuse_foreign([name])
         with whole_file(self.folder / name) as part:
             yield part
             self._note([f'{name}\n'])  # before the file is there, or a run killed just now would not know it again

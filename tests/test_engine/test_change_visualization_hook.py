@@ -1,6 +1,9 @@
 """Which pairs are drawn, when, from which images, and under which name."""
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Callable, List
+from unittest.mock import MagicMock
 
 import mmcv
 import numpy as np
@@ -72,3 +75,25 @@ def test_pair_from_the_input(augmented: bool) -> None:
 def test_interval_is_checked() -> None:
     with pytest.raises(ValueError, match='interval'):
         ChangeVisualizationHook(interval=0)
+
+
+@pytest.mark.parametrize('folder, error, message', [
+    ('data/A', ValueError, r'show_dir .*data/A: is a folder of the data'),
+    ('data/label/new', ValueError, r'is a folder of the data'),
+    ('masks', ValueError, r'show_dir .*masks: is the folder of the predicted masks as well'),
+    ('theirs', FileExistsError, r'x\.png would be overwritten, which this package did not make'),
+    ('new', None, ''),
+])
+def test_where_pictures_may_lie(folder: str, error: type, message: str, tmp_path: Path) -> None:
+    info = {'img_path': f'{tmp_path}/data/A/x.tif', 'img_path2': f'{tmp_path}/data/B/x.tif',
+            'seg_map_path': f'{tmp_path}/data/label/x.tif'}
+    (tmp_path / 'theirs').mkdir()
+    (tmp_path / 'theirs/x.png').write_text('drawn by hand')
+    dataset = MagicMock(get_data_info=lambda _: info, __len__=lambda _: 1)
+    runner = MagicMock()
+    runner.test_loop.dataloader.dataset = dataset
+    runner.test_loop.evaluator.metrics = [SimpleNamespace(output_dir=str(tmp_path / 'masks'))]
+    hook = ChangeVisualizationHook(draw=True, show_dir=str(tmp_path / folder))
+    with pytest.raises(error, match=message) if error else nullcontext():
+        hook.before_test_epoch(runner)
+    assert (tmp_path / 'theirs/x.png').read_text() == 'drawn by hand'

@@ -13,6 +13,7 @@ rasterio = pytest.importorskip('rasterio')
 from mamba_cd_plugin.datasets import LoadImagePair  # noqa: E402
 from mamba_cd_plugin.inference import inferencer  # noqa: E402
 from mamba_cd_plugin.inference.models import TileModel  # noqa: E402
+from mamba_cd_plugin.io.pictures import read_rgb  # noqa: E402
 from mamba_cd_plugin.preparation.check.facts import digest, measure_pair  # noqa: E402
 from mamba_cd_plugin.preparation.convert.sources import Scene, SourceFile  # noqa: E402
 from mamba_cd_plugin.preparation.convert.tiles import open_scene  # noqa: E402
@@ -64,9 +65,9 @@ def tiff(array: np.ndarray, colormap: object = None, **profile) -> bytes:
     with rasterio.MemoryFile() as memory:
         profile.update(driver='GTiff', count=len(bands), height=HEIGHT, width=WIDTH, dtype=bands.dtype)
         with memory.open(**profile) as file:
-            file.write(bands)
             if colormap:
                 file.write_colormap(1, colormap)
+            file.write(bands)
         return memory.read()
 
 
@@ -122,7 +123,7 @@ def files() -> dict[str, tuple[bytes, Union[np.ndarray, str]]]:
         'planes.tiff': (tiff(RGB, interleave='band'), RGB),
         'rgba.tif': (tiff(np.dstack([RGB, ALPHA]), photometric='RGB'), RGB),
         'infrared.tif': (tiff(np.dstack([RGB, GREY]), photometric='MINISBLACK'), RGB),
-        'palette.tif': (tiff(INDEX, colormap=colormap), PALETTE[INDEX]),
+        'palette.tif': (tiff(INDEX, colormap=colormap, photometric='palette'), PALETTE[INDEX]),
         'deep.tif': (tiff(DEEP), RGB),
         'deep_signed.tif': (tiff(DEEP.astype(np.int32)), RGB),
         'deep_float.tif': (tiff(DEEP.astype(np.float32)), RGB),
@@ -212,3 +213,16 @@ def test_five_equal_columns(name: str, readers: dict, tmp_path: Path) -> None:
             # Prediction gives the model its mean colour where a picture is clear, in place of what lies below.
             shown = CLEAR.get(name, True) if column in ('predict', 'api') else True
             assert pixels.dtype == np.uint8 and (pixels == wanted)[np.broadcast_to(shown, GREY.shape)].all(), column
+
+
+def test_plain_tiffs_without_rasterio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rasterio is missing, Pillow reads what it knows, to the same pixels; the rest is refused with the extra."""
+    plain = ('rgb.tif', 'grey.tif', 'tiled.tif', 'planes.tiff', 'rgba.tif', 'palette.tif')
+    contents = files()
+    monkeypatch.setattr('mamba_cd_plugin.io.pictures._read_raster', lambda *_: None)
+    for name in plain:
+        (tmp_path / name).write_bytes(contents[name][0])
+        assert np.array_equal(read_rgb(str(tmp_path / name)), contents[name][1]), name
+    (tmp_path / 'infrared.tif').write_bytes(contents['infrared.tif'][0])
+    with pytest.raises(OSError, match=r"infrared\.tif: .*need rasterio: pip install 'mamba_cd_plugin\[geo\]'"):
+        read_rgb(str(tmp_path / 'infrared.tif'))

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from mamba_cd_plugin.datasets import LoadChangeLabel, PairCDDataset
+from mamba_cd_plugin.io.files import OutputFolder
 from mamba_cd_plugin.io.labels import read_label
 from mamba_cd_plugin.io.pictures import read_rgb
 from mamba_cd_plugin.preparation.check import check_dataset
@@ -153,3 +154,12 @@ def test_a_list_that_is_not_there():
     dataset({'A': 'x.png', 'B': 'x.png', 'label': 'x.png'})
     with pytest.raises(FileNotFoundError, match=r'ann_file data/list/trainval\.txt is not a file; expected a list'):
         PairCDDataset(split='train', data_root='data', ann_file='list/trainval.txt', pipeline=[])
+
+
+def test_results_of_a_prediction_among_the_images():
+    """mamba-cd predict A B --out A, and then a training: the masks are no images without a label."""
+    dataset({'A': 'x.png', 'B': 'x.png', 'label': 'x.png'})
+    with OutputFolder('data/train/A').write('x_mask.png') as part:
+        Image.fromarray(TRUTH).save(part)
+    with pytest.raises(ValueError, match=r'lacks x_mask; .*A/x_mask\.png were written there as results: move them'):
+        PairCDDataset(split='train', data_root='data', pipeline=[])

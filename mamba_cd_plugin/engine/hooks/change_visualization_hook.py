@@ -57,7 +57,7 @@ class ChangeVisualizationHook(SegVisualizationHook):
         """Start counting images, and refuse a folder in which pictures would lie over or among other files.
 
         Raises:
-            ValueError: ``show_dir`` is a folder of the data.
+            ValueError: ``show_dir`` is a folder of the data or that of the masks, or two pairs have the same name.
             FileExistsError: It holds pictures of these names that this package did not make.
         """
         self._seen = self._drawn = 0
@@ -68,6 +68,11 @@ class ChangeVisualizationHook(SegVisualizationHook):
             data = {str(Path(info[key]).parent) for info in infos for key in keys if info.get(key)}
             folder = OutputFolder(self.show_dir, data, 'show_dir')
             folder.refuse_foreign(f'{Path(info["img_path"]).stem}.png' for info in infos if info.get('img_path'))
+            masks = [metric.output_dir for metric in runner.test_loop.evaluator.metrics
+                     if getattr(metric, 'output_dir', None)]
+            if any(Path(mask).resolve() == Path(self.show_dir).resolve() for mask in masks):
+                raise ValueError(f'show_dir {self.show_dir}: is the folder of the predicted masks as well, whose files '
+                                 'have the same names. Choose another folder for one of the two')
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict,
                        outputs: Sequence[SegDataSample]) -> None:
