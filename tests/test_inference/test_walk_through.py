@@ -50,6 +50,8 @@ def test_sample_pair_is_one_town(tmp_path):
     kept = sample_pair(tmp_path / '3', (96, 128), seed=3)
     kept.a.write_text('to be kept')
     assert sample_pair(tmp_path / '3', (96, 128), seed=3).a.read_text() == 'to be kept'
-    other = sample_pair(tmp_path / '3', (96, 160), seed=3)
+    with pytest.raises(FileExistsError, match='town_2019.tif would be overwritten, which was changed'):
+        sample_pair(tmp_path / '3', (96, 160), seed=3)
+    other = sample_pair(tmp_path / '1', (96, 160), seed=3)
     with rasterio.open(other.a) as file:
         assert file.shape == (96, 160)
