@@ -12,10 +12,9 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
-from mamba_cd_plugin import register_all_modules
+import mamba_cd_plugin.registration  # noqa: F401  registers everything, and holds back what the stack prints meanwhile
 from mamba_cd_plugin.engine.checkpoint import use_safe_loaders
 
-register_all_modules()
 use_safe_loaders()  # as the tools do
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
