@@ -4,5 +4,4 @@ set -euo pipefail
 CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3
-cd "$(dirname "$0")/.."
-exec torchrun --nproc_per_node="$GPUS" --master_port="${PORT:-29500}" tools/test.py "$CONFIG" "$CHECKPOINT" --launcher pytorch "${@:4}"
+exec torchrun --nproc_per_node="$GPUS" --master_port="${PORT:-29500}" "$(dirname "$0")/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "${@:4}"

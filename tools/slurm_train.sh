@@ -6,7 +6,6 @@ JOB_NAME=$2
 CONFIG=$3
 GPUS=${GPUS:-4}
 GPUS_PER_NODE=${GPUS_PER_NODE:-4}
-cd "$(dirname "$0")/.."
 exec srun -p "$PARTITION" --job-name="$JOB_NAME" --gres="gpu:$GPUS_PER_NODE" --ntasks="$GPUS" \
     --ntasks-per-node="$GPUS_PER_NODE" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
-    python -u tools/train.py "$CONFIG" --launcher slurm "${@:4}"
+    python -u "$(dirname "$0")/train.py" "$CONFIG" --launcher slurm "${@:4}"
