@@ -217,7 +217,7 @@ def holm(p_values: Sequence[float]) -> List[float]:
     return adjusted.tolist()
 
 
-class Calibration(NamedTuple):
+class Reliability(NamedTuple):
     """Calibration of the change probabilities (Guo et al., On Calibration of Modern Neural Networks, ICML 2017).
 
     Attributes:
@@ -234,8 +234,8 @@ class Calibration(NamedTuple):
     brier: float
 
 
-def calibrate(histogram_: np.ndarray) -> Calibration:
-    """Calibration from a histogram (2, 256); each level represents the middle of its range."""
+def measure_reliability(histogram_: np.ndarray) -> Reliability:
+    """Reliability from a histogram (2, 256); each level represents the middle of its range."""
     middle = (np.arange(LEVELS) + 0.5) / LEVELS
     pixels, changed, weight = (values.reshape(BINS, -1).sum(axis=1)
                                for values in (histogram_.sum(axis=0), histogram_[1], histogram_.sum(axis=0) * middle))
@@ -244,4 +244,4 @@ def calibrate(histogram_: np.ndarray) -> Calibration:
     shown = [[float(value) if number else None for value, number in zip(values, pixels)]
              for values in (probability, frequency)]
     ece = float((np.abs(probability - frequency) * pixels).sum()) / total
-    return Calibration(shown[0], shown[1], pixels.tolist(), ece, brier)
+    return Reliability(shown[0], shown[1], pixels.tolist(), ece, brier)

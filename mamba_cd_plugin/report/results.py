@@ -10,14 +10,14 @@ from ..engine.loops.protocol_test_loop import choose_protocols
 from ..evaluation import ObjectCounts, add_objects, change_scores, count_objects
 from .pixels import (
     LEVELS,
-    Calibration,
     Counts,
-    calibrate,
+    Reliability,
     difference_interval,
     f1,
     group_sums,
     histogram,
     holm,
+    measure_reliability,
     over_thresholds,
     randomisation_test,
     score_intervals,
@@ -147,7 +147,7 @@ class ProtocolScores:
     intervals: Dict[str, Interval]
     best_threshold: float
     best_scores: Dict[str, float]
-    calibration: Calibration
+    calibration: Reliability
 
 
 @dataclass
@@ -251,7 +251,7 @@ def _protocol_scores(results: Results, protocol: str, sampling: Sampling) -> Pro
         intervals=score_intervals(units, sampling.resamples, sampling.level, sampling.seed),
         best_threshold=best / LEVELS,
         best_scores=change_scores(torch.tensor(_confusion(sweep.at(best)))),
-        calibration=calibrate(results.histograms[protocol].sum(axis=0)))
+        calibration=measure_reliability(results.histograms[protocol].sum(axis=0)))
 
 
 def best_level(sweep: Counts) -> int:

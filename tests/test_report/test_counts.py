@@ -9,12 +9,12 @@ from mamba_cd_plugin.evaluation import change_scores
 from mamba_cd_plugin.report.pixels import (
     SCORES,
     Counts,
-    calibrate,
     difference_interval,
     f1,
     group_sums,
     histogram,
     holm,
+    measure_reliability,
     nearest_level,
     outcomes,
     over_thresholds,
@@ -173,7 +173,7 @@ def test_calibration_by_hand() -> None:
     histogram = np.zeros((2, 256), int)
     histogram[0, 3], histogram[1, 3] = 90, 10  # probability 3.5 / 256, of which 10 % are changed
     histogram[1, 255] = 300  # probability 255.5 / 256, all changed
-    found = calibrate(histogram)
+    found = measure_reliability(histogram)
     low, high = 3.5 / 256, 255.5 / 256
     assert found.pixels == [100, *[0] * 14, 300]
     assert found.probability[0] == pytest.approx(low) and found.frequency[0] == pytest.approx(0.1)
