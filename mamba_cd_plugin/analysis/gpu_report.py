@@ -1,10 +1,11 @@
 """What was found on a GPU: tables that are on disk as soon as a row is known, and the claims that do not hold."""
 import json
-import os
 import time
 import traceback
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
+
+from ..io.files import whole_file
 
 
 class GpuReport:
@@ -84,9 +85,8 @@ class GpuReport:
         content = dict(facts=self.facts, sections=self.sections, notes=self.notes,
                        claims=[dict(text=text, holds=holds) for text, holds in self.claims])
         for name, text in (('check_gpu.json', json.dumps(content, indent=1)), ('check_gpu.md', self.markdown())):
-            part = self.folder / f'{name}.part'
-            part.write_text(text)
-            os.replace(part, self.folder / name)
+            with whole_file(self.folder / name) as part:
+                part.write_text(text)
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from ..private_names import gdal_error
-from .formats import check_tiff
+from .formats import TURNS, check_tiff
 from .radiometry import is_alpha
 
 # What reading and warping raise; GDAL's own errors pass through rasterio in places.
@@ -96,6 +96,11 @@ def _check(dataset: DatasetReader, path: Path, size: int) -> None:
         raise ValueError(f'{path}: its smallest value means white (MINISWHITE), so it would be read as a negative. '
                          f'Invert it first: gdal_translate -scale 0 255 255 0 -co PHOTOMETRIC=MINISBLACK {path} '
                          f'{path.stem}_inverted.tif')
+    orientation = dataset.tags().get('EXIF_Orientation', '1')  # of a JPEG, which GDAL gives as it is stored
+    if orientation.isdigit() and int(orientation) in TURNS:
+        raise ValueError(f'{path}: its EXIF orientation ({orientation}) says that it is stored turned, and something '
+                         'else where it lies on the map or beside another raster. Turn it upright first: '
+                         f'magick {path} -auto-orient {path.stem}_upright{path.suffix}')
     needed = _needed_bytes(dataset)
     if needed > size:
         raise ValueError(f'{path}: is truncated: it has {size:,} bytes, but its blocks reach to {needed:,}. Copy or '

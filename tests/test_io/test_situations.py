@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from mamba_cd_plugin.datasets import LoadChangeLabel, PairCDDataset
+from mamba_cd_plugin.inference.pairs import open_pair
 from mamba_cd_plugin.io.files import OutputFolder
 from mamba_cd_plugin.io.labels import read_label
 from mamba_cd_plugin.io.pictures import read_rgb
@@ -163,3 +164,13 @@ def test_results_of_a_prediction_among_the_images():
         Image.fromarray(TRUTH).save(part)
     with pytest.raises(ValueError, match=r'lacks x_mask; .*A/x_mask\.png were written there as results: move them'):
         PairCDDataset(split='train', data_root='data', pipeline=[])
+
+
+def test_a_turned_jpeg_beside_a_raster():
+    """wkentaro/labelme#1529: what GDAL gives of a JPEG is turned otherwise than what a viewer shows."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(RGB).save('a.jpg', exif=exif)
+    tiff('b.tif', RGB.swapaxes(0, 1)[:16, :16].repeat(2, 1)[:, :24])
+    with pytest.raises(ValueError, match=r'a\.jpg: its EXIF orientation \(6\) says .*-auto-orient a_upright\.jpg'):
+        open_pair('a.jpg', 'b.tif')
