@@ -30,7 +30,7 @@ def predict(pair: SamplePair, checkpoint: str, out: Path, until: float = 1.) -> 
         RuntimeError: If it fails, or ends before it could be killed.
     """
     command = [sys.executable, '-m', 'mamba_cd_plugin', 'predict', str(pair.a), str(pair.b), '--checkpoint', checkpoint,
-               '--out', str(out), '--min-area', '0', '--probability', 'uint8', '--device', 'cpu']
+               '--out', str(out), '--min-area', '0', '--outline', 'pixels', '--probability', 'uint8', '--device', 'cpu']
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as run:
         while until < 1 and run.poll() is None and rows_done(out, pair) < until:
             time.sleep(0.02)

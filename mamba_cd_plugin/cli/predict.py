@@ -6,7 +6,7 @@ from mmengine.logging import print_log
 
 from ..engine.checkpoint import trust_checkpoints
 from ..inference import ChangeDetectionInferencer
-from ..inference.outputs import OutputOptions, choices, describe_choices
+from ..inference.outputs import OUTLINE_CHOICES, OutputOptions, choices, describe_choices
 from ..inference.windows import PredictOptions
 from ..zoo import STARTER
 
@@ -53,6 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--polygons', choices=choices('polygons'), default=out.polygons, help=describe_choices('polygons'))
     writing.add_argument(
         '--min-area', type=float, default=out.min_area, help='square metres below which a polygon is dropped')
+    writing.add_argument(
+        '--outline', choices=OUTLINE_CHOICES, default=out.outline, help='of the polygons: simple straightens the '
+        'staircases of pixels by up to half a pixel, square gives right angles to the main direction of a building, '
+        'pixels keeps every step')
     writing.add_argument('--no-overview', dest='overview', action='store_false', help='draw no overview picture')
 
 

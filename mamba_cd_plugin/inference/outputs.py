@@ -20,6 +20,10 @@ from .pairs import PairSource
 COLORMAP = {0: (0, 0, 0, 255), 1: (213, 94, 0, 255), NODATA: (0, 0, 0, 0)}
 
 
+# Those of outlines.py, which needs an extra.
+OUTLINE_CHOICES = ('pixels', 'simple', 'square')
+
+
 class Result(NamedTuple):
     """What the files of a pair are made from.
 
@@ -65,11 +69,14 @@ class OutputOptions(NamedTuple):
         probability: 'none', 'uint8' (0..254 mean 0..1) or 'float32'.
         polygons: 'none', or a format of :data:`FORMATS`; only for rasters.
         min_area: Square metres below which a polygon is dropped (pixels without a CRS). Default 10: half a garage.
+        outline: Of the polygons: 'simple' straightens staircases of pixels by up to half a pixel, 'square' gives right
+            angles to the building's main direction, 'pixels' keeps every step.
         overview: Whether to draw the overview picture.
     """
     probability: str = 'none'
     polygons: str = 'gpkg'
     min_area: float = 10.
+    outline: str = 'simple'
     overview: bool = True
 
     def check(self) -> 'OutputOptions':
@@ -78,10 +85,10 @@ class OutputOptions(NamedTuple):
         Raises:
             ValueError: If one is unknown.
         """
-        for option in ('probability', 'polygons'):
-            if getattr(self, option) not in choices(option):
-                raise ValueError(f'{option}: expected one of {", ".join(choices(option))}, got '
-                                 f'{getattr(self, option)!r}')
+        for option, known in (('probability', choices('probability')), ('polygons', choices('polygons')),
+                              ('outline', OUTLINE_CHOICES)):
+            if getattr(self, option) not in known:
+                raise ValueError(f'{option}: expected one of {", ".join(known)}, got {getattr(self, option)!r}')
         return self
 
     def formats(self, source: PairSource) -> list[OutputFormat]:
@@ -221,7 +228,7 @@ def _write_probability_picture(path: Path, result: Result) -> dict:
 
 def _write_polygons(path: Path, result: Result, driver: str) -> dict:
     from .polygons import vectorize, write_polygons
-    polygons = vectorize(result.files['mask'], result.probability, result.options.min_area)
+    polygons = vectorize(result.files['mask'], result.probability, result.options.min_area, result.options.outline)
     newest = max(result.source.origin[key]['mtime_ns'] for key in 'ab') / 1e9  # when what is shown last changed
     write_polygons(polygons, path, driver, f'{datetime.fromtimestamp(newest, timezone.utc):%Y-%m-%dT%H:%M:%S.000Z}')
     area = polygons.columns[1]

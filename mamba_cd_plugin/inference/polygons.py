@@ -13,6 +13,7 @@ from pyproj.exceptions import ProjError
 from rasterio import features
 
 from .job import PROBABILITY_STEPS
+from .outlines import OUTLINES
 
 # Rows that are rasterised at a time: a strip of a 100,000 px wide image then takes 200 MB.
 STRIP_ROWS = 512
@@ -21,7 +22,8 @@ LAYER = 'changes'
 ELLIPSOID = Geod(ellps='WGS84')
 
 
-def vectorize(mask_path: Path, probability: np.ndarray, min_area: float) -> geopandas.GeoDataFrame:
+def vectorize(mask_path: Path, probability: np.ndarray, min_area: float,
+              outline: str = 'pixels') -> geopandas.GeoDataFrame:
     """Outline the changed pixels.
 
     Pixels that touch only at a corner are different polygons: an outline through that corner would cross itself. Areas
@@ -32,6 +34,7 @@ def vectorize(mask_path: Path, probability: np.ndarray, min_area: float) -> geop
         mask_path: The mask as a raster.
         probability: Of change, (H, W), float32 or quantised; may lie on the disk.
         min_area: Smaller polygons are dropped; square metres, or pixels without a CRS.
+        outline: How the pixels are outlined, a key of :data:`OUTLINES`. Area and probability are those of the pixels.
 
     Returns:
         One row per polygon, in the CRS of the mask, largest first: ``id``, ``area_m2`` (``area_px`` without a CRS),
@@ -56,7 +59,9 @@ def vectorize(mask_path: Path, probability: np.ndarray, min_area: float) -> geop
             f'area_{unit}': areas[order].round(2),
             'mean_probability': means[order].round(4),
         },
-        geometry=[polygons[i] for i in order],
+        geometry=[polygons[i] for i in order] if outline == 'pixels' else list(
+            shapely.transform(np.array([OUTLINES[outline](shapes[i]) for i in order]),
+                              lambda xy: xy @ matrix[:, :2].T + matrix[:, 2])),
         crs=crs)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 rasterio = pytest.importorskip('rasterio')
 geopandas = pytest.importorskip('geopandas')
+shapely = pytest.importorskip('shapely')
 
 from mamba_cd_plugin.inference.job import NODATA  # noqa: E402  after the skips
 
@@ -183,3 +184,19 @@ def test_paths_with_spaces_and_other_letters(tmp_path, inferencer, town, write_r
     assert summary['files'] == [f'a – é_{kind}' for kind in ('mask.tif', 'polygons.gpkg', 'overview.png')]
     polygons = geopandas.read_file(folder / 'Änderungen 2' / 'a – é_polygons.gpkg')
     assert len(polygons) == summary['polygons'] > 0
+
+
+@pytest.mark.parametrize('outline, corners', [('pixels', 22), ('simple', 16), ('square', 4)])
+def test_outlines_of_a_slanted_building(tmp_path, inferencer, local_model, write_raster, outline, corners):
+    local_model.forward = lambda pairs: (pairs[..., 0] != pairs[..., 3]).astype(np.float32)
+    before = np.full((100, 100, 3), 50, np.uint8)
+    after = before.copy()
+    for i in range(40):  # 40 columns of 20 px, which lie one pixel lower every 8 columns: 800 px
+        after[30 + i // 8:50 + i // 8, 30 + i] = 90
+    paths = [write_raster(tmp_path / f'{name}.tif', image) for name, image in zip('ab', (before, after))]
+    summary = inferencer(paths, out_dir=str(tmp_path / 'out'), outline=outline, **SMALL)['predictions'][0]
+    polygons = geopandas.read_file(tmp_path / 'out' / 'a_polygons.gpkg')
+    assert len(polygons.geometry[0].exterior.coords) - 1 <= corners
+    assert polygons.geometry.area.tolist() == pytest.approx([200], rel=0.01)
+    assert summary['changed_area_m2'] == pytest.approx(200 * 1.0008, abs=0.01)  # of the pixels, however they are drawn
+    assert polygons.geometry[0].centroid.distance(shapely.Point(500025, 5299979)) < 0.3
