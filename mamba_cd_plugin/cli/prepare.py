@@ -7,7 +7,7 @@ import argparse
 
 from mmengine.logging import print_log
 
-from ..preparation.convert import CATALOG, EDGES, Converter, Tiling, format_reports
+from ..preparation.convert import CATALOG, EDGES, OWN_DATA, Converter, Tiling, format_reports, own_facts
 
 ERRORS = (OSError, ValueError, ImportError)
 # What a shell reports for a process that was interrupted from the keyboard.
@@ -16,7 +16,8 @@ _INTERRUPTED = 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument('dataset', choices=sorted(CATALOG), help='the data set')
+    parser.add_argument('dataset', choices=[*sorted(CATALOG), OWN_DATA],
+                        help=f'the data set; {OWN_DATA}: your own, in train|val|test / A, B, label')
     parser.add_argument('source', help='folder of the download, unpacked or with its zips, or one zip')
     parser.add_argument('out', help='folder to write, such as data/levir_cd_256')
     parser.add_argument('--size', type=int, default=256, metavar='PX', help='side of a tile (default 256)')
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and say what was written; the exit status."""
-    facts = CATALOG[args.dataset]
+    facts = own_facts(args.source) if args.dataset == OWN_DATA else CATALOG[args.dataset]
     tiling = Tiling(args.size, args.overlap, args.edges or facts.edges,
                     facts.val_share if args.val_share is None else args.val_share)
     try:

@@ -74,7 +74,7 @@ def to_8_bits(values: np.ndarray, path: str, value_range: Optional[tuple[float, 
         raise ValueError(f'{path}: {values.dtype} pixels with values from {found}, expected 8 bits per channel. '
                          'Name the values of the sensor that are black and white, the same for all images of the data '
                          'set, as value_range=(LOW, HIGH) of LoadImagePair or --value-range LOW HIGH of the tools; or '
-                         f'convert them all: gdal_translate -ot Byte -scale LOW HIGH 0 255 {path} OUT')
+                         'convert them all: mamba-cd prepare folder DATA OUT --value-range LOW HIGH')
     return values
 
 

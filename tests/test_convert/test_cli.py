@@ -86,3 +86,26 @@ def test_a_data_set_is_one_record(tmp_path, monkeypatch, capsys):
 def test_each_data_set_is_documented(key):
     page = (ROOT / 'docs/datasets.md').read_text('utf-8')
     assert f'| `{key}` |' in page and f'[{CATALOG[key].title}]' in page
+
+
+def test_own_data(tmp_path, capsys):
+    """Images and labels of kinds that training does not take become tiles that it takes."""
+    source, out = tmp_path / 'source', tmp_path / 'out'
+    truth = np.zeros((8, 16), np.uint8)
+    truth[:3, :5] = 1
+    deep = np.arange(128, dtype=np.uint16).reshape(8, 16) * 32
+    for split, number in (('train', 2), ('val', 1)):
+        for role, array in (('A', deep), ('B', deep), ('label', truth * np.uint16(255))):
+            (source / split / role).mkdir(parents=True)
+            for index in range(number):
+                Image.fromarray(array).save(source / split / role / f'{index}.png')
+    command = ['prepare', 'folder', str(source), str(out), '--size', '8']
+    assert main(command) == 1
+    assert 'uint16 pixels with values from 0 to 4064' in capsys.readouterr().out
+    assert main([*command[:3], str(tmp_path / 'deep'), '--size', '8', '--value-range', '0', '4080']) == 0
+    assert 'train               2 of 2                4 of 4  complete' in capsys.readouterr().out
+    tile = np.asarray(Image.open(tmp_path / 'deep/train/A/1_0_1.png'))
+    assert (tile == (deep[:, 8:] // 16)[..., None]).all()  # 4080 / 255
+    assert (np.asarray(Image.open(tmp_path / 'deep/val/label/0_0_0.png')) == truth[:, :8] * 255).all()
+    with pytest.raises(SystemExit, match='no file of your own data found'):
+        main(['prepare', 'folder', str(tmp_path / 'deep/val'), str(out), '--size', '8'])

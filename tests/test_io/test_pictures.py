@@ -126,7 +126,7 @@ def test_value_range(tmp_path):
     deep = np.array([[0, 800, 1600, 2040, 2047]], np.uint16)
     path = write(tmp_path / 'deep.png', deep)
     assert read_rgb(path, value_range=(0, 2040))[..., 0].tolist() == [[0, 100, 200, 255, 255]]
-    with pytest.raises(ValueError, match=r'uint16 pixels with values from 0 to 2047, .*value_range.*gdal_translate'):
+    with pytest.raises(ValueError, match=r'uint16 pixels with values from 0 to 2047, .*value_range.*prepare folder'):
         read_rgb(path)
 
 

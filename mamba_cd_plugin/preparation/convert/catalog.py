@@ -3,6 +3,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
 ROLES = ('A', 'B', 'label')
+# The key of the user's own data, of which no official numbers are known.
+OWN_DATA = 'folder'
 
 
 class OfficialSplit(NamedTuple):

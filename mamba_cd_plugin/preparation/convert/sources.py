@@ -8,13 +8,13 @@ import threading
 import zipfile
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Iterator, NamedTuple, Optional
 
 from ...io.listing import is_clutter
-from ...io.pictures import IMAGE_SUFFIXES, shorten
-from .catalog import ROLES, DatasetFacts, Release
+from ...io.pictures import IMAGE_SUFFIXES, read_picture, shorten
+from .catalog import OWN_DATA, ROLES, DatasetFacts, OfficialSplit, Release, split_folders
 
 # Written beside each converted split: a folder that holds it is the output of a conversion and never a source.
 RECORD = 'prepare.json'
@@ -251,3 +251,30 @@ def _listed(names: list[str]) -> str:
 def _natural(stem: str) -> list:
     """Sorts train_2 before train_10."""
     return [(0, int(part), '') if part.isdigit() else (1, 0, part) for part in re.split(r'(\d+)', stem)]
+
+
+def own_facts(source: str) -> DatasetFacts:
+    """Data of the user in the layout ``train|val|test / A, B, label``, as a data set that is complete as it lies there.
+
+    Args:
+        source: Folder or zip.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        OSError, ValueError: If it holds no pair in this layout, or the first image of a split cannot be read.
+    """
+    splits = {split: OfficialSplit(0, 0, 0) for split in ('train', 'val', 'test')}
+    facts = DatasetFacts(OWN_DATA, 'your own data', splits, (split_folders('A', 'B'), ))
+    scenes, problems = find_scenes(list_sources(source), facts)
+    for split in list(splits):
+        # A pair that lacks a file counts, so that the split is incomplete without it.
+        number = len(scenes[split]) + sum(problem.split == split and ': no file for ' in problem.text
+                                          for problem in problems)
+        if not scenes[split]:
+            del splits[split]
+            continue
+        first = scenes[split][0].files['A']
+        with tempfile.TemporaryDirectory() as scratch, on_disk(first, scratch) as path:
+            height, width = read_picture(path).values.shape[:2]
+        splits[split] = OfficialSplit(number, height, width)
+    return replace(facts, splits=splits)
