@@ -124,3 +124,10 @@ def test_registration_leaves_loaders_and_streams_alone() -> None:
                        'import mamba_cd_plugin; mamba_cd_plugin.register_all_modules(); after = state()\n'
                        'assert after == before, [pair for pair in zip(before, after) if pair[0] != pair[1]]')
     subprocess.run([sys.executable, '-c', program], check=True, cwd=ROOT, capture_output=True)
+
+
+def test_the_weights_of_the_package_are_those_of_their_configs() -> None:
+    for name, card in list_weights().items():
+        get_model(card.config, weights=name)  # refuses weights that do not fit, and a file that was altered
+        assert card.trained_on and card.good_for and card.scores and card.licence, name
+    assert sum(card.path.stat().st_size for card in list_weights().values()) < 30e6  # everybody downloads them
