@@ -1,4 +1,5 @@
 """Buildings: outlines made of rectangles, roofs with slopes, and the small things on top."""
+import math
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -143,7 +144,7 @@ class Roof(NamedTuple):
         height: Metres above the ground.
         slope: Rise to the right and downwards.
         rim: Where the parapet of a flat roof runs.
-        covers: (coverage, colour) of each thing on the roof.
+        covers: (where, coverage, colour) of each thing on the roof.
     """
 
     p: np.ndarray
@@ -152,7 +153,7 @@ class Roof(NamedTuple):
     height: np.ndarray
     slope: np.ndarray
     rim: Optional[np.ndarray]
-    covers: list[tuple[np.ndarray, np.ndarray]]
+    covers: list[tuple[Window, np.ndarray, np.ndarray]]
 
 
 def shape_roof(building: Building, window: Window) -> Roof:
@@ -171,10 +172,19 @@ def shape_roof(building: Building, window: Window) -> Roof:
         rim = np.clip(distance + 2.2, 0, 1)  # a parapet about 1 m wide runs around flat roofs
         rise = 0.5 * rim
     covers = []
+    cos, sin = math.cos(building.angle), math.sin(building.angle)
     for item_p, item_q, half_length, half_width, height, tone in _fittings(building):
-        cover = np.clip(0.5 - np.maximum(np.abs(p - item_p) - half_length, np.abs(q - item_q) - half_width), 0, 1)
-        covers.append((cover, tone))
-        rise = rise + height * cover
+        # Only around the item: a hall has a dozen, and they are small.
+        x = building.centre[0] + cos * item_p - sin * item_q - window[1].start
+        y = building.centre[1] + sin * item_p + cos * item_q - window[0].start
+        reach = math.hypot(half_length, half_width) + 1
+        part = clip_window(distance.shape, (x - reach, y - reach), (x + reach, y + reach))
+        if part is None:
+            continue
+        cover = np.clip(
+            0.5 - np.maximum(np.abs(p[part] - item_p) - half_length, np.abs(q[part] - item_q) - half_width), 0, 1)
+        covers.append((part, cover[..., None], tone))
+        rise[part] += height * cover
     return Roof(p, q, alpha, alpha * (building.eaves + rise), slope, rim, covers)
 
 
@@ -197,8 +207,8 @@ def draw_building(canvas: Canvas, building: Building, date: int, relief: Relief,
     colour = _roof_colour(building, date, roof.p, roof.q, relief.grain[window], relief.patch[window])
     if roof.rim is not None:
         colour *= 1 + 0.12 * roof.rim[..., None]
-    for cover, tone in roof.covers:
-        colour += cover[..., None] * (tone - colour)
+    for part, cover, tone in roof.covers:
+        colour[part] += cover * (tone - colour[part])
     canvas.blend(window, colour, roof.alpha)
     canvas.stand(window, roof.alpha, roof.height, roof.slope)
 

@@ -71,16 +71,17 @@ def draw_woods(canvas: Canvas, woods: list[Wood], date: int, greenness: float, g
         glades: Float32 (H, W) of unit variance; crowns are rare where it is low.
         seed: Of the woods' crowns, the same for both dates.
     """
+    thinning = np.clip(0.9 + 0.5 * glades, 0.1, 1)
     for kind in KINDS:
         density = np.zeros(canvas.shape, np.uint8)
         for wood in woods:
             if wood.kind == kind and wood.density[date] is not None:
                 fill(density, wood.corners, round(254 * wood.density[date]))
         if density.any():
-            _draw_sheet(canvas, kind, density, greenness, glades, np.random.default_rng((seed, KINDS.index(kind))))
+            _draw_sheet(canvas, kind, density * thinning, greenness, np.random.default_rng((seed, KINDS.index(kind))))
 
 
-def _draw_sheet(canvas: Canvas, kind: str, density: np.ndarray, greenness: float, glades: np.ndarray,
+def _draw_sheet(canvas: Canvas, kind: str, density: np.ndarray, greenness: float,
                 rng: np.random.Generator) -> None:
     crowns, (height, width) = sheet(kind), canvas.shape
     start = rng.integers(_SIDE, size=2)
@@ -91,7 +92,7 @@ def _draw_sheet(canvas: Canvas, kind: str, density: np.ndarray, greenness: float
         cut = np.ix_(rows, columns)
     # The density at the middle of each pixel's crown; what reaches over the sides of the canvas gets that of the next
     # row, which nobody sees since the canvas has a margin.
-    wanted = (density * np.clip(0.9 + 0.5 * glades, 0.1, 1)).astype(np.uint8)
+    wanted = density.astype(np.uint8)
     middle = crowns.to_y[cut] * width
     middle += crowns.to_x[cut]
     middle += np.arange(height * width, dtype=np.int32).reshape(height, width)

@@ -1,5 +1,5 @@
 """The layers that things are drawn into, each thing within its own window."""
-from typing import Optional
+from typing import Optional, Sequence
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from .plan import FIXED_BITS, fixed_point
 from .terrain import Window
 
 
-def clip_window(shape: tuple[int, int], low: np.ndarray, high: np.ndarray) -> Optional[Window]:
+def clip_window(shape: tuple[int, int], low: Sequence[float], high: Sequence[float]) -> Optional[Window]:
     """The pixels between two corners (x, y), clipped to an image of `shape`; None where they miss it."""
     x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
     x1, y1 = min(int(high[0]) + 2, shape[1]), min(int(high[1]) + 2, shape[0])

@@ -34,8 +34,14 @@ class Sun:
 
     def exposure(self, slope_x: np.ndarray, slope_y: np.ndarray) -> np.ndarray:
         """Direct light on a surface that rises by `slope_x`, `slope_y` (metre per metre), relative to level ground."""
-        against = (slope_x * self.towards[0] + slope_y * self.towards[1]) / np.tan(self.elevation)
-        return np.clip((1 - against) / np.sqrt(1 + slope_x**2 + slope_y**2), 0.15, 1.55)
+        reach = 1 / np.tan(self.elevation)
+        light = 1 - slope_x * np.float32(reach * self.towards[0])
+        light -= slope_y * np.float32(reach * self.towards[1])
+        steepness = slope_x * slope_x
+        steepness += slope_y * slope_y
+        steepness += 1
+        light /= np.sqrt(steepness)
+        return np.clip(light, 0.15, 1.55, out=light)
 
 
 def cast_shadows(height: np.ndarray, sun: Sun) -> np.ndarray:
@@ -61,7 +67,7 @@ def cast_shadows(height: np.ndarray, sun: Sun) -> np.ndarray:
 
 def illuminate(colour: np.ndarray, height: np.ndarray, slope: np.ndarray, sun: Sun) -> np.ndarray:
     """Lights a scene in place: colour (H, W, 3), height (H, W) in metres, slope (H, W, 2); returns `colour`."""
-    direct = sun.exposure(slope[..., 0], slope[..., 1])
+    direct = sun.exposure(*cv2.split(slope))
     direct *= (1 - sun.ambient) * (1 - cast_shadows(height, sun))
     # The sky that lights the shadows is bluer than the sun.
     colour *= cv2.merge([direct + np.float32(sun.ambient * sky) for sky in (0.92, 1.0, 1.12)])
