@@ -26,6 +26,7 @@ TOY = {
 }
 NARROW = 8  # channels of the first level
 TINY = (32, 32)  # pixels
+SLOW = ('test_triton.py', 'test_export.py', 'test_configs.py')  # files of 30 seconds and more on one core
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if 'OMP_NUM_THREADS' not in os.environ:
         os.environ['OMP_NUM_THREADS'] = '1'
         torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first: a file is one worker's, and the last one is waited for."""
+    items.sort(key=lambda item: item.path.name not in SLOW)
 
 
 @pytest.fixture(autouse=True)
