@@ -12,7 +12,8 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
-from ..models.layers import build_part, ss2d
+from ..models import layers
+from ..models.layers import build_part
 from .machine import describe_machine
 from .timing import Timing, alternate, summarise
 
@@ -64,12 +65,12 @@ class Complexity:
 @contextmanager
 def replaced_scan(function: Callable[..., Tensor]) -> Iterator[None]:
     """Context in which every SS2D calls ``function`` instead of ``cross_selective_scan``."""
-    original = ss2d.cross_selective_scan
-    ss2d.cross_selective_scan = function
+    original = layers.cross_selective_scan
+    layers.cross_selective_scan = function
     try:
         yield
     finally:
-        ss2d.cross_selective_scan = original
+        layers.cross_selective_scan = original
 
 
 def scan_flops(elements: int, states: int) -> int:

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from ..inference.models import PROPERTIES, OnnxTileModel, TorchTileModel
 from ..io.files import output_file
-from ..models.layers.pointwise import pointwise
-from ..models.layers.ss2d import NUM_DIRECTIONS, SS2D
+from ..models.layers import NUM_DIRECTIONS, SS2D, pointwise
 from ..ops import cross_merge, cross_scan
 from ..ops.cross_scan import scan_pixels
 from ..private_names import torch_scan

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from ..io.pictures import read_for_eye
 from ..models.decode_heads.aff import AttentionalFeatureFusion
-from ..models.decode_heads.edges.dog_edge import DoGEdge
-from ..models.decode_heads.edges.laplacian_edge import LaplacianMap
+from ..models.decode_heads.edges import DoGEdge, LaplacianMap
 from ..visualization import draw_change_panel
 from ..visualization.drawing import beside, error_picture, mask_picture
 from .pixels import precision, recall

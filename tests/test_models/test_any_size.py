@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mamba_cd_plugin.models.backbones.siamese_vssm import pad_by_reflection, reflected
+from mamba_cd_plugin.models.backbones import pad_by_reflection, reflected
 
 CHANNELS = [8, 16, 32, 64]
 Build = Callable[[str], EncoderDecoder]

@@ -8,7 +8,7 @@ from torch import nn
 
 from mamba_cd_plugin.models.decode_heads.aff import ThreeWayAFF, three_way_weights
 from mamba_cd_plugin.models.decode_heads.edges import LaplacianMap, SiameseImageEdge, StackedImageEdge
-from mamba_cd_plugin.models.decode_heads.skips.triple_vss import (
+from mamba_cd_plugin.models.decode_heads.skips import (
     TripleScanFusion,
     deinterleave_columns,
     interleave_columns,

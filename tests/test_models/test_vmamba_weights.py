@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mamba_cd_plugin.cli.convert_weights import convert_file
 from mamba_cd_plugin.models import SiameseVSSM
-from mamba_cd_plugin.models.backbones.siamese_vssm import ARCHS
+from mamba_cd_plugin.models.backbones import ARCHS
 from mamba_cd_plugin.models.converters import convert_state_dict
 from mamba_cd_plugin.models.converters.vmamba import recognise_arch, unwrap
 

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import nn
 
-from mamba_cd_plugin.models.layers.ss2d import SS2D
+from mamba_cd_plugin.models.layers import SS2D
 from mamba_cd_plugin.ops import resolve_backend
 from mamba_cd_plugin.version import __version__
 

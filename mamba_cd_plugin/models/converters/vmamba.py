@@ -5,8 +5,8 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 from torch import Tensor
 
-from mamba_cd_plugin.models.backbones.siamese_vssm import ARCHS, SiameseVSSM
-from mamba_cd_plugin.models.layers.ss2d import NUM_DIRECTIONS
+from mamba_cd_plugin.models.backbones import ARCHS, SiameseVSSM
+from mamba_cd_plugin.models.layers import NUM_DIRECTIONS
 
 StateDict = Dict[str, Tensor]
 

@@ -1,12 +1,9 @@
 """The decoder: trunk, edge branch and their fusion, level by level."""
 from . import edges, skips
-from .aff import AttentionalFeatureFusion, ThreeWayAFF
-from .difference_chain import DifferenceChain
+from .aff import AttentionalFeatureFusion, DifferenceChain, ThreeWayAFF
+from .blocks import LSSM, VSSStack
 from .edge_guided_head import EdgeGuidedHead
-from .final_head import FinalUpsampler
-from .level_output import LevelOutput
-from .lssm import LSSM
-from .vss_stack import VSSStack
+from .outputs import FinalUpsampler, LevelOutput
 
 __all__ = [
     'AttentionalFeatureFusion', 'DifferenceChain', 'EdgeGuidedHead', 'FinalUpsampler', 'LSSM', 'LevelOutput',

@@ -1,8 +1,8 @@
-"""LSSM, the locality-enhanced state-space module of the decoder's trunk."""
+"""The blocks of the trunk."""
 from typing import Optional, Sequence
 
 import torch
-from mmengine.model import BaseModule, ModuleList
+from mmengine.model import BaseModule, ModuleList, Sequential
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -44,3 +44,18 @@ class LSSM(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H, W)."""
         return x + self.join(torch.cat([self.vss(x), *(conv(x) for conv in self.local_convs)], dim=1))
+
+
+@MODELS.register_module()
+class VSSStack(Sequential):
+    """``depth`` VSS blocks in a row (V1, V2: two per level, with which V1 has its 37 M parameters).
+
+    Args:
+        channels: C.
+        norm_cfg: not used, blocks of the trunk are all built alike: a VSS block keeps its own LN.
+        act_cfg: not used, likewise.
+        depth: number of blocks.
+    """
+
+    def __init__(self, channels: int, norm_cfg: dict, act_cfg: dict, depth: int = 2) -> None:
+        super().__init__(*(VSSBlock(channels) for _ in range(depth)))

@@ -1,4 +1,0 @@
-"""Encoders."""
-from .siamese_vssm import SiameseVSSM
-
-__all__ = ['SiameseVSSM']
