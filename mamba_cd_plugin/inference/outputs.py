@@ -20,7 +20,7 @@ from .pairs import PairSource
 COLORMAP = {0: (0, 0, 0, 255), 1: (213, 94, 0, 255), NODATA: (0, 0, 0, 0)}
 
 
-# Those of outlines.py, which needs an extra.
+# Those of polygons.py, which needs an extra.
 OUTLINE_CHOICES = ('pixels', 'simple', 'square')
 
 

@@ -204,3 +204,18 @@ def test_statistics_beside_a_picture_do_not_make_it_a_raster(tmp_path, image):
         Image.fromarray(image).save(tmp_path / f'{name}.png')
     (tmp_path / 'a.png.aux.xml').write_text('<PAMDataset><PAMRasterBand band="1"><Histograms/></PAMRasterBand>')
     assert not open_pair(tmp_path / 'a.png', tmp_path / 'b.png').is_raster
+
+
+@pytest.mark.parametrize('defect', ['cut', 'turned'])
+def test_a_picture_with_a_world_file_that_is_cut_or_turned(tmp_path, image, defect):
+    from PIL import Image
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in 'ab':
+        Image.fromarray(image).save(tmp_path / f'{name}.jpg', **(dict(exif=exif) if defect == 'turned' else {}))
+        (tmp_path / f'{name}.jgw').write_text('0.5\n0\n0\n-0.5\n500000\n5300000\n')
+    if defect == 'cut':
+        (tmp_path / 'a.jpg').write_bytes((tmp_path / 'a.jpg').read_bytes()[:-300])
+    message = 'a.jpg: reading rows 0 to 40 failed' if defect == 'cut' else r'a.jpg: its EXIF orientation .6. says'
+    with pytest.raises((OSError, ValueError), match=message):
+        open_pair(tmp_path / 'a.jpg', tmp_path / 'b.jpg')
