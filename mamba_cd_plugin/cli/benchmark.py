@@ -8,9 +8,8 @@ import argparse
 import torch
 from mmengine.logging import print_log
 
-from ..analysis.benchmark import SUITES, Settings
+from ..analysis.benchmark import SUITES, Settings, write_report
 from ..analysis.benchmark import run as measure
-from ..analysis.benchmark_report import write_report
 from ..analysis.report_files import file_names
 from ..analysis.timing import CLOCKS
 from ..io.files import OutputFolder

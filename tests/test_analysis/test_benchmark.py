@@ -11,8 +11,7 @@ import torch
 
 from mamba_cd_plugin.analysis import timing
 from mamba_cd_plugin.analysis.benchmark import Settings, plan, streaming_bound
-from mamba_cd_plugin.analysis.cases import Case, identity_scan, import_factory, prepare, scan_inputs
-from mamba_cd_plugin.analysis.memory import peak_memory
+from mamba_cd_plugin.analysis.cases import Case, identity_scan, import_factory, peak_memory, prepare, scan_inputs
 from mamba_cd_plugin.models.layers import SS2D
 from mamba_cd_plugin.ops import selective_scan_ref
 
