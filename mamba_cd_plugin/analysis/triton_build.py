@@ -33,7 +33,7 @@ def compile_kernel(function: Any, capability: int, dtype: str, constants: Dict[s
         name = parameter.name
         if parameter.is_constexpr:
             signature[name] = 'constexpr'
-        elif name in (*SIZES, 'channels'):
+        elif name in SIZES:
             signature[name] = 'i32'
         else:
             signature[name] = f'*{dtype if name in _MAPS else "fp32"}'
@@ -52,11 +52,9 @@ def kernels_of_the_model(capability: int, dtype: str) -> Dict[str, Any]:
     variants: Dict[str, Tuple[Any, Dict[str, Any]]] = {
         'local, forward': (local_kernel, dict(BACKWARD=False)),
         'local, backward': (local_kernel, dict(BACKWARD=True)),
-        'carry': (carry_kernel, dict(BACKWARD=False, AHEAD=AHEAD, BLOCK=CARRY_BLOCK)),
-        'forward, rows': (forward_kernel, dict(COLUMNS=False)),
-        'forward, columns': (forward_kernel, dict(COLUMNS=True)),
-        'backward, rows': (backward_kernel, dict(COLUMNS=False)),
-        'backward, columns': (backward_kernel, dict(COLUMNS=True)),
+        'carry': (carry_kernel, dict(AHEAD=AHEAD, BLOCK=CARRY_BLOCK)),
+        'forward': (forward_kernel, {}),
+        'backward': (backward_kernel, {}),
     }
     return {name: compile_kernel(function, capability, dtype, {**constants, **more})
             for name, (function, more) in variants.items()}

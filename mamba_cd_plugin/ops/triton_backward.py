@@ -2,7 +2,7 @@
 import triton
 import triton.language as tl
 
-from .triton_parts import SIZES, flip, load_channels, load_steps, places, scaled, zeros
+from .triton_parts import SIZES, join_rows, load_steps, places, split_rows
 
 
 @triton.jit
@@ -15,63 +15,59 @@ def _add_to(pointer, values, mask, first):
 
 
 @triton.jit
-def _backward_direction(x, grad_y, proj, grad_proj, rows, valid, steps, slopes, A, start, incoming, grad_A, mask,
-                        first, channels, channel, rank, STATES: tl.constexpr, T: tl.constexpr,
-                        BLOCK: tl.constexpr):
-    """Gradients of x and of the steps before softplus; stores those of B, C and A. Tuples as in the forward."""
-    grad_drive = zeros(T, BLOCK)
-    grad_step = zeros(T, BLOCK)
+def _one_direction(values, outer, proj, grad_proj, rows, valid, steps, A, start, incoming, grad_A, mask, first,
+                   channels, channel, rank, REVERSED: tl.constexpr, STATES: tl.constexpr, T: tl.constexpr,
+                   BLOCK: tl.constexpr):
+    """Gradients of the drive step * x and of the exponents' steps, two tiles; stores those of B, C and A."""
+    driven = steps * values
+    grad_drive = tl.zeros_like(steps)
+    grad_step = tl.zeros_like(steps)
     for s in tl.static_range(STATES):
         rate = tl.load(A + s * channels + channel, mask, 0.)
+        B = tl.load(proj + rows + rank + s, valid, 0.).to(tl.float32)
+        C = tl.load(proj + rows + rank + STATES + s, valid, 0.).to(tl.float32)
+        drive = driven * B[:, None]
+        decays = split_rows(tl.exp(steps * rate[None, :]), REVERSED, T, BLOCK)
+        drives = split_rows(drive, REVERSED, T, BLOCK)
         state = tl.load(start + s * channels + channel, mask, 0.)
         decayed = ()
         for i in tl.static_range(T):
-            B = tl.load(proj + rows[i] + rank + s, valid[i], 0.).to(tl.float32)
-            before = tl.exp(steps[i] * rate) * state
-            state = before + steps[i] * x[i] * B
+            before = decays[i] * state
+            state = before + drives[i]
             decayed = decayed + (before, )
-            tl.store(grad_proj + rows[i] + rank + STATES + s, tl.sum(grad_y[i] * state), valid[i])
+        before = join_rows(decayed, REVERSED, T, BLOCK)
+        tl.store(grad_proj + rows + rank + STATES + s, tl.sum(outer * (before + drive), 1), valid)
+        # The adjoint runs the other way: flipped rows, not a reversed scan.
+        weights = split_rows(outer * C[:, None], not REVERSED, T, BLOCK)
         adjoint = tl.load(incoming + s * channels + channel, mask, 0.)
-        sum_A = tl.zeros_like(rate)
-        new_drive = ()
-        new_step = ()
+        adjoints = ()
         for i in tl.static_range(T):
-            B = tl.load(proj + rows[T - 1 - i] + rank + s, valid[T - 1 - i], 0.).to(tl.float32)
-            C = tl.load(proj + rows[T - 1 - i] + rank + STATES + s, valid[T - 1 - i], 0.).to(tl.float32)
-            step = steps[T - 1 - i]
-            grad_state = grad_y[T - 1 - i] * C + adjoint
-            adjoint = tl.exp(step * rate) * grad_state
-            grad_exponent = grad_state * decayed[T - 1 - i]
-            sum_A += grad_exponent * step
-            new_step = (grad_step[T - 1 - i] + grad_exponent * rate, ) + new_step
-            new_drive = (grad_drive[T - 1 - i] + grad_state * B, ) + new_drive
-            grad_B = tl.sum(grad_state * step * x[T - 1 - i])
-            tl.store(grad_proj + rows[T - 1 - i] + rank + s, grad_B, valid[T - 1 - i])
-        grad_step = new_step
-        grad_drive = new_drive
-        _add_to(grad_A + s * channels + channel, sum_A, mask, first)
-    grad_x = ()
-    grad_raw = ()
-    for i in tl.static_range(T):
-        grad_x = grad_x + (grad_drive[i] * steps[i], )
-        grad_raw = grad_raw + ((grad_step[i] + grad_drive[i] * x[i]) * slopes[i], )
-    return grad_x, grad_raw
+            grad_state = weights[i] + adjoint
+            adjoint = decays[T - 1 - i] * grad_state
+            adjoints = adjoints + (grad_state, )
+        grad_states = join_rows(adjoints, not REVERSED, T, BLOCK)
+        grad_exponent = grad_states * before
+        _add_to(grad_A + s * channels + channel, tl.sum(grad_exponent * steps, 0), mask, first)
+        tl.store(grad_proj + rows + rank + s, tl.sum(grad_states * driven, 1), valid)
+        grad_step += grad_exponent * rate[None, :]
+        grad_drive += grad_states * B[:, None]
+    return grad_drive, grad_step
 
 
 @triton.jit(do_not_specialize=SIZES)
-def backward_kernel(grad_y, x, proj, delta, weight, bias, A, D, start, incoming, before, grad_x, grad_proj, grad_delta,
-                    sums, images, length, height, width, chunks, group_size, channels, rank, GROUPS: tl.constexpr,
-                    LOW_RANK: tl.constexpr, STATES: tl.constexpr, SOFTPLUS: tl.constexpr, PAIRED: tl.constexpr,
-                    COLUMNS: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
+def backward_kernel(grad_y, x, proj, delta, weight, bias, A, D, start, incoming, rows_x, grad_x, grad_proj, grad_delta,
+                    sums, images, length, height, width, chunks, group_size, columns, final, channels, rank,
+                    GROUPS: tl.constexpr, LOW_RANK: tl.constexpr, STATES: tl.constexpr, SOFTPLUS: tl.constexpr,
+                    PAIRED: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
     """All gradients. Grid: (N * ceil(chunks / group_size), blocks of channels, 1 if PAIRED else K).
 
     A program runs `group_size` chunks one after the other. Sums over the positions go to sums (programs of the first
     axis, K, R + S + 2, C): the rows are weight, bias, A and D; sums over the channels go to grad_proj (blocks of
-    channels, N, L, K, R + 2S). Both are added up afterwards. grad_x with COLUMNS: as y in the forward.
+    channels, N, L, K, R + 2S). Both are added up afterwards. rows_x and grad_x: as rows_y and y in the forward.
     """
     groups_of_chunks = tl.cdiv(chunks, group_size)
     image = (tl.program_id(0) // groups_of_chunks).to(tl.int64)
-    first_group = 1 if COLUMNS else tl.program_id(2)
+    first_group = tl.program_id(2) + columns
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels
     parameters = rank + 2 * STATES
@@ -84,58 +80,42 @@ def backward_kernel(grad_y, x, proj, delta, weight, bias, A, D, start, incoming,
     for turn_of_chunk in range(group_size):
         first = turn_of_chunk == 0
         chunk = tl.program_id(0) % groups_of_chunks * group_size + turn_of_chunk
-        valid, inside, pixels = places(chunk * T, COLUMNS, length, height, width, channels, channel, T)
+        valid, pixels = places(chunk * T, columns, length, height, width, T)
         chunk = tl.minimum(chunk, chunks - 1)  # behind the end nothing is valid, but the states must be readable
-        rows = scaled(pixels, GROUPS * parameters, T)
-        offsets = ()
-        for i in tl.static_range(T):
-            offsets = offsets + (pixels[i] * spread + shift, )
-        values = load_channels(x + plane, offsets, inside, T)
-        outer = load_channels(grad_y + plane, offsets, inside, T)
-        if COLUMNS:
-            total = load_channels(before + plane, offsets, inside, T)
+        inside = valid[:, None] & mask[None, :]
+        offsets = pixels[:, None] * spread + shift[None, :]
+        rows = pixels * GROUPS * parameters
+        values = tl.load(x + plane + offsets, inside, 0.).to(tl.float32)
+        outer = tl.load(grad_y + plane + offsets, inside, 0.).to(tl.float32)
+        if columns == 1:
+            total = tl.load(rows_x + plane + offsets, inside, 0.)
         else:
-            total = scaled(outer, tl.load(D + shift, mask, 0.), T)
-            sum_D = outer[0] * values[0]
-            for i in tl.static_range(1, T):
-                sum_D += outer[i] * values[i]
-            _add_to(sums + (first_group * lines + lines - 1) * channels + channel, sum_D, mask, first)
+            total = outer * tl.load(D + shift, mask, 0.)[None, :]
+            _add_to(sums + (first_group * lines + lines - 1) * channels + channel, tl.sum(outer * values, 0), mask,
+                    first)
         for turn in tl.static_range(2 if PAIRED else 1):
             k = first_group + 2 * turn
             row = image * length * GROUPS * parameters + k * parameters
             sums_k = sums + k * lines * channels
             factors = weight + k * rank * channels
             steps, slopes = load_steps(proj + row, rows, delta + plane, offsets, factors, bias + k * channels, valid,
-                                        inside, mask, channels, channel, rank, LOW_RANK, SOFTPLUS, T)
+                                       mask, channels, channel, rank, LOW_RANK, SOFTPLUS)
             cell = ((image * GROUPS + k) * chunks + chunk) * STATES * channels
-            rates, sums_A = A + k * STATES * channels, sums_k + (rank + 1) * channels
-            if turn == 0:
-                part, grad_raw = _backward_direction(values, outer, proj + row, grad_proj + row, rows, valid, steps,
-                                                     slopes, rates, start + cell, incoming + cell, sums_A, mask, first,
-                                                     channels, channel, rank, STATES, T, BLOCK)
-            else:
-                part, grad_raw = _backward_direction(flip(values, T), flip(outer, T), proj + row, grad_proj + row,
-                                                     flip(rows, T), flip(valid, T), flip(steps, T),
-                                                     flip(slopes, T), rates, start + cell, incoming + cell, sums_A,
-                                                     mask, first, channels, channel, rank, STATES, T, BLOCK)
-                part, grad_raw = flip(part, T), flip(grad_raw, T)
-            added = ()
-            sum_bias = grad_raw[0]
-            for i in tl.static_range(T):
-                added = added + (total[i] + part[i], )
-                if i > 0:
-                    sum_bias += grad_raw[i]
-                if not LOW_RANK:
-                    tl.store(grad_delta + plane + offsets[i], grad_raw[i], inside[i])
-            total = added
-            _add_to(sums_k + rank * channels + channel, sum_bias, mask, first)
+            grad_drive, grad_step = _one_direction(values, outer, proj + row, grad_proj + row, rows, valid, steps,
+                                                   A + k * STATES * channels, start + cell, incoming + cell,
+                                                   sums_k + (rank + 1) * channels, mask, first, channels, channel,
+                                                   rank, turn == 1, STATES, T, BLOCK)
+            total += grad_drive * steps
+            grad_raw = (grad_step + grad_drive * values) * slopes
+            _add_to(sums_k + rank * channels + channel, tl.sum(grad_raw, 0), mask, first)
+            if not LOW_RANK:
+                tl.store(grad_delta + plane + offsets, grad_raw, inside)
             for r in range(rank):
                 factor = tl.load(factors + r * channels + channel, mask, 0.)
-                sum_weight = tl.zeros_like(factor)
-                for i in tl.static_range(T):
-                    low_rank = tl.load(proj + row + rows[i] + r, valid[i], 0.).to(tl.float32)
-                    sum_weight += grad_raw[i] * low_rank
-                    tl.store(grad_proj + row + rows[i] + r, tl.sum(grad_raw[i] * factor), valid[i])
-                _add_to(sums_k + r * channels + channel, sum_weight, mask, first)
-        for i in tl.static_range(T):
-            tl.store(grad_x + plane + offsets[i], total[i], inside[i])
+                low_rank = tl.load(proj + row + rows + r, valid, 0.).to(tl.float32)
+                _add_to(sums_k + r * channels + channel, tl.sum(grad_raw * low_rank[:, None], 0), mask, first)
+                tl.store(grad_proj + row + rows + r, tl.sum(grad_raw * factor[None, :], 1), valid)
+        if final == 1:
+            tl.store(grad_x + plane + offsets, total, inside)
+        else:
+            tl.store(rows_x + plane + offsets, total, inside)

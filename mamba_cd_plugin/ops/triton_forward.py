@@ -2,34 +2,12 @@
 import triton
 import triton.language as tl
 
-from .triton_parts import SIZES, flip, load_channels, load_steps, places, scaled
-
-
-@triton.jit
-def _local_direction(x, proj, rows, valid, steps, A, end, total, mask, channels, channel, rank,
-                     STATES: tl.constexpr, BACKWARD: tl.constexpr, T: tl.constexpr):
-    """One direction of `local_kernel`; the tuples are in the order of the recurrence."""
-    length = steps[0]
-    for i in tl.static_range(1, T):
-        length = length + steps[i]
-    tl.store(total + channel, length, mask)
-    for s in tl.static_range(STATES):
-        rate = tl.load(A + s * channels + channel, mask, 0.)
-        state = tl.zeros_like(rate)
-        for i in tl.static_range(T):
-            decay = tl.exp(steps[i] * rate)
-            if BACKWARD:
-                factor = tl.load(proj + rows[i] + rank + STATES + s, valid[i], 0.).to(tl.float32)
-                state = decay * (state + x[i] * factor)
-            else:
-                factor = tl.load(proj + rows[i] + rank + s, valid[i], 0.).to(tl.float32)
-                state = decay * state + steps[i] * x[i] * factor
-        tl.store(end + s * channels + channel, state, mask)
+from .triton_parts import SIZES, join_rows, load_steps, places, split_rows
 
 
 @triton.jit(do_not_specialize=SIZES)
-def local_kernel(x, proj, delta, weight, bias, A, end, total, length, height, width, chunks, channels,
-                 rank, GROUPS: tl.constexpr, LOW_RANK: tl.constexpr, STATES: tl.constexpr, SOFTPLUS: tl.constexpr,
+def local_kernel(x, proj, delta, weight, bias, A, end, total, length, height, width, chunks, channels, rank,
+                 GROUPS: tl.constexpr, LOW_RANK: tl.constexpr, STATES: tl.constexpr, SOFTPLUS: tl.constexpr,
                  PAIRED: tl.constexpr, BACKWARD: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
     """What a chunk adds to the state after it: end (N, K, chunks, S, C), and its steps' total (N, K, chunks, C).
 
@@ -39,38 +17,42 @@ def local_kernel(x, proj, delta, weight, bias, A, end, total, length, height, wi
     chunk = tl.program_id(0) % chunks
     image = (tl.program_id(0) // chunks).to(tl.int64)
     first_group = tl.program_id(2)
+    columns = first_group if PAIRED else 0
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels
     parameters = rank + 2 * STATES
-    valid, inside, pixels = places(chunk * T, PAIRED and first_group == 1, length, height, width, channels, channel, T)
-    rows = scaled(pixels, GROUPS * parameters, T)
     spread = channels if PAIRED else GROUPS * channels  # channels of a pixel of x
     shift = channel if PAIRED else first_group * channels + channel
-    offsets = ()
-    for i in tl.static_range(T):
-        offsets = offsets + (pixels[i] * spread + shift, )
-    values = load_channels(x + image * length * spread, offsets, inside, T)
+    valid, pixels = places(chunk * T, columns, length, height, width, T)
+    offsets = pixels[:, None] * spread + shift[None, :]
+    rows = pixels * GROUPS * parameters
+    plane = image * length * spread
+    values = tl.load(x + plane + offsets, valid[:, None] & mask[None, :], 0.).to(tl.float32)
     for turn in tl.static_range(2 if PAIRED else 1):
         k = first_group + 2 * turn
         base = proj + image * length * GROUPS * parameters + k * parameters
-        steps, _ = load_steps(base, rows, delta + image * length * spread, offsets, weight + k * rank * channels,
-                               bias + k * channels, valid, inside, mask, channels, channel, rank, LOW_RANK, SOFTPLUS, T)
+        steps, _ = load_steps(base, rows, delta + plane, offsets, weight + k * rank * channels, bias + k * channels,
+                              valid, mask, channels, channel, rank, LOW_RANK, SOFTPLUS)
         cell = (image * GROUPS + k) * chunks + chunk
-        rates, ends, totals = A + k * STATES * channels, end + cell * STATES * channels, total + cell * channels
-        if (turn == 1) != BACKWARD:
-            _local_direction(flip(values, T), base, flip(rows, T), flip(valid, T), flip(steps, T), rates, ends,
-                             totals, mask, channels, channel, rank, STATES, BACKWARD, T)
-        else:
-            _local_direction(values, base, rows, valid, steps, rates, ends, totals, mask, channels, channel, rank,
-                             STATES, BACKWARD, T)
+        tl.store(total + cell * channels + channel, tl.sum(steps, 0), mask)
+        for s in tl.static_range(STATES):
+            rate = tl.load(A + (k * STATES + s) * channels + channel, mask, 0.)
+            decays = split_rows(tl.exp(steps * rate[None, :]), (turn == 1) != BACKWARD, T, BLOCK)
+            factor = tl.load(base + rows + rank + s + (STATES if BACKWARD else 0), valid, 0.).to(tl.float32)
+            drive = values * factor[:, None]
+            drives = split_rows(drive if BACKWARD else drive * steps, (turn == 1) != BACKWARD, T, BLOCK)
+            state = tl.zeros_like(rate)
+            for i in tl.static_range(T):
+                state = decays[i] * (state + drives[i]) if BACKWARD else decays[i] * state + drives[i]
+            tl.store(end + (cell * STATES + s) * channels + channel, state, mask)
 
 
 @triton.jit(do_not_specialize=SIZES)
-def carry_kernel(end, total, A, start, chunks, channels, GROUPS: tl.constexpr, STATES: tl.constexpr,
-                 PAIRED: tl.constexpr, BACKWARD: tl.constexpr, AHEAD: tl.constexpr, BLOCK: tl.constexpr):
+def carry_kernel(end, total, A, start, chunks, backward, channels, GROUPS: tl.constexpr, STATES: tl.constexpr,
+                 PAIRED: tl.constexpr, AHEAD: tl.constexpr, BLOCK: tl.constexpr):
     """The state that enters each chunk, start (N, K, chunks, S, C). Grid: (N * K, S, blocks of channels).
 
-    The loads of AHEAD chunks are started together, since none of them depends on the recurrence.
+    The loads of AHEAD chunks are one, since none of them depends on the recurrence.
     """
     sequence = tl.program_id(0).to(tl.int64)
     k = tl.program_id(0) % GROUPS
@@ -78,83 +60,71 @@ def carry_kernel(end, total, A, start, chunks, channels, GROUPS: tl.constexpr, S
     channel = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels
     rate = tl.load(A + (k * STATES + s) * channels + channel, mask, 0.)
-    backwards = (PAIRED and k >= 2) != BACKWARD
+    reverse = (k >= 2) & PAIRED
+    reverse = reverse != (backward == 1)
     state = tl.zeros_like(rate)
     for first in range(0, chunks, AHEAD):
-        cells = ()
-        there = ()
-        ends = ()
-        totals = ()
+        number = first + tl.arange(0, AHEAD)
+        inside = (number < chunks)[:, None] & mask[None, :]
+        cells = sequence * chunks + tl.where(reverse, chunks - 1 - number, number)
+        places_of_states = (cells * STATES + s)[:, None] * channels + channel[None, :]
+        totals = tl.load(total + cells[:, None] * channels + channel[None, :], inside, 0.)
+        decays = split_rows(tl.exp(totals * rate[None, :]), False, AHEAD, BLOCK)
+        ends = split_rows(tl.load(end + places_of_states, inside, 0.), False, AHEAD, BLOCK)
+        entering = ()
         for i in tl.static_range(AHEAD):
-            chunk = tl.where(backwards, chunks - 1 - first - i, first + i)
-            inside = channel < tl.where(first + i < chunks, channels, 0)
-            cell = sequence * chunks + chunk
-            cells = cells + (cell * STATES + s, )
-            there = there + (inside, )
-            ends = ends + (tl.load(end + (cell * STATES + s) * channels + channel, inside, 0.), )
-            totals = totals + (tl.load(total + cell * channels + channel, inside, 0.), )
-        for i in tl.static_range(AHEAD):
-            tl.store(start + cells[i] * channels + channel, state, there[i])
-            state = tl.exp(totals[i] * rate) * state + ends[i]
-
-
-@triton.jit
-def _forward_direction(y, x, proj, rows, valid, steps, A, start, mask, channels, channel, rank,
-                       STATES: tl.constexpr, T: tl.constexpr):
-    """y plus the output of one direction; the tuples are in the order of the recurrence."""
-    for s in tl.static_range(STATES):
-        rate = tl.load(A + s * channels + channel, mask, 0.)
-        state = tl.load(start + s * channels + channel, mask, 0.)
-        added = ()
-        for i in tl.static_range(T):
-            B = tl.load(proj + rows[i] + rank + s, valid[i], 0.).to(tl.float32)
-            C = tl.load(proj + rows[i] + rank + STATES + s, valid[i], 0.).to(tl.float32)
-            state = tl.exp(steps[i] * rate) * state + steps[i] * x[i] * B
-            added = added + (y[i] + state * C, )
-        y = added
-    return y
+            entering = entering + (state, )
+            state = decays[i] * state + ends[i]
+        tl.store(start + places_of_states, join_rows(entering, False, AHEAD, BLOCK), inside)
 
 
 @triton.jit(do_not_specialize=SIZES)
-def forward_kernel(x, proj, delta, weight, bias, A, D, start, before, y, length, height, width, chunks, channels,
-                   rank, GROUPS: tl.constexpr, LOW_RANK: tl.constexpr, STATES: tl.constexpr, SOFTPLUS: tl.constexpr,
-                   PAIRED: tl.constexpr, COLUMNS: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
-    """The output y, of the shape of x. Grid: (N * chunks, blocks of channels, 1 if PAIRED else K).
+def forward_kernel(x, proj, delta, weight, bias, A, D, start, rows_y, y, length, height, width, chunks, columns, final,
+                   channels, rank, GROUPS: tl.constexpr, LOW_RANK: tl.constexpr, STATES: tl.constexpr,
+                   SOFTPLUS: tl.constexpr, PAIRED: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
+    """The output. Grid: (N * chunks, blocks of channels, 1 if PAIRED else K).
 
-    With COLUMNS y is `before`, the rows' output, plus that of the columns. D is the sum over the directions if PAIRED.
+    With `final` it is stored as y, else as rows_y, in float32; with `columns` it includes rows_y, which the launch
+    for the rows has stored. D is the sum over the directions if PAIRED.
     """
     chunk = tl.program_id(0) % chunks
     image = (tl.program_id(0) // chunks).to(tl.int64)
-    first_group = 1 if COLUMNS else tl.program_id(2)
+    first_group = tl.program_id(2) + columns
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels
     parameters = rank + 2 * STATES
-    valid, inside, pixels = places(chunk * T, COLUMNS, length, height, width, channels, channel, T)
-    rows = scaled(pixels, GROUPS * parameters, T)
     spread = channels if PAIRED else GROUPS * channels
     shift = channel if PAIRED else first_group * channels + channel
-    offsets = ()
-    for i in tl.static_range(T):
-        offsets = offsets + (pixels[i] * spread + shift, )
-    values = load_channels(x + image * length * spread, offsets, inside, T)
-    if COLUMNS:
-        output = load_channels(before + image * length * spread, offsets, inside, T)
+    valid, pixels = places(chunk * T, columns, length, height, width, T)
+    inside = valid[:, None] & mask[None, :]
+    offsets = pixels[:, None] * spread + shift[None, :]
+    rows = pixels * GROUPS * parameters
+    plane = image * length * spread
+    values = tl.load(x + plane + offsets, inside, 0.).to(tl.float32)
+    if columns == 1:
+        output = tl.load(rows_y + plane + offsets, inside, 0.)
     else:
-        output = scaled(values, tl.load(D + shift, mask, 0.), T)
+        output = values * tl.load(D + shift, mask, 0.)[None, :]
     for turn in tl.static_range(2 if PAIRED else 1):
         k = first_group + 2 * turn
         base = proj + image * length * GROUPS * parameters + k * parameters
-        steps, _ = load_steps(base, rows, delta + image * length * spread, offsets, weight + k * rank * channels,
-                               bias + k * channels, valid, inside, mask, channels, channel, rank, LOW_RANK, SOFTPLUS, T)
-        states = start + ((image * GROUPS + k) * chunks + chunk) * STATES * channels
-        rates = A + k * STATES * channels
-        if turn == 0:
-            output = _forward_direction(output, values, base, rows, valid, steps, rates, states, mask, channels,
-                                        channel, rank, STATES, T)
-        else:
-            flipped = _forward_direction(flip(output, T), flip(values, T), base, flip(rows, T), flip(valid, T),
-                                         flip(steps, T), rates, states, mask, channels, channel, rank, STATES, T)
-            output = flip(flipped, T)
-    y += image * length * spread
-    for i in tl.static_range(T):
-        tl.store(y + offsets[i], output[i], inside[i])
+        steps, _ = load_steps(base, rows, delta + plane, offsets, weight + k * rank * channels, bias + k * channels,
+                              valid, mask, channels, channel, rank, LOW_RANK, SOFTPLUS)
+        driven = steps * values
+        cell = ((image * GROUPS + k) * chunks + chunk) * STATES
+        for s in tl.static_range(STATES):
+            rate = tl.load(A + (k * STATES + s) * channels + channel, mask, 0.)
+            B = tl.load(base + rows + rank + s, valid, 0.).to(tl.float32)
+            C = tl.load(base + rows + rank + STATES + s, valid, 0.).to(tl.float32)
+            decays = split_rows(tl.exp(steps * rate[None, :]), turn == 1, T, BLOCK)
+            drives = split_rows(driven * B[:, None], turn == 1, T, BLOCK)
+            state = tl.load(start + (cell + s) * channels + channel, mask, 0.)
+            states = ()
+            for i in tl.static_range(T):
+                state = decays[i] * state + drives[i]
+                states = states + (state, )
+            output += join_rows(states, turn == 1, T, BLOCK) * C[:, None]
+    if final == 1:
+        tl.store(y + plane + offsets, output, inside)
+    else:
+        tl.store(rows_y + plane + offsets, output, inside)

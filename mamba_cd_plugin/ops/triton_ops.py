@@ -64,6 +64,11 @@ class Geometry(NamedTuple):
         launches = 1 if self.paired else self.groups
         return max(1, min(16, self.images * self.chunks * self.blocks * launches // ENOUGH_PROGRAMS))
 
+    @property
+    def launches(self) -> int:
+        """Launches of one kernel: rows, then columns."""
+        return 2 if self.paired else 1
+
     def constants(self) -> dict:
         """Arguments that all kernels but the carry are compiled for."""
         return dict(GROUPS=self.groups, LOW_RANK=self.rank > 0, STATES=self.states, SOFTPLUS=self.softplus,
@@ -125,8 +130,8 @@ def _entering_states(values: Tensor, inputs: Inputs, geometry: Geometry, backwar
         values, inputs.proj, inputs.delta, inputs.weight, inputs.bias, inputs.A, end, total, g.length, g.height,
         g.width, g.chunks, g.channels, g.rank, BACKWARD=backward, **g.constants())
     carry_kernel[(g.images * g.groups, g.states, -(-g.channels // CARRY_BLOCK))](
-        end, total, inputs.A, start, g.chunks, g.channels, GROUPS=g.groups, STATES=g.states, PAIRED=g.paired,
-        BACKWARD=backward, AHEAD=AHEAD, BLOCK=CARRY_BLOCK, **LAUNCH)
+        end, total, inputs.A, start, g.chunks, int(backward), g.channels, GROUPS=g.groups, STATES=g.states,
+        PAIRED=g.paired, AHEAD=AHEAD, BLOCK=CARRY_BLOCK, **LAUNCH)
     return start
 
 
@@ -136,11 +141,11 @@ def _run_forward(inputs: Inputs, geometry: Geometry) -> Tuple[Tensor, Tensor]:
     g, x = geometry, inputs.x
     start = _entering_states(x, inputs, g, False)
     grid = (g.images * g.chunks, g.blocks, 1 if g.paired else g.groups)
-    rows = torch.empty_like(x, dtype=torch.float32 if g.paired else None)
-    y = torch.empty_like(x) if g.paired else rows
-    for before, out, columns in [(x, rows, False), (rows, y, True)][:2 if g.paired else 1]:
-        forward_kernel[grid](*inputs, start, before, out, g.length, g.height, g.width, g.chunks, g.channels,
-                             g.rank, COLUMNS=columns, **g.constants())
+    rows = torch.empty_like(x, dtype=torch.float32) if g.paired else inputs.D  # else it is never touched
+    y = torch.empty_like(x)
+    for columns in range(g.launches):
+        forward_kernel[grid](*inputs, start, rows, y, g.length, g.height, g.width, g.chunks, columns,
+                             int(columns + 1 == g.launches), g.channels, g.rank, **g.constants())
     return y, start
 
 
@@ -150,18 +155,18 @@ def _run_backward(grad_y: Tensor, inputs: Inputs, start: Tensor, geometry: Geome
     g, x = geometry, inputs.x
     incoming = _entering_states(grad_y, inputs, g, True)
     programs = g.images * -(-g.chunks // g.group_size)
-    rows = torch.empty_like(x, dtype=torch.float32 if g.paired else None)
-    grad_x = torch.empty_like(x) if g.paired else rows
+    rows = torch.empty_like(x, dtype=torch.float32) if g.paired else inputs.D  # else it is never touched
+    grad_x = torch.empty_like(x)
     grad_proj = x.new_empty((g.blocks, *inputs.proj.shape), dtype=torch.float32)
     grad_delta = x if g.rank else torch.empty_like(inputs.delta)
     sums = x.new_empty((programs, g.groups, g.rank + g.states + 2, g.channels), dtype=torch.float32)
     if g.paired:
         sums[:, 1:, -1].zero_()  # the gradient of D is taken once, with the first direction
     grid = (programs, g.blocks, 1 if g.paired else g.groups)
-    for before, out, columns in [(x, rows, False), (rows, grad_x, True)][:2 if g.paired else 1]:
-        backward_kernel[grid](grad_y, *inputs, start, incoming, before, out, grad_proj, grad_delta, sums, g.images,
-                              g.length, g.height, g.width, g.chunks, g.group_size, g.channels, g.rank,
-                              COLUMNS=columns, **g.constants())
+    for columns in range(g.launches):
+        backward_kernel[grid](grad_y, *inputs, start, incoming, rows, grad_x, grad_proj, grad_delta, sums, g.images,
+                              g.length, g.height, g.width, g.chunks, g.group_size, columns,
+                              int(columns + 1 == g.launches), g.channels, g.rank, **g.constants())
     grad_proj = grad_proj[0] if g.blocks == 1 else grad_proj.sum(0)
     sums = sums.sum(0)
     weight, bias, A, D = sums.split([g.rank, 1, g.states, 1], 1)

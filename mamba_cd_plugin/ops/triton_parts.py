@@ -1,4 +1,4 @@
-"""Triton kernels of the selective scan: sequences cut into short chunks that all run at once.
+"""What the Triton kernels of the selective scan share: sequences cut into short chunks that all run at once.
 
 A channel of a scan is one scalar recurrence per state, h[l] = exp(step[l] * A) * h[l-1] + step[l] * B[l] * x[l]. The
 sequence is cut into chunks of T positions, and three kernels work on them::
@@ -7,9 +7,9 @@ sequence is cut into chunks of T positions, and three kernels work on them::
     carry_kernel    from chunk to chunk: the true state before each chunk (few values, T times fewer than x)
     forward_kernel  every chunk again, from its true state: the output
 
-The backward is the same with the adjoint running from the end, then `backward_kernel`. All values of a chunk are held
-in registers: the T positions are unrolled, in tuples of vectors over the channels, which are contiguous in memory. So
-the scan needs neither shuffles nor barriers, and nothing is ever added atomically: two runs give the same bits.
+The backward is the same with the adjoint running from the end, then `backward_kernel`. A program is one warp with a
+chunk as a tile (T, BLOCK) in its registers, channels across the threads. Only the recurrence itself runs row by row,
+so that the scan needs neither shuffles nor barriers, and nothing is ever added atomically: two runs give the same bits.
 
 All tensors are channels-last: x (N, L, channels), proj (N, L, K, R + 2S), with K groups. A *paired* scan is that of an
 image: K = 4, and a program runs directions k and k + 2, which visit the same pixels in opposite orders, over the same
@@ -18,8 +18,13 @@ pixels that it has loaded once; the rows are launched before the columns, which 
 import triton
 import triton.language as tl
 
-# Names of sizes that change from call to call; a kernel is not compiled again for each of their values.
-SIZES = ['length', 'height', 'width', 'chunks', 'group_size', 'images', 'rank']
+# Arguments that change from call to call; a kernel is not compiled again for each of their values. The number of
+# channels is among them although loads could be wider if it were known to be a multiple of 16: rows of 32 threads are
+# coalesced as they are, and each thread then holds whole columns of a tile, along which the recurrence runs.
+SIZES = ['length', 'height', 'width', 'chunks', 'group_size', 'images', 'channels', 'rank', 'columns', 'final',
+         'backward']
+# Rows are split off a tile by halves, at most so often: T <= 32.
+_HALVINGS = tl.constexpr(5)
 
 
 @triton.jit
@@ -33,81 +38,65 @@ def softplus(z):
 
 
 @triton.jit
-def flip(values, T: tl.constexpr):
-    """A tuple from its end to its start; costs nothing, the values stay in their registers."""
-    flipped = ()
+def split_rows(tile, REVERSED: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
+    """The T rows of a tile, from the last to the first if REVERSED; free, since a thread holds all of a column."""
+    parts = (tl.trans(tile), )
+    for level in tl.static_range(_HALVINGS):
+        if 2**level < T:
+            halves = ()
+            for i in tl.static_range(2**level):
+                pair = tl.reshape(parts[i], (BLOCK, 2, T // 2**(level + 1)))
+                low, high = tl.split(tl.permute(pair, (0, 2, 1)))
+                halves = halves + (low, high)
+            parts = halves
+    rows = ()
     for i in tl.static_range(T):
-        flipped = (values[i], ) + flipped
-    return flipped
+        row = tl.reshape(parts[i], (BLOCK, ))
+        rows = (row, ) + rows if REVERSED else rows + (row, )
+    return rows
 
 
 @triton.jit
-def zeros(T: tl.constexpr, BLOCK: tl.constexpr):
-    values = ()
-    for _ in tl.static_range(T):
-        values = values + (tl.zeros((BLOCK, ), tl.float32), )
-    return values
-
-
-@triton.jit
-def places(first, columns, length, height, width, channels, channel, T: tl.constexpr):
-    """The T positions of a chunk: whether they exist, with which channels, and which pixel they are."""
-    valid = ()
-    inside = ()
-    pixels = ()
+def join_rows(rows, REVERSED: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
+    """The inverse of `split_rows`."""
+    parts = ()
     for i in tl.static_range(T):
-        place = first + i
-        valid = valid + (place < length, )
-        inside = inside + (channel < tl.where(place < length, channels, 0), )
-        pixels = pixels + (tl.where(columns, (place % height) * width + place // height, place), )
-    return valid, inside, pixels
+        part = tl.reshape(rows[i], (BLOCK, 1))
+        parts = (part, ) + parts if REVERSED else parts + (part, )
+    for level in tl.static_range(_HALVINGS):
+        if 2**level < T:
+            wholes = ()
+            for i in tl.static_range(T // 2**(level + 1)):
+                pair = tl.permute(tl.join(parts[2 * i], parts[2 * i + 1]), (0, 2, 1))
+                wholes = wholes + (tl.reshape(pair, (BLOCK, 2**(level + 1))), )
+            parts = wholes
+    return tl.trans(parts[0])
 
 
 @triton.jit
-def scaled(values, factor, T: tl.constexpr):
-    scaled = ()
-    for i in tl.static_range(T):
-        scaled = scaled + (values[i] * factor, )
-    return scaled
+def places(first, columns, length, height, width, T: tl.constexpr):
+    """The T positions of a chunk: whether they exist, and which pixel they are."""
+    place = first + tl.arange(0, T)
+    return place < length, tl.where(columns == 1, (place % height) * width + place // height, place)
 
 
 @triton.jit
-def load_channels(pointer, offsets, inside, T: tl.constexpr):
-    """Vectors over the channels at T positions; 0 where a position does not exist."""
-    values = ()
-    for i in tl.static_range(T):
-        values = values + (tl.load(pointer + offsets[i], inside[i], 0.).to(tl.float32), )
-    return values
-
-
-@triton.jit
-def load_steps(proj, rows, delta, offsets, weight, bias, valid, inside, mask, channels, channel, rank,
-                LOW_RANK: tl.constexpr, SOFTPLUS: tl.constexpr, T: tl.constexpr):
-    """Step sizes at T positions, 0 where one does not exist, and their slopes by the value before softplus.
+def load_steps(proj, rows, delta, offsets, weight, bias, valid, mask, channels, channel, rank, LOW_RANK: tl.constexpr,
+               SOFTPLUS: tl.constexpr):
+    """A tile of step sizes, 0 where a position does not exist, and of their slopes by the value before softplus.
 
     With a rank the value is weight @ proj[:rank] + bias, else it is read from delta.
     """
-    shift = tl.load(bias + channel, mask, 0.)
-    raw = ()
-    for i in tl.static_range(T):
-        if not LOW_RANK:
-            raw = raw + (shift + tl.load(delta + offsets[i], inside[i], 0.).to(tl.float32), )
-        else:
-            raw = raw + (shift, )
+    inside = valid[:, None] & mask[None, :]
+    raw = tl.zeros_like(inside.to(tl.float32)) + tl.load(bias + channel, mask, 0.)[None, :]
+    if not LOW_RANK:
+        raw += tl.load(delta + offsets, inside, 0.).to(tl.float32)
     for r in range(rank):
         factor = tl.load(weight + r * channels + channel, mask, 0.)
-        total = ()
-        for i in tl.static_range(T):
-            total = total + (raw[i] + factor * tl.load(proj + rows[i] + r, valid[i], 0.).to(tl.float32), )
-        raw = total
-    steps = ()
-    slopes = ()
-    for i in tl.static_range(T):
-        if SOFTPLUS:
-            step, e = softplus(raw[i])
-            slope = tl.where(raw[i] > 0, 1., e) / (1 + e)
-        else:
-            step, slope = raw[i], tl.full(raw[i].shape, 1., tl.float32)
-        steps = steps + (tl.where(valid[i], step, 0.), )
-        slopes = slopes + (tl.where(valid[i], slope, 0.), )
-    return steps, slopes
+        raw += tl.load(proj + rows + r, valid, 0.).to(tl.float32)[:, None] * factor[None, :]
+    if SOFTPLUS:
+        steps, e = softplus(raw)
+        slopes = tl.where(raw > 0, 1., e) / (1 + e)
+    else:
+        steps, slopes = raw, tl.full(raw.shape, 1., tl.float32)
+    return tl.where(inside, steps, 0.), tl.where(inside, slopes, 0.)
