@@ -13,7 +13,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mamba_cd_plugin.models.layers import build_part
-from mamba_cd_plugin.ops import available_backends, cross_selective_scan, triton_ops
+from mamba_cd_plugin.ops import available_backends, cross_selective_scan, triton_launch
 from mamba_cd_plugin.resources import find_config
 from mamba_cd_plugin.synthetic import generate_pair
 
@@ -188,10 +188,10 @@ def scan_speed(report: GpuReport, sizes: Sizes) -> Iterator[None]:
 def tuning(report: GpuReport, sizes: Sizes) -> Iterator[None]:
     """Other lengths of chunk and blocks of channels than the ones that are set."""
     variants = ((8, 64), (8, 32), (4, 64), (4, 128))
-    before = triton_ops.STEPS_BY_STATES, triton_ops.MAX_BLOCK
+    before = triton_launch.STEPS_BY_STATES, triton_launch.MAX_BLOCK
     try:
         for steps, block in variants:
-            triton_ops.STEPS_BY_STATES, triton_ops.MAX_BLOCK = ((4, steps), ), block
+            triton_launch.STEPS_BY_STATES, triton_launch.MAX_BLOCK = ((4, steps), ), block
             for level in sizes.levels:
                 leaves = [t.requires_grad_() for t in scan_inputs(sizes.images, level, torch.bfloat16, sizes.device)]
                 grad = torch.randn_like(leaves[0])
@@ -201,7 +201,7 @@ def tuning(report: GpuReport, sizes: Sizes) -> Iterator[None]:
                            forward_ms=once, forward_backward_ms=twice)
                 yield
     finally:
-        triton_ops.STEPS_BY_STATES, triton_ops.MAX_BLOCK = before
+        triton_launch.STEPS_BY_STATES, triton_launch.MAX_BLOCK = before
 
 
 def profile(report: GpuReport, sizes: Sizes) -> Iterator[None]:

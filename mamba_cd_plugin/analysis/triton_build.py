@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
-from mamba_cd_plugin.ops.triton_ops import AHEAD, CARRY_BLOCK, LAUNCH, Geometry
+from mamba_cd_plugin.ops.triton_launch import AHEAD, CARRY_BLOCK, LAUNCH, Geometry
 
 # Arguments in the dtype of the map; the other tensors are float32.
 _MAPS = ('x', 'proj', 'delta', 'grad_y')

@@ -1,99 +1,16 @@
-"""The Triton kernels as torch ops, which torch.compile sees as one node."""
+"""The Triton kernels as torch ops, which torch.compile sees as one node, and without the cost of an op elsewhere."""
 import os
 from functools import cache
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .selective_scan_ref import check_scan_shapes
+from .triton_launch import Geometry, Inputs, run_backward, run_forward
 
 INTERPRET = 'TRITON_INTERPRET'  # Triton's own switch: its interpreter runs the kernels on CPU tensors
-# Positions of a chunk, which a program unrolls, by the number of states: the code grows with the product of both.
-STEPS_BY_STATES = ((4, 8), )
-FEWEST_STEPS = 4
-MAX_BLOCK = 64  # channels of a program of one warp, two for each thread; with 16 positions the registers spill
-AHEAD = 16  # chunks whose loads the carry starts together
-CARRY_BLOCK = 32  # channels of one of its programs
-# The backward lets a program run several chunks once this many programs remain: 32 warps for each of 128 processors.
-ENOUGH_PROGRAMS = 4096
-# The same options for every kernel. Contraction to fused multiply-adds is Triton's default until 3.9 and said here
-# because a later one turns it off.
-LAUNCH = dict(num_warps=1, enable_fp_fusion=True)
-
-
-class Geometry(NamedTuple):
-    """What the kernels need to know of a scan.
-
-    Attributes:
-        paired: whether it is the scan of an image in four directions, else that of sequences.
-        rank: of the step sizes, 0 where they are given for every channel.
-    """
-    images: int
-    height: int
-    width: int
-    channels: int
-    groups: int
-    rank: int
-    states: int
-    softplus: bool
-    paired: bool
-
-    @property
-    def length(self) -> int:
-        return self.height * self.width
-
-    @property
-    def steps(self) -> int:
-        return next((steps for most, steps in STEPS_BY_STATES if self.states <= most), FEWEST_STEPS)
-
-    @property
-    def chunks(self) -> int:
-        return -(-self.length // self.steps)
-
-    @property
-    def block(self) -> int:
-        return min(MAX_BLOCK, max(32, 1 << (self.channels - 1).bit_length()))
-
-    @property
-    def blocks(self) -> int:
-        return -(-self.channels // self.block)
-
-    @property
-    def group_size(self) -> int:
-        launches = 1 if self.paired else self.groups
-        return max(1, min(16, self.images * self.chunks * self.blocks * launches // ENOUGH_PROGRAMS))
-
-    @property
-    def launches(self) -> int:
-        """Launches of one kernel: rows, then columns."""
-        return 2 if self.paired else 1
-
-    def constants(self) -> dict:
-        """Arguments that all kernels but the carry are compiled for."""
-        return dict(GROUPS=self.groups, LOW_RANK=self.rank > 0, STATES=self.states, SOFTPLUS=self.softplus,
-                    PAIRED=self.paired, T=self.steps, BLOCK=self.block, **LAUNCH)
-
-
-class Inputs(NamedTuple):
-    """Contiguous tensors as the kernels read them; x, proj and delta in any dtype, the others float32.
-
-    Attributes:
-        x: (N, L, C) if paired, else (N, L, K, C).
-        proj: (N, L, K, R + 2S).
-        delta: (N, L, K, C), or x where the steps come from proj.
-        weight: (K, R, C).
-        bias: (K, C).
-        A: (K, S, C).
-        D: (C,), the sum over the directions, if paired, else (K, C).
-    """
-    x: Tensor
-    proj: Tensor
-    delta: Tensor
-    weight: Tensor
-    bias: Tensor
-    A: Tensor
-    D: Tensor
 
 
 @cache
@@ -119,60 +36,6 @@ def interpreted() -> bool:
     return os.environ.get(INTERPRET, '0').lower() in ('1', 'true', 'on', 'yes')
 
 
-def _entering_states(values: Tensor, inputs: Inputs, geometry: Geometry, backward: bool) -> Tensor:
-    """The state (or the adjoint, for values = the output's gradient) that enters each chunk, (N, K, chunks, S, C)."""
-    from .triton_forward import carry_kernel, local_kernel
-    g = geometry
-    end = values.new_empty((g.images, g.groups, g.chunks, g.states, g.channels), dtype=torch.float32)
-    total = values.new_empty((g.images, g.groups, g.chunks, g.channels), dtype=torch.float32)
-    start = torch.empty_like(end)
-    local_kernel[(g.images * g.chunks, g.blocks, 2 if g.paired else g.groups)](
-        values, inputs.proj, inputs.delta, inputs.weight, inputs.bias, inputs.A, end, total, g.length, g.height,
-        g.width, g.chunks, g.channels, g.rank, BACKWARD=backward, **g.constants())
-    carry_kernel[(g.images * g.groups, g.states, -(-g.channels // CARRY_BLOCK))](
-        end, total, inputs.A, start, g.chunks, int(backward), g.channels, GROUPS=g.groups, STATES=g.states,
-        PAIRED=g.paired, AHEAD=AHEAD, BLOCK=CARRY_BLOCK, **LAUNCH)
-    return start
-
-
-def _run_forward(inputs: Inputs, geometry: Geometry) -> Tuple[Tensor, Tensor]:
-    """The output, like x, and the states that enter the chunks."""
-    from .triton_forward import forward_kernel
-    g, x = geometry, inputs.x
-    start = _entering_states(x, inputs, g, False)
-    grid = (g.images * g.chunks, g.blocks, 1 if g.paired else g.groups)
-    rows = torch.empty_like(x, dtype=torch.float32) if g.paired else inputs.D  # else it is never touched
-    y = torch.empty_like(x)
-    for columns in range(g.launches):
-        forward_kernel[grid](*inputs, start, rows, y, g.length, g.height, g.width, g.chunks, columns,
-                             int(columns + 1 == g.launches), g.channels, g.rank, **g.constants())
-    return y, start
-
-
-def _run_backward(grad_y: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> Tuple[Tensor, ...]:
-    """Gradients of x (like x), proj, delta, weight (K, R, C), bias, A (K, S, C) and D, the latter float32."""
-    from .triton_backward import backward_kernel
-    g, x = geometry, inputs.x
-    incoming = _entering_states(grad_y, inputs, g, True)
-    programs = g.images * -(-g.chunks // g.group_size)
-    rows = torch.empty_like(x, dtype=torch.float32) if g.paired else inputs.D  # else it is never touched
-    grad_x = torch.empty_like(x)
-    grad_proj = x.new_empty((g.blocks, *inputs.proj.shape), dtype=torch.float32)
-    grad_delta = x if g.rank else torch.empty_like(inputs.delta)
-    sums = x.new_empty((programs, g.groups, g.rank + g.states + 2, g.channels), dtype=torch.float32)
-    if g.paired:
-        sums[:, 1:, -1].zero_()  # the gradient of D is taken once, with the first direction
-    grid = (programs, g.blocks, 1 if g.paired else g.groups)
-    for columns in range(g.launches):
-        backward_kernel[grid](grad_y, *inputs, start, incoming, rows, grad_x, grad_proj, grad_delta, sums, g.images,
-                              g.length, g.height, g.width, g.chunks, g.group_size, columns,
-                              int(columns + 1 == g.launches), g.channels, g.rank, **g.constants())
-    grad_proj = grad_proj[0] if g.blocks == 1 else grad_proj.sum(0)
-    sums = sums.sum(0)
-    weight, bias, A, D = sums.split([g.rank, 1, g.states, 1], 1)
-    return grad_x, grad_proj, grad_delta, weight, bias.squeeze(1), A, D.squeeze(1)
-
-
 def _float(x: Tensor) -> Tensor:
     return x.detach().to(torch.float32).contiguous()
 
@@ -188,14 +51,49 @@ def _cross_problem(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, 
     return inputs, geometry
 
 
+def _cross_forward(inputs: Inputs, geometry: Geometry) -> Tuple[Tensor, Tensor]:
+    with torch.cuda.device_of(inputs.x):
+        return run_forward(inputs, geometry)
+
+
+def _cross_backward(grad: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> Tuple[Tensor, ...]:
+    """Gradients of x, in its dtype, and of the others, as (4, R, C), (4, C), (4, S, C) and (C), float32."""
+    with torch.cuda.device_of(inputs.x):
+        x, proj, _, weight, bias, A, D = run_backward(grad.contiguous(), inputs, start, geometry)
+    return x, proj, weight, bias, A, D[0]
+
+
+def _as_inputs(gradients: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> Tuple[Tensor, ...]:
+    """The gradients in the shapes and dtypes of x, proj, dt_weight, dt_bias, A and D."""
+    x, proj, weight, bias, A, D = gradients
+    whole = x, proj, weight.transpose(1, 2), bias, A.transpose(1, 2), D.expand(bias.shape)
+    return tuple(g.to(dtype) for g, dtype in zip(whole, dtypes))
+
+
+class _CrossScan(torch.autograd.Function):
+    """The op without torch.library's bookkeeping, which takes longer than the kernels on a small map."""
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
+        inputs, ctx.geometry = _cross_problem(*tensors)
+        y, start = _cross_forward(inputs, ctx.geometry)
+        ctx.save_for_backward(*inputs, start)
+        ctx.dtypes = [t.dtype for t in tensors]
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, ...]:
+        *inputs, start = ctx.saved_tensors
+        return _as_inputs(_cross_backward(grad, Inputs(*inputs), start, ctx.geometry), ctx.dtypes)
+
+
 @torch.library.custom_op('mamba_cd::triton_cross_scan', mutates_args=())
 def _cross_op(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
               D: Tensor) -> Tuple[Tensor, Tensor]:
-    inputs, geometry = _cross_problem(x, proj, dt_weight, dt_bias, A, D)
     if x.numel() == 0:
         return _cross_fake(x, proj, dt_weight, dt_bias, A, D)
-    with torch.cuda.device_of(x):
-        return _run_forward(inputs, geometry)
+    return _cross_forward(*_cross_problem(x, proj, dt_weight, dt_bias, A, D))
 
 
 @_cross_op.register_fake
@@ -210,13 +108,11 @@ def _cross_fake(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: 
 @torch.library.custom_op('mamba_cd::triton_cross_scan_backward', mutates_args=())
 def _cross_backward_op(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor,
                        start: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of x, in its dtype, and of the others, as (4, R, C), (4, C), (4, S, C) and (C), float32."""
     if x.numel() == 0:
         return tuple(t.zero_() for t in _cross_backward_fake(grad, x, proj, dt_weight, dt_bias, A, D, start))
     inputs, geometry = _cross_problem(x, proj, dt_weight, dt_bias, A, D)
-    with torch.cuda.device_of(x):
-        grad_x, grad_proj, _, weight, bias, rates, direct = _run_backward(grad.contiguous(), inputs, start, geometry)
-    return grad_x, grad_proj, weight.clone(), bias.clone(), rates.clone(), direct[0].clone()
+    grad_x, grad_proj, *others = _cross_backward(grad, inputs, start, geometry)
+    return (grad_x, grad_proj, *(t.clone() for t in others))  # an op's outputs must not share memory
 
 
 @_cross_backward_op.register_fake
@@ -238,9 +134,7 @@ def _cross_gradients(ctx: Any, grad: Optional[Tensor], _: Optional[Tensor]) -> t
     *inputs, start = ctx.saved_tensors
     if grad is None:
         return (None, ) * len(inputs)
-    x, proj, weight, bias, A, D = _cross_backward_op(grad, *inputs, start)
-    gradients = x, proj, weight.transpose(1, 2), bias, A.transpose(1, 2), D.expand(inputs[5].shape)
-    return tuple(g.to(t.dtype) for g, t in zip(gradients, inputs))
+    return _as_inputs(_cross_backward_op(grad, *inputs, start), [t.dtype for t in inputs])
 
 
 _cross_op.register_autograd(_cross_gradients, setup_context=_save_cross)
@@ -249,7 +143,9 @@ _cross_op.register_autograd(_cross_gradients, setup_context=_save_cross)
 def triton_cross_selective_scan(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
                                 D: Tensor) -> Tensor:
     """`cross_selective_scan` by Triton: the four directions read x in place; keeps the inputs and a few states."""
-    return _cross_op(x, proj, dt_weight, dt_bias, A, D)[0]
+    if torch.compiler.is_compiling() or x.numel() == 0:
+        return _cross_op(x, proj, dt_weight, dt_bias, A, D)[0]
+    return _CrossScan.apply(x, proj, dt_weight, dt_bias, A, D)
 
 
 def _sequence_problem(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
@@ -278,7 +174,7 @@ def _scan_op(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optio
         return _scan_fake(u, delta, A, B, C, D, delta_bias, delta_softplus)
     inputs, geometry = _sequence_problem(u, delta, A, B, C, D, delta_bias, delta_softplus)
     with torch.cuda.device_of(u):
-        y, start = _run_forward(inputs, geometry)
+        y, start = run_forward(inputs, geometry)
     return y.permute(0, 2, 3, 1).flatten(1, 2).contiguous(), start
 
 
@@ -303,7 +199,7 @@ def _scan_backward_op(
     inputs, geometry = _sequence_problem(u, delta, A, B, C, D, delta_bias, delta_softplus)
     grad = grad.unflatten(1, (geometry.groups, -1)).permute(0, 3, 1, 2).contiguous()
     with torch.cuda.device_of(u):
-        grad_x, proj, grad_delta, _, bias, rates, direct = _run_backward(grad, inputs, start, geometry)
+        grad_x, proj, grad_delta, _, bias, rates, direct = run_backward(grad, inputs, start, geometry)
     grad_u, grad_delta = (t.permute(0, 2, 3, 1).flatten(1, 2).contiguous() for t in (grad_x, grad_delta))
     grad_B, grad_C = (t.clone() for t in proj.permute(0, 2, 3, 1).split(geometry.states, 2))
     return (grad_u, grad_delta, rates.transpose(1, 2).flatten(0, 1).clone(), grad_B, grad_C,

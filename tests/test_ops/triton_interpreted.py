@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from mamba_cd_plugin.ops import cross_selective_scan, resolve_backend, selective_scan, triton_ops
+from mamba_cd_plugin.ops import cross_selective_scan, resolve_backend, selective_scan, triton_launch
 
 DOUBLE = {'backend': 'torch'}
 
@@ -33,7 +33,7 @@ def test_cross_scan(shape, maps, gradients, assert_close):
 
 
 def test_a_program_with_several_chunks(monkeypatch, maps, gradients, assert_close):
-    monkeypatch.setattr(triton_ops, 'ENOUGH_PROGRAMS', 2)
+    monkeypatch.setattr(triton_launch, 'ENOUGH_PROGRAMS', 2)
     inputs = maps(1, 5, 7, 4, 2, 1)  # 5 chunks in groups of 2
     assert_close(gradients(cross, inputs), expected_of(gradients, inputs), 1e-5)
 
