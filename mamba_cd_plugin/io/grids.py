@@ -209,7 +209,8 @@ def describe_difference(a: DatasetReader, b: DatasetReader, covered: float) -> s
     if ratio > COARSE:
         text += f'; B is {ratio:.1f} times coarser, and a small change may not be seen'
     if covered < 0.999:
-        text += f'; B covers {100 * covered:.1f} % of A, the rest becomes nodata'
+        share = f'{100 * covered:.1f} %' if covered >= 0.001 else 'less than 0.1 %'
+        text += f'; B covers {share} of A, the rest becomes nodata'
     return text + _describe_accuracy(a, b)
 
 

@@ -246,3 +246,28 @@ def test_a_stack_of_many_bands_needs_their_numbers_only_if_it_is_ambiguous():
     many = np.arange(224, dtype=np.uint8) * np.ones((300, 400, 1), np.uint8)
     read = whole(open_pair(many, many, ReadOptions(bands=[50, 30, 10])))
     assert read.pair[0, 0].tolist() == [49, 29, 9] * 2
+
+
+def test_the_inferencer_takes_pairs_of_any_of_them(inferencer, town):
+    a, b = town(40, 60)
+    expected = inferencer((a, b))['predictions'][0]['mask']
+    assert expected.shape == (40, 60) and 0 < expected.mean() < 1
+    stacked = torch.stack([tensor(a), tensor(b)])
+    for inputs in ((tensor(a), tensor(b)), (Image.fromarray(a), tensor(b)), stacked, [(a, b)], stacked[None]):
+        assert (inferencer(inputs)['predictions'][0]['mask'] == expected).all()
+
+
+@pytest.mark.parametrize('inputs, message', [
+    ('a.tif', r'expected a pair \(A, B\) of files, folders or arrays, or a list of pairs, got str'),
+    (['a.tif', 'b.tif', 'c.tif'], r'item 1 of 3: expected a pair \(A, B\), got a.tif'),
+    ([(np.zeros((4, 4)), ) * 3], r'item 1 of 1: expected a pair \(A, B\), got 3 items'),
+    (None, 'expected a pair .* got NoneType'),
+])
+def test_what_is_no_pair_is_said(inferencer, inputs, message):
+    with pytest.raises(ValueError, match=message):
+        inferencer(inputs)
+
+
+def test_data_samples_are_not_written_to_files(inferencer, town, tmp_path):
+    with pytest.raises(ValueError, match='return_datasamples: expected False where out_dir is given'):
+        inferencer(town(40, 60), out_dir=str(tmp_path), return_datasamples=True)
