@@ -33,7 +33,7 @@ _SAMPLING, _NEAR_LEVIR = (0.3, 1.0), 0.8
 _WEATHERING = (0.5, 1.0)
 # Share of scenes whose dates are alike in season and light, and how far their cameras differ: real pairs seldom are,
 # but a model learns from them what a building is, and soon.
-_ALIKE, _ALIKE_STRENGTH, _ALIKE_WEATHERING = 0.25, 0.5, (0.1, 0.5)
+_ALIKE, _ALIKE_STRENGTH, _ALIKE_WEATHERING = 0.4, 0.4, (0.1, 0.4)
 
 
 class ScenePair(NamedTuple):
