@@ -80,7 +80,8 @@ def test_palette_of_8_bits_in_a_tiff():
     with open('old.tif', 'wb') as file:
         file.write(content.replace(old, new))
     for name in ('x.tif', 'old.tif'):
-        assert (read_rgb(name) == np.array(colours, np.uint8).reshape(2, 3)[indices]).all()
+        expected = np.array(colours).reshape(2, 3)[indices]
+        assert np.abs(read_rgb(name) - expected).max() <= 1  # Pillow before 13 rounds a palette's colours down
 
 
 def test_big_endian_16_bits():
