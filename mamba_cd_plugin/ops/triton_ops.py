@@ -112,7 +112,8 @@ def _cross_backward_op(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tensor,
         return tuple(t.zero_() for t in _cross_backward_fake(grad, x, proj, dt_weight, dt_bias, A, D, start))
     inputs, geometry = _cross_problem(x, proj, dt_weight, dt_bias, A, D)
     grad_x, grad_proj, *others = _cross_backward(grad, inputs, start, geometry)
-    return (grad_x, grad_proj, *(t.clone() for t in others))  # an op's outputs must not share memory
+    copies: Any = [t.clone() for t in others]  # an op's outputs must not share memory
+    return (grad_x, grad_proj, *copies)
 
 
 @_cross_backward_op.register_fake
