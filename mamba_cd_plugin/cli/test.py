@@ -3,6 +3,7 @@ import argparse
 
 from mmengine.config import Config
 
+from ..engine.precision import AMP_DTYPES, enable_test_amp
 from ..engine.workers import end_workers
 from ..zoo import resolve_checkpoint
 from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_config
@@ -19,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='checkpoint file, or the name of weights of the package')
     parser.add_argument('--show-dir', help='draw A | B | truth | prediction | errors of every pair into this folder')
     parser.add_argument('--out', help='write the predicted masks (0/255 PNG) into this folder')
+    parser.add_argument('--amp', nargs='?', const='auto', choices=['auto', *AMP_DTYPES], help='mixed precision; scores '
+                        'then differ a little from those in float32')
     parser.add_argument('--tta', action='store_true', help='average over flips')
 
 
@@ -33,6 +36,8 @@ def run(args: argparse.Namespace) -> None:
     with one_line((OSError, ValueError, KeyError)):
         cfg = load_config(args)
         checkpoint = resolve_checkpoint(args.checkpoint)
+        if args.amp:
+            enable_test_amp(cfg, args.amp)
     cfg.load_from = checkpoint
     if args.show_dir:
         cfg.default_hooks.visualization.update(draw=True, show_dir=args.show_dir)

@@ -4,9 +4,7 @@ The run's folder gets the log, the checkpoints (best_changed_F1.pth), TensorBoar
 """
 import argparse
 
-import torch
-from mmengine.config import Config
-
+from ..engine.precision import AMP_DTYPES, accumulate_gradients, compile_parts, enable_training_amp
 from ..engine.recovery import choose_start
 from ..engine.workers import end_workers
 from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_config
@@ -22,32 +20,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='resume from this checkpoint, or from the newest of the work dir')
-    parser.add_argument('--amp', action='store_true', help='mixed precision (CUDA)')
+    parser.add_argument(
+        '--amp', nargs='?', const='auto', choices=['auto', *AMP_DTYPES], help='mixed precision; by default bf16 where '
+        'the GPU, or without one the CPU, has it, else fp16')
+    parser.add_argument('--accumulate', type=int, default=1, metavar='N',
+                        help='batches that make one step; BatchNorm still sees one batch at a time')
+    parser.add_argument('--sync-bn', action='store_true', help='on several GPUs: BatchNorm over the batches of all')
+    parser.add_argument('--compile', action='store_true', help='torch.compile the encoder and the neck')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size (base batch 12)')
-
-
-def enable_amp(cfg: Config) -> None:
-    """Switch the optimizer wrapper to mixed precision.
-
-    Raises:
-        ValueError: Without a CUDA device, where mmengine's wrapper would fail later with less to read.
-    """
-    if not torch.cuda.is_available():
-        raise ValueError('--amp needs a CUDA device and none is visible; leave it out to train in fp32')
-    cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
 
 
 def run(args: argparse.Namespace) -> None:
     """Train."""
     with one_line((OSError, ValueError, KeyError)):
         cfg = load_config(args)
-    if args.amp:
-        enable_amp(cfg)
+        if args.amp:
+            enable_training_amp(cfg, args.amp)
+        if args.accumulate != 1:
+            accumulate_gradients(cfg, args.accumulate)
+    if args.sync_bn:
+        cfg.sync_bn = 'torch'
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     choose_start(cfg, args.resume)
     try:
-        build_runner(cfg).train()
+        runner = build_runner(cfg)
+        if args.compile:
+            compile_parts(runner.model)
+        runner.train()
     finally:
         end_workers()

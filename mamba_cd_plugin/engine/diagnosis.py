@@ -134,7 +134,7 @@ def examine_loss_scale(evidence: Evidence) -> Finding:
     seen = f'the loss scale of mixed precision is {evidence.loss_scale:g}'
     if evidence.loss_scale < SCALE_COLLAPSED:
         return Finding(FP16, True, seen, 'The gradients overflow in fp16 and the steps are skipped: train without '
-                       "--amp, or with optim_wrapper.dtype='bfloat16' where the GPU has it.")
+                       '--amp, or with --amp bf16 where the GPU has it.')
     return Finding(FP16, False, seen)
 
 
@@ -143,7 +143,7 @@ def examine_mixed_precision(evidence: Evidence) -> Finding:
     if evidence.loss_scale is None:
         return Finding(FP16, False, 'mixed precision is off')
     return Finding(FP16, True, f'mixed precision is on, with a loss scale of {evidence.loss_scale:g}',
-                   "fp16 ends at 65504: train without --amp, or with optim_wrapper.dtype='bfloat16'.")
+                   'fp16 ends at 65504: train without --amp, or with --amp bf16.')
 
 
 def examine_loss_terms(evidence: Evidence) -> Finding:

@@ -40,7 +40,7 @@ def test_a_healthy_run_fits_no_cause(diagnose) -> None:
     ({'losses': {'loss': np.r_[np.full(10, 1.), np.full(10, 5.), np.full(60, 0.9)]}}, diagnosis.HIGH_RATE, 'thrown up'),
     ({'losses': {'loss': np.linspace(1., 0.99, 80)}}, diagnosis.LOW_RATE, 'hardly moved'),
     ({'rates': np.r_[np.full(40, 1e-4), np.full(40, 1e-9)]}, diagnosis.LOW_RATE, 'schedule'),
-    ({'loss_scale': 2. ** -3}, diagnosis.FP16, 'bfloat16'),
+    ({'loss_scale': 2. ** -3}, diagnosis.FP16, '--amp bf16'),
 ])
 def test_cause_of_a_collapse(change: dict, cause: str, words: str) -> None:
     findings = diagnose_collapse(replace(HEALTHY, **change))

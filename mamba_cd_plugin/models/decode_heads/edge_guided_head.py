@@ -1,6 +1,7 @@
 """The decode head of CDMamba."""
 from typing import Any, Dict, List, Optional, Sequence
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -186,7 +187,7 @@ class EdgeGuidedHead(BaseDecodeHead):
         """Every loss on one output's logits.
 
         mmseg's own resizes the logits to the labels, which would hide labels of another size, and adds ``acc_seg``,
-        which for one logit compares class 0 with the label whatever was predicted.
+        which for one logit compares class 0 with the label whatever was predicted. Computed in float32 under autocast.
 
         Raises:
             ValueError: if the labels do not have the size of the images.
@@ -195,4 +196,6 @@ class EdgeGuidedHead(BaseDecodeHead):
         if labels.shape[1:] != seg_logits.shape[2:]:
             raise ValueError(f'EdgeGuidedHead: the labels have {tuple(labels.shape[1:])} pixels (H, W) but the images '
                              f'{tuple(seg_logits.shape[2:])}; a step of the pipeline resizes or crops only one of them')
-        return {loss.loss_name: loss(seg_logits, labels, ignore_index=self.ignore_index) for loss in self.loss_decode}
+        with torch.autocast(seg_logits.device.type, enabled=False):  # sums over all pixels, whatever the model ran in
+            return {loss.loss_name: loss(seg_logits.float(), labels, ignore_index=self.ignore_index)
+                    for loss in self.loss_decode}
