@@ -1,7 +1,13 @@
 #!/usr/bin/env bash
-# Test on several GPUs of one machine: tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test.py]
+# Test with several processes on one machine, one per GPU, or on its CPUs where it has none:
+#   tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [arguments of tools/test.py]
+# Runs in the folder that it is called from. PORT=29501 fixes the port, PYTHON=python3.11 the interpreter.
 set -euo pipefail
+[ $# -ge 3 ] || { echo "usage: $0 CONFIG CHECKPOINT PROCESSES [arguments of tools/test.py]" >&2; exit 2; }
 CONFIG=$1
 CHECKPOINT=$2
-GPUS=$3
-exec torchrun --nproc_per_node="$GPUS" --master_port="${PORT:-29500}" "$(dirname "$0")/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "${@:4}"
+PROCESSES=$3
+TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+if [ -n "${PORT:-}" ]; then WHERE=(--master_port="$PORT"); else WHERE=(--standalone); fi
+exec "${PYTHON:-python}" -m torch.distributed.run "${WHERE[@]}" --nproc_per_node="$PROCESSES" \
+    "$TOOLS/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "${@:4}"

@@ -1,6 +1,12 @@
 #!/usr/bin/env bash
-# Train on several GPUs of one machine, from any folder: tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
+# Train with several processes on one machine, one per GPU, or on its CPUs where it has none:
+#   tools/dist_train.sh CONFIG PROCESSES [arguments of tools/train.py]
+# Runs in the folder that it is called from. PORT=29501 fixes the port, PYTHON=python3.11 the interpreter.
 set -euo pipefail
+[ $# -ge 2 ] || { echo "usage: $0 CONFIG PROCESSES [arguments of tools/train.py]" >&2; exit 2; }
 CONFIG=$1
-GPUS=$2
-exec torchrun --nproc_per_node="$GPUS" --master_port="${PORT:-29500}" "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "${@:3}"
+PROCESSES=$2
+TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+if [ -n "${PORT:-}" ]; then WHERE=(--master_port="$PORT"); else WHERE=(--standalone); fi
+exec "${PYTHON:-python}" -m torch.distributed.run "${WHERE[@]}" --nproc_per_node="$PROCESSES" \
+    "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"

@@ -7,6 +7,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from ..engine.config_options import merge_options
+from ..engine.distributed import prepare_cpu_processes
 from ..engine.hooks import CollapsedPredictionError, LoadedWeightsHook, NonFiniteLossError, ResumeHook
 from ..resources import find_config
 from ..zoo import resolve_checkpoint
@@ -63,6 +64,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def build_runner(cfg: Config) -> Runner:
     """The runner of a config, with the checks of what it loads, also where the config's own hooks lack them."""
+    prepare_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)
     for kind in (LoadedWeightsHook, ResumeHook):
         if not any(isinstance(hook, kind) for hook in runner.hooks):

@@ -16,8 +16,9 @@ from ...io.files import whole_file
 from ..recovery import INTERRUPTED, POINTER, clear_leftovers, refuse_used_work_dir
 from ..seeds import seed_all
 
-# Key in mmengine's message hub, which travels with the checkpoints: the iteration of the last validation.
-VALIDATED = 'validated_iter'
+# Key in mmengine's message hub, which travels with the checkpoints: the iteration of the last validation. Not with
+# 'val' in front, or mmengine logs it among the scores.
+VALIDATED = 'last_validated_iter'
 # What a shell reports for a process that was ended by SIGTERM (128 + 15), so that a scheduler sees what happened.
 TERMINATED = 143
 
