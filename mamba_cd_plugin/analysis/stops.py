@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -184,7 +184,9 @@ def stop_often(data: StrPath, folder: Path, stops: int, seed: int = 0,
     draw = random.Random(seed)
     alone = StoppedTraining(data, folder / 'alone')
     _must_end_well(alone)
-    expected, seen, differences = end_state(alone.work_dir), [], []
+    expected = end_state(alone.work_dir)
+    seen: list[Stop] = []
+    differences: list[str] = []
     places = [PLACES[index % len(PLACES)] for index in range(stops)]
     draw.shuffle(places)
     while len(seen) < stops:
@@ -207,7 +209,7 @@ def _must_end_well(training: StoppedTraining) -> None:
         raise RuntimeError(f'{" ".join(training.command)} ended with the status {status}:\n{text[-2000:]}')
 
 
-def summarize(seen: List[Stop], differences: List[str]) -> Dict[str, Union[int, float, str]]:
+def summarize(seen: List[Stop], differences: List[str]) -> Dict[str, Any]:
     """The figures of :func:`stop_often` in a few words."""
     wrong = [stop for stop in seen if stop.status != STATUS[signal.Signals(stop.number)] or (
         stop.traceback and stop.number != signal.SIGKILL)]
