@@ -32,7 +32,7 @@ def main() -> int:
         print(f'There is no GPU here that torch {torch.__version__} sees, and nothing was checked. --interpret runs '
               'what can be run on a CPU.', file=sys.stderr)
         return 2
-    import mamba_cd_plugin  # noqa: F401  registers the models
+    import mamba_cd_plugin.registration  # noqa: F401
     from mamba_cd_plugin.analysis import gpu_check
     from mamba_cd_plugin.analysis.gpu_report import GpuReport
     from mamba_cd_plugin.analysis.machine import describe_machine
