@@ -53,7 +53,8 @@ def test_says_that_there_is_no_gpu(tmp_path: Path) -> None:
 
 def test_toy_size_without_a_gpu(tmp_path: Path) -> None:
     pytest.importorskip('triton')
-    command = [sys.executable, str(TOOL), '--interpret', '--out', str(tmp_path), '--sections', 'correctness', 'training']
+    command = [sys.executable, str(TOOL), '--interpret', '--out', str(tmp_path), '--sections', 'correctness',
+               'training']
     answer = subprocess.run(command, capture_output=True, text=True, timeout=580, check=False,
                             env={**os.environ, 'OMP_NUM_THREADS': '1'})
     content = json.loads((tmp_path / 'check_gpu.json').read_text())
