@@ -126,6 +126,23 @@ def test_a_sound_validation_in_between_starts_the_count_again(make_runner: Make)
     assert runner.epoch == 6
 
 
+@pytest.mark.parametrize(('kappa', 'warned'), [(0.004, True), (-0.004, True), (0.3, False)])
+def test_predictions_no_better_than_chance_are_said(make_runner: Make, kappa: float, warned: bool) -> None:
+
+    class Score(Hook):
+
+        def after_val_epoch(self, runner: Runner, metrics: dict = None) -> None:
+            metrics['Kappa'] = kappa
+
+    told = []
+    runner = make_runner({'train_cfg.max_epochs': 1}, hooks=[GUARD])
+    runner.logger.warning = told.append
+    for hook in (Score(), Collapse(sound=[1])):
+        runner.register_hook(hook, 'HIGHEST')
+    runner.train()
+    assert any(f'Kappa is {kappa:.4f}: these predictions' in line for line in told) == warned
+
+
 def test_validation_alone_is_not_judged(make_runner: Make) -> None:
     runner = make_runner({'default_hooks.checkpoint.save_best': None}, hooks=[{**GUARD, 'patience': 1}])
     Collapse().before_train(runner)

@@ -14,6 +14,9 @@ from ..recovery import describe_last_good, keep_last_good
 
 # Key in mmengine's message hub, which travels with the checkpoints.
 STATE_INFO = 'collapsed_in_a_row'
+# Cohen's kappa is 0 for predictions that have nothing to do with the ground truth, whatever their share of change: it
+# tells what F1 does not, since a random mask of p changed pixels has an F1 of about p.
+CHANCE = 0.01
 
 
 class CollapsedPredictionError(RuntimeError):
@@ -99,6 +102,12 @@ class CollapseGuardHook(Hook):
             self._in_a_row = 0
             runner.message_hub.update_info(STATE_INFO, 0)
             keep_last_good(runner)
+            kappa = (metrics or {}).get('Kappa')
+            if kappa is not None and abs(kappa) < CHANCE and 0 < changed < labelled and runner.iter >= self.begin:
+                runner.logger.warning(
+                    f'Kappa is {kappa:.4f}: these predictions agree with the ground truth no more than a random mask '
+                    f'with {predicted / pixels:.2%} of its pixels changed would. If it stays so, the model does not '
+                    'learn: check labels and learning rate')
         elif runner.iter >= self.begin:
             self._in_a_row += 1
             what = 'changed' if predicted else 'unchanged'
