@@ -17,11 +17,11 @@ $(STAMP): pyproject.toml setup.py Makefile
 	$(PY) -m pip install --quiet -e '.[onedl,tests,geo,export]'
 	touch $@
 
-# The main job, end to end, on generated data: scenes, training, test, pictures. Never somebody's own MAMBA_CD_DATA.
+# The main job, end to end, on generated data: easy scenes, training, test, pictures. Never somebody's own MAMBA_CD_DATA.
 DEMO := cdmamba_v8_small_synthetic
 demo: export MAMBA_CD_DATA := data/synthetic
 demo: $(STAMP)
-	$(PY) tools/dataset_converters/synthetic.py data/synthetic
+	$(PY) tools/dataset_converters/synthetic.py data/synthetic --easy
 	$(PY) tools/train.py configs/$(DEMO).py
 	$(PY) tools/test.py configs/$(DEMO).py work_dirs/$(DEMO)/best_changed_F1.pth --show-dir work_dirs/$(DEMO)/pictures
 

@@ -16,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', type=int, nargs='+', default=[256], metavar='PX', help='one, or height and width')
     parser.add_argument('--seed', type=int, default=0, help='the same seed gives the same files')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes; the files do not depend on it')
+    parser.add_argument('--easy', action='store_true',
+                        help='dates alike in season and light, registered to a pixel, nearly all with change')
     parser.add_argument('--overwrite', action='store_true', help='replace scenes made with other parameters')
 
 
@@ -33,4 +35,4 @@ def run(args: argparse.Namespace) -> None:
     if args.pairs is not None:
         val, test = round(0.08 * args.pairs), round(0.12 * args.pairs)
         counts = args.pairs - val - test, val, test
-    write_dataset(args.out, *counts, size, args.seed, args.workers, args.overwrite)
+    write_dataset(args.out, *counts, size, args.seed, args.workers, args.overwrite, args.easy)

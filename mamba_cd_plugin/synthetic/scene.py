@@ -34,6 +34,9 @@ _WEATHERING = (0.5, 1.0)
 # Share of scenes whose dates are alike in season and light, and how far their cameras differ: real pairs seldom are,
 # but a model learns from them what a building is, and soon.
 _ALIKE, _ALIKE_STRENGTH, _ALIKE_WEATHERING = 0.4, 0.4, (0.1, 0.4)
+# Easy scenes: nearly every one shows change, and the dates are registered to a pixel, so that a model learns what a
+# building is within minutes. LEVIR-CD is harder in all three.
+_EASY_QUIET_SHARE, _EASY_OFFSET = 0.05, 1.0
 
 
 class ScenePair(NamedTuple):
@@ -116,7 +119,7 @@ def _fill_block(town: Town, rect: tuple[float, float, float, float], quiet: bool
 
 
 def generate_pair(seed: Union[int, Sequence[int]], size: Size = 256, nuisances: bool = True,
-                  largest_offset: float = LARGEST_OFFSET) -> ScenePair:
+                  largest_offset: float = LARGEST_OFFSET, easy: bool = False) -> ScenePair:
     """Draws a pair of images of one place and the label of its changed buildings, all from a seed.
 
     Args:
@@ -125,6 +128,7 @@ def generate_pair(seed: Union[int, Sequence[int]], size: Size = 256, nuisances: 
         nuisances: Whether season, light, shadows, vehicles, trees, ground, camera and registration differ between
             the dates too. Without, the two images differ by the changed buildings and their shadows only.
         largest_offset: Bound of the misregistration in px.
+        easy: Whether the dates are alike in season and light, registered to a pixel, and nearly always show change.
 
     Returns:
         The images and the label; the same on each call with the same software.
@@ -136,13 +140,15 @@ def generate_pair(seed: Union[int, Sequence[int]], size: Size = 256, nuisances: 
     shape = (height + 2 * _MARGIN, width + 2 * _MARGIN)
     seeds = np.random.SeedSequence(seed).spawn(4)
     rng, *dates = (np.random.default_rng(s) for s in seeds[:3])
-    quiet = rng.random() < _QUIET_SHARE * min(1, _QUIET_AREA / (height * width))
+    quiet_share = _EASY_QUIET_SHARE if easy else _QUIET_SHARE
+    largest_offset = min(largest_offset, _EASY_OFFSET) if easy else largest_offset
+    quiet = rng.random() < quiet_share * min(1, _QUIET_AREA / (height * width))
     plan = plan_scene(rng, shape, quiet)
     relief = Relief.random(rng, shape)
     if not nuisances:
         plan = plan.without_nuisances()
         dates = [np.random.default_rng(seeds[1]) for _ in dates]
-    alike = rng.random() < _ALIKE
+    alike = rng.random() < (1 if easy else _ALIKE)
     weathering = rng.uniform(*(_ALIKE_WEATHERING if alike else _WEATHERING))
     strength = _ALIKE_STRENGTH if alike else 1.0
     inner = slice(_MARGIN, _MARGIN + height), slice(_MARGIN, _MARGIN + width)

@@ -55,6 +55,19 @@ class TestPair:
         for one, two in zip(generate_pair((1, 2), 96), generate_pair((1, 2), 96)):
             assert np.array_equal(one, two)
 
+    def test_easy_scenes_show_more_change_between_dates_that_are_more_alike(self):
+        easy = [generate_pair((5, i), 128, easy=True) for i in range(20)]
+        hard = [generate_pair((5, i), 128) for i in range(20)]
+
+        def shows_change(pairs: list[ScenePair]) -> int:
+            return sum(pair.label.any() for pair in pairs)
+
+        def difference_of_dates(pairs: list[ScenePair]) -> float:
+            return float(np.median([np.abs(p.a.astype(int) - p.b)[p.label == 0].mean() for p in pairs]))
+
+        assert shows_change(easy) > shows_change(hard)
+        assert difference_of_dates(easy) < difference_of_dates(hard)
+
     def test_other_seed_other_pair(self):
         assert not np.array_equal(generate_pair(1, 96).a, generate_pair(2, 96).a)
 
