@@ -116,7 +116,7 @@ def describe_choices(option: str) -> str:
 def format_table() -> str:
     """The table of docs/predict.md."""
     rows = [f'| `<name>{record.suffix}` | {_asked_by(record)} | {record.what} |' for record in FORMATS]
-    return '\n'.join(['| file | asked for by | what it is |', '|---|---|---|', *rows])
+    return '\n'.join(['| file | option | content |', '|---|---|---|', *rows])
 
 
 def _asked_by(record: OutputFormat) -> str:
