@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from mamba_cd_plugin.cli import main
-from mamba_cd_plugin.preparation.convert import CATALOG, DatasetFacts, OfficialSplit
-from mamba_cd_plugin.preparation.convert.catalog import split_folders
+from mamba_cd_plugin.preparation.convert import CATALOG, DatasetFacts, OfficialSplit, split_folders
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools/dataset_converters'
