@@ -105,5 +105,5 @@ def accumulate_gradients(cfg: Config, steps: int) -> None:
 def compile_parts(model: nn.Module, backend: Optional[str] = None) -> None:
     """Let torch.compile translate encoder and neck at their first call; the head's losses sort and stay as they are."""
     model = getattr(model, 'module', model)
-    for part in (model.backbone, model.neck):
-        part.compile(**({} if backend is None else {'backend': backend}))
+    for name in ('backbone', 'neck'):
+        model.get_submodule(name).compile(**({} if backend is None else {'backend': backend}))

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-SECTIONS = ('warm-up', 'correctness', 'scan', 'model', 'training', 'profile', 'tuning', 'compiled')
+SECTIONS = ('warm-up', 'correctness', 'scan', 'model', 'training', 'several GPUs', 'profile', 'tuning', 'compiled')
 
 
 def parse_args() -> argparse.Namespace:
