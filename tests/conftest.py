@@ -100,6 +100,8 @@ def narrow_config(toy_config: Callable[[str], Config], tiny_pairs: Path, tmp_pat
         cfg = toy_config(name)
         cfg.model.backbone.arch = dict(embed_dims=NARROW, depths=(1, 1, 1, 1), ssm_ratio=1.0)
         cfg.model.neck.in_channels = cfg.model.decode_head.in_channels = [NARROW * 2**i for i in range(4)]
+        if 'channels' in cfg.model.decode_head:  # a decoder of one width
+            cfg.model.decode_head.channels = NARROW
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
             loader.update(batch_size=2, num_workers=0, persistent_workers=False)
             loader.dataset.serialize_data = False  # it is for sharing between workers, and collects all garbage

@@ -1,8 +1,9 @@
-"""The losses of the package: binary focal loss and SWBCE."""
+"""The losses of the package: binary focal loss, SWBCE, and the Lovász-Softmax loss of one logit."""
 from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmseg.models.losses.lovasz_loss import lovasz_softmax_flat
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -145,3 +146,48 @@ class SWBCELoss(nn.Module):
         if weight is not None:
             raise ValueError('SWBCELoss: pixel weights are not supported; remove the sampler from the head')
         return self.loss_weight * swbce_loss(logits, labels, self.min_weight, ignore_index)
+
+
+def lovasz_softmax_loss(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
+    """Lovász-Softmax loss of the two classes unchanged and changed, mean over those that occur in the batch.
+
+    One logit z stands for the two logits (0, z), whose softmax is (1 - p, p) with p = sigmoid(z). The probabilities
+    are compared with the labels, where mmseg's binary Lovász loss is the hinge, which reads the logits themselves.
+
+    Source: Berman et al., CVPR 2018, arXiv 1705.08790, by mmseg's own function.
+
+    Args:
+        logits: (N, 1, H, W).
+        labels: (N, H, W) of 0, 1 and ``ignore_index``.
+        ignore_index: label of pixels that count nothing.
+
+    Returns:
+        A scalar; 0 (with zero gradients) where every pixel is ignored.
+    """
+    logits = logits.squeeze(1).float()
+    valid = labels != ignore_index
+    if not valid.any():
+        return 0 * logits.sum()
+    changed = logits[valid].sigmoid()
+    return lovasz_softmax_flat(torch.stack([1 - changed, changed], dim=1), labels[valid], classes='present')
+
+
+@MODELS.register_module()
+class LovaszSoftmaxLoss(nn.Module):
+    """The Lovász-Softmax loss of one logit as a registered component.
+
+    Args:
+        loss_weight: factor.
+        loss_name: name in the log; must begin with ``loss_`` to be part of the sum.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_lovasz') -> None:
+        super().__init__()
+        self.loss_weight, self.loss_name = loss_weight, loss_name
+
+    def forward(self, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+                ignore_index: int = 255) -> Tensor:
+        """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
+        if weight is not None:
+            raise ValueError('LovaszSoftmaxLoss: pixel weights are not supported; remove the sampler from the head')
+        return self.loss_weight * lovasz_softmax_loss(logits, labels, ignore_index)

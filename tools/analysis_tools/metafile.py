@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 METAFILE = ROOT / 'configs/metafile.yml'
 HEADER = '# Written by tools/analysis_tools/metafile.py, which keeps the results. FLOPs: multiply-adds on one pair.\n'
 SIZE = 256
+# The collection of the configs in configs/baselines, by the first word of their names; all others are ours.
+BASELINES = dict(changemamba='ChangeMamba')
 
 
 def find_configs() -> List[Path]:
@@ -61,7 +63,7 @@ def main() -> None:
             costs[model] = measure_complexity(cfg, (SIZE, SIZE)).sum_of()
         index['Models'].append({
             'Name': path.stem,
-            'In Collection': 'CDMamba',
+            'In Collection': BASELINES.get(path.stem.split('_')[0], 'CDMamba'),
             'Config': path.relative_to(ROOT).as_posix(),
             'Metadata': {'Input Size': f'{SIZE} x {SIZE}', **describe_training(cfg), **describe_cost(costs[model])},
             **kept.get(path.stem, {}),

@@ -1,7 +1,7 @@
 """From an official VMamba v2 or ChangeMamba checkpoint to one of :class:`SiameseVSSM`."""
 import re
 from collections import Counter
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from torch import Tensor
 
@@ -45,15 +45,18 @@ class Conversion(NamedTuple):
         state_dict: the weights under our names.
         dropped: kinds of weights that were left out since they are not the encoder's, as 'classifier (4)'.
         fresh: weights that the checkpoint does not have and that hold their start values.
+        whole: whether it is a whole model, not the encoder alone.
     """
     arch: str
     state_dict: StateDict
     dropped: List[str]
     fresh: List[str]
+    whole: bool = False
 
     def describe(self) -> str:
         """Summary of the conversion, one fact per line."""
-        lines = [f'arch {self.arch!r}, {len(self.state_dict) - len(self.fresh)} encoder weights converted']
+        kind = 'weights of encoder and decoder' if self.whole else 'encoder weights'
+        lines = [f'arch {self.arch!r}, {len(self.state_dict) - len(self.fresh)} {kind} converted']
         if self.dropped:
             lines.append(f'left out, not part of the encoder: {", ".join(self.dropped)}')
         if self.fresh:
@@ -61,7 +64,8 @@ class Conversion(NamedTuple):
         return '\n'.join(lines)
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names, each on a line of its own."""
     return ''.join(f'\n  {name}' for name in names)
 
 
@@ -96,21 +100,21 @@ def _split_encoder(weights: StateDict) -> Tuple[StateDict, List[str]]:
     return encoder, [f'{name} ({count})' for name, count in counts.items()]
 
 
-def _rename(key: str) -> str:
-    """Our name for VMamba's; '' if it has none."""
-    for pattern, name in RENAMES:
-        renamed, count = re.subn(f'^{pattern}', name, key)
+def renamed(key: str, names: Sequence[Tuple[str, str]]) -> str:
+    """Our name for another's, by the first pattern at its beginning; '' if it has none."""
+    for pattern, name in names:
+        ours, count = re.subn(f'^{pattern}', name, key)
         if count:
-            return renamed
+            return ours
     return ''
 
 
 def _rename_all(encoder: StateDict) -> StateDict:
-    renamed = {_rename(key): key for key in encoder}
-    left_over = [key for key in encoder if not _rename(key)]
+    ours = {key: renamed(key, RENAMES) for key in encoder}
+    left_over = [key for key, name in ours.items() if not name]
     if left_over:
-        raise ValueError(f'the checkpoint has encoder weights that have no place in ours:{_listed(left_over)}\n{FORM}')
-    return {ours: encoder[theirs] for ours, theirs in renamed.items()}
+        raise ValueError(f'the checkpoint has encoder weights that have no place in ours:{listed(left_over)}\n{FORM}')
+    return {name: encoder[key] for key, name in ours.items()}
 
 
 def recognise_arch(weights: StateDict) -> str:
@@ -134,17 +138,27 @@ def recognise_arch(weights: StateDict) -> str:
     for name, (row_dims, row_depths, row_ratio) in ARCHS.items():
         if (dims, depths, ssm_ratio) == (row_dims, tuple(row_depths), row_ratio):
             return name
-    rows = _listed(f'{name}: embed_dims {d}, depths {tuple(n)}, ssm_ratio {r}' for name, (d, n, r) in ARCHS.items())
+    rows = listed(f'{name}: embed_dims {d}, depths {tuple(n)}, ssm_ratio {r}' for name, (d, n, r) in ARCHS.items())
     raise ValueError(f'no arch of SiameseVSSM has embed_dims {dims}, depths {depths} and ssm_ratio {ssm_ratio:g}, as '
                      f'the checkpoint does; there are:{rows}')
 
 
-def _fit(name: str, weight: Tensor, expected: Tensor) -> Tensor:
-    """The weight as ours is laid out; VMamba's channels-first form stores linear layers like 1x1 convolutions."""
+def fit(name: str, weight: Tensor, expected: Tensor, form: str = FORM) -> Tensor:
+    """The weight as ours is laid out; VMamba's channels-first form stores linear layers like 1x1 convolutions.
+
+    Args:
+        name: for the error.
+        weight: the checkpoint's.
+        expected: of ours, its shape and type.
+        form: what kind of checkpoint is read, for the error.
+
+    Raises:
+        ValueError: if the shape is another, or a number is not finite.
+    """
     if weight.dim() == 4 and expected.dim() == 2 and weight.shape[2:] == (1, 1):
         weight = weight.flatten(1)
     if weight.shape != expected.shape:
-        raise ValueError(f'{name} has shape {tuple(weight.shape)}, expected {tuple(expected.shape)}. {FORM}')
+        raise ValueError(f'{name} has shape {tuple(weight.shape)}, expected {tuple(expected.shape)}. {form}')
     weight = weight.to(expected.dtype)
     if not weight.isfinite().all():
         raise ValueError(f'{name} holds NaN or infinity: the checkpoint is damaged, or its training diverged')
@@ -165,15 +179,15 @@ def convert_state_dict(weights: StateDict) -> Conversion:
         ValueError: if an encoder weight is left over, missing or of another shape, with its name; or no arch fits.
     """
     encoder, dropped = _split_encoder(weights)
-    renamed = _rename_all(encoder)
-    arch = recognise_arch(renamed)
+    found = _rename_all(encoder)
+    arch = recognise_arch(found)
     expected = SiameseVSSM(arch).state_dict()
-    fresh = [] if any(key.startswith('out_norms.') for key in renamed) else \
+    fresh = [] if any(key.startswith('out_norms.') for key in found) else \
         [key for key in expected if key.startswith('out_norms.')]
-    missing = [key for key in expected if key not in renamed and key not in fresh]
-    left_over = [key for key in renamed if key not in expected]
+    missing = [key for key in expected if key not in found and key not in fresh]
+    left_over = [key for key in found if key not in expected]
     if missing or left_over:
         raise ValueError(f'the checkpoint looks like {arch!r}, but does not fit it (names are ours).\n'
-                         f'Missing:{_listed(missing) or " none"}\nLeft over:{_listed(left_over) or " none"}\n{FORM}')
-    state_dict = {key: _fit(key, renamed.get(key, value), value) for key, value in expected.items()}
+                         f'Missing:{listed(missing) or " none"}\nLeft over:{listed(left_over) or " none"}\n{FORM}')
+    state_dict = {key: fit(key, found.get(key, value), value) for key, value in expected.items()}
     return Conversion(arch, state_dict, dropped, fresh)

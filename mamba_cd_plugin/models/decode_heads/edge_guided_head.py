@@ -1,15 +1,14 @@
 """The decode head of CDMamba."""
 from typing import Any, Dict, List, Optional, Sequence
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList, add_prefix
 from torch import Tensor, nn
 
+from mamba_cd_plugin.models.decode_heads.change_head import ChangeHead, without_padding
 from mamba_cd_plugin.models.layers import build_part
 from mamba_cd_plugin.models.structures import FusedPyramid, LevelFeatures
 
@@ -61,14 +60,8 @@ class DecoderLevel(BaseModule):
         return trunk if self.edge is None else self.fusion(trunk, self.edge(fused, level, image_edge))
 
 
-def without_padding(logits: Tensor, inputs: FusedPyramid) -> Tensor:
-    """Crop the padding that the encoder added at the right and at the bottom."""
-    height, width = inputs.size
-    return logits[..., :height, :width].contiguous()  # mmseg's LovaszLoss views its logits as one row
-
-
 @MODELS.register_module()
-class EdgeGuidedHead(BaseDecodeHead):
+class EdgeGuidedHead(ChangeHead):
     """Decoder whose trunk of state-space blocks is guided, level by level, by an edge branch.
 
     ::
@@ -85,20 +78,13 @@ class EdgeGuidedHead(BaseDecodeHead):
         edge: config of the edge branch, or None for the trunk alone.
         fusion: config of the AFF of trunk and branch.
         final: config of what follows level 1; None to classify at stride 4.
-        loss_decode: dict of named loss configs, which a leaf can change one by one (a list would be replaced whole);
-            a loss set to None is left out.
+        loss_decode: dict of named loss configs, see :class:`ChangeHead`.
         norm_cfg: norm of all convolutions.
         act_cfg: activation of all convolutions.
         image_edge: config of the images' edge map, which the Laplacian branches read.
         chain: config of the AFF chain over the differences (V1, V2).
         level_output: config of an output with a loss of its own at every level; None for one output.
-        threshold: probability above which a pixel is called changed.
-        num_classes: 2, unchanged and changed; here only so that a config of mmseg's may say it.
-        out_channels: 1, the logit of a change; likewise.
-        **kwargs: see mmseg's BaseDecodeHead.
-
-    Raises:
-        ValueError: If num_classes or out_channels is another.
+        **kwargs: see :class:`ChangeHead`.
     """
 
     def __init__(self,
@@ -114,27 +100,13 @@ class EdgeGuidedHead(BaseDecodeHead):
                  image_edge: Optional[dict] = None,
                  chain: Optional[dict] = None,
                  level_output: Optional[dict] = None,
-                 threshold: float = 0.5,
-                 num_classes: int = 2,
-                 out_channels: int = 1,
                  **kwargs: Any) -> None:
-        if (num_classes, out_channels) != (2, 1):
-            raise ValueError(
-                f'{type(self).__name__}: num_classes = {num_classes} and out_channels = {out_channels}, expected 2 and '
-                '1. A change map has the classes unchanged and changed, told apart by one logit; leave both keys out, '
-                'and map labels of more classes to 0 and 1 when you prepare the data')
         style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         final_part = None if final is None else build_part(final, channels=in_channels[0], **style)
         super().__init__(
-            in_channels=list(in_channels),
-            in_index=list(range(len(in_channels))),
-            input_transform='multiple_select',
+            in_channels,
             channels=in_channels[0] if final is None else final_part.out_channels,
-            num_classes=num_classes,
-            out_channels=out_channels,
-            threshold=threshold,
-            # mmseg's head builds them in the runner's scope, which is another one under Open-CD.
-            loss_decode=[dict(loss, _scope_='mmseg') for loss in loss_decode.values() if loss is not None],
+            loss_decode=loss_decode,
             **style,
             **kwargs)
         above_channels = [*in_channels[1:], None]
@@ -182,20 +154,3 @@ class EdgeGuidedHead(BaseDecodeHead):
         for i, logits in enumerate(levels, 1):
             losses.update(add_prefix(self.loss_by_feat(logits, batch_data_samples), f'level{i}'))
         return losses
-
-    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> Dict[str, Tensor]:
-        """Every loss on one output's logits.
-
-        mmseg's own resizes the logits to the labels, which would hide labels of another size, and adds ``acc_seg``,
-        which for one logit compares class 0 with the label whatever was predicted. Computed in float32 under autocast.
-
-        Raises:
-            ValueError: if the labels do not have the size of the images.
-        """
-        labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
-        if labels.shape[1:] != seg_logits.shape[2:]:
-            raise ValueError(f'EdgeGuidedHead: the labels have {tuple(labels.shape[1:])} pixels (H, W) but the images '
-                             f'{tuple(seg_logits.shape[2:])}; a step of the pipeline resizes or crops only one of them')
-        with torch.autocast(seg_logits.device.type, enabled=False):  # sums over all pixels, whatever the model ran in
-            return {loss.loss_name: loss(seg_logits.float(), labels, ignore_index=self.ignore_index)
-                    for loss in self.loss_decode}
