@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mamba_cd_plugin.models.layers import SS2D, build_part
 from mamba_cd_plugin.ops import resolve_backend, selective_scan
 
-from ..engine.allocator import keep_freed_memory
+from ..engine.machine import keep_freed_memory
 from .complexity import replaced_scan
 from .machine import resident
 

@@ -7,8 +7,8 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from ..engine.config_options import merge_options
-from ..engine.distributed import prepare_cpu_processes
 from ..engine.hooks import CollapsedPredictionError, LoadedWeightsHook, NonFiniteLossError, ResumeHook
+from ..engine.machine import prepare_cpu_processes
 from ..resources import find_config
 from ..zoo import resolve_checkpoint
 

@@ -6,7 +6,7 @@ def prepare_process() -> None:
     """Register the components, keep freed memory, and read checkpoints as data only."""
     register_all_modules()
     # Registered first: that is where what the stack says at every import is held back.
-    from ..engine.allocator import keep_freed_memory
     from ..engine.checkpoint import use_safe_loaders
+    from ..engine.machine import keep_freed_memory
     keep_freed_memory()
     use_safe_loaders()

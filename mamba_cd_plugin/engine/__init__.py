@@ -1,1 +1,1 @@
-from . import hooks, loops, optim_constructor, precision  # noqa: F401  each registers its parts
+from . import hooks, loops, optim_constructor, precision, protocol_test_loop  # noqa: F401  each registers its parts

@@ -17,7 +17,7 @@ from torch import nn
 
 from ..engine.checkpoint import load_safely
 from ..engine.config_text import parse_config_text, untrusted_model_config
-from ..engine.device import check_device
+from ..engine.machine import check_device
 from ..engine.weights import fit_weights, weights_of
 from ..resources import find_config
 from ..version import __version__

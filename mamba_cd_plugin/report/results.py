@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
-from ..engine.loops.protocol_test_loop import choose_protocols
+from ..engine.protocol_test_loop import choose_protocols
 from ..evaluation import ObjectCounts, add_objects, change_scores, count_objects
 from .pixels import (
     LEVELS,

@@ -4,12 +4,12 @@ import sys
 
 import pytest
 
-from mamba_cd_plugin.engine import allocator
+from mamba_cd_plugin.engine import machine
 
 PROGRAM = '''
 import re, torch
 from pathlib import Path
-from mamba_cd_plugin.engine.allocator import keep_freed_memory
+from mamba_cd_plugin.engine.machine import keep_freed_memory
 
 def resident():
     return int(re.search(r'VmRSS:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) / 1024
@@ -35,9 +35,9 @@ def test_freed_memory_stays_for_the_next_tensor() -> None:
 @pytest.mark.parametrize('name', ['MALLOC_TRIM_THRESHOLD_', 'GLIBC_TUNABLES'])
 def test_settings_in_the_environment_win(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, '1')
-    assert not allocator.keep_freed_memory()
+    assert not machine.keep_freed_memory()
 
 
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allocator.sys, 'platform', 'darwin')
-    assert not allocator.keep_freed_memory()
+    monkeypatch.setattr(machine.sys, 'platform', 'darwin')
+    assert not machine.keep_freed_memory()

@@ -7,7 +7,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mamba_cd_plugin.engine.evidence import count_labels, gradient_norms
+from mamba_cd_plugin.engine.diagnosis import count_labels, gradient_norms
 from mamba_cd_plugin.engine.hooks import (
     CollapsedPredictionError,
     CollapseGuardHook,

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mamba_cd_plugin.engine.device import check_device
+from mamba_cd_plugin.engine.machine import check_device
 from mamba_cd_plugin.engine.recovery import checkpoint_to_resume, newest_checkpoint, refuse_used_work_dir
 from mamba_cd_plugin.engine.resume import ResumeError
 from mamba_cd_plugin.engine.weights import OtherWeightsError, fit_weights

@@ -9,8 +9,7 @@ from mmengine.runner import Runner
 from mmseg.registry import LOOPS, MODELS
 from torch import nn
 
-from mamba_cd_plugin.engine.loops import ProtocolTestLoop
-from mamba_cd_plugin.engine.loops.protocol_test_loop import choose_protocols, unwrap_segmentor
+from mamba_cd_plugin.engine.protocol_test_loop import ProtocolTestLoop, choose_protocols, unwrap_segmentor
 
 TILED = {'test_cfg': {'type': 'ProtocolTestLoop', 'tile': 32}}
 
@@ -116,7 +115,7 @@ def test_masks_are_those_of_the_whole_images(make_runner: Callable[..., Runner],
 
 def test_table_names_protocols_and_pixels(make_runner: Callable[..., Runner], monkeypatch: pytest.MonkeyPatch) -> None:
     lines = []
-    monkeypatch.setattr('mamba_cd_plugin.engine.loops.protocol_test_loop.print_log',
+    monkeypatch.setattr('mamba_cd_plugin.engine.protocol_test_loop.print_log',
                         lambda message, **kwargs: lines.append(message))
     make_runner(TILED).test()
     assert all(word in lines[-1] for word in ('whole', 'tiles32', '8,192', 'changed_F1'))

@@ -8,7 +8,7 @@ import pytest
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mamba_cd_plugin.engine.hooks import time_budget_hook
+from mamba_cd_plugin.engine.hooks import progress_hooks
 
 Make = Callable[..., Runner]
 # Three epochs of two steps: cos(pi * 0/6), cos(pi * 1/6), ...
@@ -39,7 +39,7 @@ def train(make_runner: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
 
     def run(per_step: float, start: float = 1000., stop_at: int = -1, **options: object) -> SimpleNamespace:
         clock = Clock(start, per_step, stop_at)
-        monkeypatch.setattr(time_budget_hook, 'time', SimpleNamespace(monotonic=lambda: clock.now))
+        monkeypatch.setattr(progress_hooks, 'time', SimpleNamespace(monotonic=lambda: clock.now))
         runner = make_runner({
             'default_hooks.param_scheduler': dict(type='TimeBudgetHook', minutes=1),
             'param_scheduler': SCHEDULE, 'optim_wrapper.optimizer.lr': 1., 'train_cfg.val_interval': 4, **options})
@@ -101,7 +101,7 @@ def test_an_epoch_longer_than_the_budget_is_said(train: Callable[..., SimpleName
 @pytest.mark.parametrize('minutes', [0, -1])
 def test_a_budget_must_be_positive(minutes: float) -> None:
     with pytest.raises(ValueError, match='needs minutes > 0, but got'):
-        time_budget_hook.TimeBudgetHook(minutes)
+        progress_hooks.TimeBudgetHook(minutes)
 
 
 def test_iterations_cannot_be_fitted(make_runner: Make) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mamba_cd_plugin.engine.loops.protocol_test_loop import choose_protocols
+from mamba_cd_plugin.engine.protocol_test_loop import choose_protocols
 from mamba_cd_plugin.report import runs as runs_module
 from mamba_cd_plugin.report.runs import (
     Record,

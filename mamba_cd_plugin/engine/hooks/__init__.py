@@ -1,14 +1,10 @@
 from .change_visualization_hook import ChangeVisualizationHook
-from .collapse_guard_hook import CollapsedPredictionError, CollapseGuardHook
 from .curves_hook import CurvesHook
-from .loaded_weights_hook import LoadedWeightsHook
-from .loss_ramp_hook import LossRampHook
-from .nonfinite_loss_guard_hook import NonFiniteLossError, NonFiniteLossGuardHook
-from .plateau_stopping_hook import PlateauStoppingHook
+from .guard_hooks import CollapsedPredictionError, CollapseGuardHook, NonFiniteLossError, NonFiniteLossGuardHook
+from .loading_hooks import LoadedWeightsHook, ResumeHook
+from .progress_hooks import LossRampHook, PlateauStoppingHook, TimeBudgetHook
 from .resumable_checkpoint_hook import ResumableCheckpointHook
-from .resume_hook import ResumeHook
 from .run_summary_hook import RunSummaryHook
-from .time_budget_hook import TimeBudgetHook
 
 __all__ = [
     'ChangeVisualizationHook', 'CollapseGuardHook', 'CollapsedPredictionError', 'CurvesHook', 'LoadedWeightsHook',

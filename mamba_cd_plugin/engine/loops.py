@@ -5,10 +5,10 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, Tes
 from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
 
-from ...datasets.data_root import with_data_root
-from ...private_names import count_epoch
-from ..seeds import with_seeds
-from ..workers import with_steady_workers
+from ..datasets.data_root import with_data_root
+from ..private_names import count_epoch
+from .seeds import with_seeds
+from .workers import with_steady_workers
 
 
 class DataRootLoopMixin:

@@ -12,7 +12,7 @@ from prettytable import PrettyTable
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ...evaluation import ChangeMetric
+from ..evaluation import ChangeMetric
 from .loops import DataRootLoopMixin
 
 WHOLE = 'whole'

@@ -1,17 +1,91 @@
-"""Hook that fits a training and its schedule into so many minutes."""
+"""Hooks that follow the progress of a training: loss weights that rise, early stopping, a time budget."""
 import time
-from typing import Optional
+from typing import Dict, Optional
 
 import torch
 from mmengine.dist import broadcast
-from mmengine.hooks import ParamSchedulerHook
+from mmengine.hooks import EarlyStoppingHook, Hook, ParamSchedulerHook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
 from ...private_names import set_epochs
 
+
+@HOOKS.register_module()
+class LossRampHook(Hook):
+    """Raise the weight of a loss of the decode head linearly to the one of the config, over the first iterations.
+
+    Lovasz sorts the errors of a whole batch: of random logits it lifts every pixel alike until all are near 0. Beside
+    a loss that has already told changed from unchanged pixels it sharpens their edge instead.
+
+    The weight follows from the number of the iteration alone, so that a resumed run continues where it was.
+
+    Args:
+        loss: Name of the loss in the log, such as ``loss_lovasz``.
+        iters: After so many iterations of the run it has its full weight.
+        start: Share of the weight at the first iteration, 0 to 1.
+
+    Raises:
+        ValueError: If ``iters`` or ``start`` is out of range, or the head has no loss of that name.
+    """
+
+    def __init__(self, loss: str, iters: int, start: float = 0.) -> None:
+        if iters < 1 or not 0 <= start <= 1:
+            raise ValueError(f'LossRampHook needs iters >= 1 and start in 0..1, but got iters={iters}, start={start}')
+        self.loss, self.iters, self.start = loss, iters, start
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the loss and remember its weight."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        losses = {loss.loss_name: loss for loss in model.decode_head.loss_decode}
+        if self.loss not in losses:
+            raise ValueError(f'LossRampHook: the decode head has no loss {self.loss!r}; it has {", ".join(losses)}')
+        self._module = losses[self.loss]
+        self._weight = self._module.loss_weight
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        """Set the weight of this iteration."""
+        share = min(1., self.start + (1 - self.start) * runner.iter / self.iters)
+        self._module.loss_weight = share * self._weight
+
+
 # Key in mmengine's message hub, which travels with the checkpoints.
-STATE_INFO = 'time_budget'
+STOPPING_STATE = 'early_stopping'
+
+
+@HOOKS.register_module()
+class PlateauStoppingHook(EarlyStoppingHook):
+    """mmengine's EarlyStoppingHook with two faults mended; same arguments.
+
+    mmengine's asks for the training loop at the start of every run, also of a test, and asking builds it: a test would
+    read the training data, and fail where there are none. And it forgets on a resume how long it has waited, so that a
+    run that is interrupted often never stops.
+    """
+
+    # Before ResumableCheckpointHook (LOWEST), which saves the count.
+    priority = 95
+
+    def before_run(self, runner: Runner) -> None:
+        """Nothing: see before_train."""
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the training loop, and take up the count of the run that is resumed."""
+        super().before_run(runner)
+        state = runner.message_hub.get_info(STOPPING_STATE)
+        if state is not None:
+            self.best_score, self.wait_count = state['best_score'], state['wait_count']
+            if self.wait_count >= self.patience:
+                runner.train_loop.stop_training = True
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
+        """Decide, and note the count where the next checkpoint takes it along."""
+        super().after_val_epoch(runner, metrics)
+        runner.message_hub.update_info(STOPPING_STATE, {'best_score': self.best_score, 'wait_count': self.wait_count})
+
+
+# Key in mmengine's message hub, which travels with the checkpoints.
+BUDGET_STATE = 'time_budget'
 
 
 @HOOKS.register_module()
@@ -56,7 +130,8 @@ class TimeBudgetHook(ParamSchedulerHook):
             raise TypeError(f'TimeBudgetHook fits epochs into the time, but train_cfg.type is {type(loop).__name__}; '
                             'use CDTrainLoop or mmengine\'s EpochBasedTrainLoop.')
         self._epochs, self._iters = loop.max_epochs, loop.max_iters
-        state = runner.message_hub.get_info(STATE_INFO) or dict(elapsed=0., epochs=0, iters=0, fitting=loop.max_epochs)
+        state = runner.message_hub.get_info(BUDGET_STATE) or dict(
+            elapsed=0., epochs=0, iters=0, fitting=loop.max_epochs)
         self._start = time.monotonic() - state['elapsed']
         self._epochs_moved, self._iters_moved = state['epochs'], state['iters']
         self._fit(runner, state['fitting'])
@@ -75,7 +150,7 @@ class TimeBudgetHook(ParamSchedulerHook):
             self._epochs_moved += 1
         done, elapsed = runner.epoch + 1, self._elapsed()  # the loop counts the epoch only after its hooks
         self._fit(runner, max(done, round(self.seconds * done / elapsed)))
-        runner.message_hub.update_info(STATE_INFO, dict(
+        runner.message_hub.update_info(BUDGET_STATE, dict(
             elapsed=elapsed, epochs=self._epochs_moved, iters=self._iters_moved, fitting=runner.max_epochs))
         if done == 1 and elapsed > 1.5 * self.seconds:
             runner.logger.warning(
