@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 from mmengine.logging import print_log
-from mmengine.machine import get_device
+from mmengine.device import get_device
 
 from ..report import ReportOptions, Sampling, open_runs, write_report
 

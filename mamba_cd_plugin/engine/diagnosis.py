@@ -56,7 +56,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Verdict:
     """The verdict on one known cause.
 
     Attributes:
@@ -71,7 +71,7 @@ class Finding:
     remedy: str = ''
 
 
-def diagnose_collapse(evidence: Evidence) -> List[Finding]:
+def diagnose_collapse(evidence: Evidence) -> List[Verdict]:
     """Causes of a model that predicts one class only, those that fit first."""
     return _fitting_first([
         examine_labels(evidence),
@@ -82,7 +82,7 @@ def diagnose_collapse(evidence: Evidence) -> List[Finding]:
     ])
 
 
-def diagnose_nonfinite(evidence: Evidence) -> List[Finding]:
+def diagnose_nonfinite(evidence: Evidence) -> List[Verdict]:
     """Causes of a loss that is NaN or infinite, those that fit first."""
     return _fitting_first([
         examine_images(evidence),
@@ -92,108 +92,108 @@ def diagnose_nonfinite(evidence: Evidence) -> List[Finding]:
     ])
 
 
-def examine_labels(evidence: Evidence) -> Finding:
+def examine_labels(evidence: Evidence) -> Verdict:
     """Do the training labels hold both classes, and enough of the rarer one?"""
     unchanged, changed, ignored = evidence.label_pixels
     labelled = unchanged + changed
     seen = f'{changed:,} of {labelled:,} labelled training pixels are changed, {ignored:,} are ignored'
     if not labelled + ignored:
-        return Finding(LABELS, False, 'no training label was seen by this process')
+        return Verdict(LABELS, False, 'no training label was seen by this process')
     if not labelled:
-        return Finding(LABELS, True, seen, 'Every label is the ignore value 255: nothing can be learned. Map 255 to 1 '
+        return Verdict(LABELS, True, seen, 'Every label is the ignore value 255: nothing can be learned. Map 255 to 1 '
                        'while loading (LoadChangeLabel does), or check the label files.')
     if not changed:
         hint = ('The changed pixels are probably 255, which counts as ignored: map 255 to 1 while loading '
                 '(LoadChangeLabel does).' if ignored else 'Check the label files and the folder they are read from.')
-        return Finding(LABELS, True, seen, f'The labels are all 0, and the model has learned that. {hint}')
+        return Verdict(LABELS, True, seen, f'The labels are all 0, and the model has learned that. {hint}')
     if not unchanged:
-        return Finding(LABELS, True, seen, 'The labels are all 1, and the model has learned that. Check their mapping.')
+        return Verdict(LABELS, True, seen, 'The labels are all 1, and the model has learned that. Check their mapping.')
     if changed < RARE_CHANGE * labelled:
-        return Finding(LABELS, True, f'{seen} ({100 * changed / labelled:.2f} %)', 'So little change drowns: crop '
+        return Verdict(LABELS, True, f'{seen} ({100 * changed / labelled:.2f} %)', 'So little change drowns: crop '
                        'where there is change (RandomChangeCrop with a higher change_prob), or weight that class more.')
-    return Finding(LABELS, False, f'{seen} ({100 * changed / labelled:.1f} %)')
+    return Verdict(LABELS, False, f'{seen} ({100 * changed / labelled:.1f} %)')
 
 
-def examine_batch_labels(evidence: Evidence) -> Finding:
+def examine_batch_labels(evidence: Evidence) -> Verdict:
     """Has the last batch any labelled pixel? A mean over none is 0/0."""
     unchanged, changed, ignored = evidence.batch_label_pixels
     seen = f'this batch has {unchanged:,} unchanged, {changed:,} changed and {ignored:,} ignored pixels'
     if ignored and not unchanged + changed:
-        return Finding(LABELS, True, seen, 'A mean over no pixel is 0/0: map 255 to 1 while loading (LoadChangeLabel '
+        return Verdict(LABELS, True, seen, 'A mean over no pixel is 0/0: map 255 to 1 while loading (LoadChangeLabel '
                        'does), or leave out the images that hold no label at all.')
-    return Finding(LABELS, False, seen)
+    return Verdict(LABELS, False, seen)
 
 
-def examine_images(evidence: Evidence) -> Finding:
+def examine_images(evidence: Evidence) -> Verdict:
     """Are all pixels that the network was given finite?"""
     if evidence.bad_images:
-        return Finding(INPUTS, True, f'NaN or infinite pixels in {", ".join(evidence.bad_images)}',
+        return Verdict(INPUTS, True, f'NaN or infinite pixels in {", ".join(evidence.bad_images)}',
                        'Repair or remove these files; a std of 0 in the data_preprocessor has the same effect.')
-    return Finding(INPUTS, False, 'all pixels of this batch are finite')
+    return Verdict(INPUTS, False, 'all pixels of this batch are finite')
 
 
-def examine_loss_scale(evidence: Evidence) -> Finding:
+def examine_loss_scale(evidence: Evidence) -> Verdict:
     """Did mixed precision skip the steps? The scale of the gradients halves with every overflow."""
     if evidence.loss_scale is None:
-        return Finding(FP16, False, 'mixed precision is off')
+        return Verdict(FP16, False, 'mixed precision is off')
     seen = f'the loss scale of mixed precision is {evidence.loss_scale:g}'
     if evidence.loss_scale < SCALE_COLLAPSED:
-        return Finding(FP16, True, seen, 'The gradients overflow in fp16 and the steps are skipped: train without '
+        return Verdict(FP16, True, seen, 'The gradients overflow in fp16 and the steps are skipped: train without '
                        '--amp, or with --amp bf16 where the GPU has it.')
-    return Finding(FP16, False, seen)
+    return Verdict(FP16, False, seen)
 
 
-def examine_mixed_precision(evidence: Evidence) -> Finding:
+def examine_mixed_precision(evidence: Evidence) -> Verdict:
     """Could the forward pass have overflowed? In fp16 that needs no warning by the loss scale."""
     if evidence.loss_scale is None:
-        return Finding(FP16, False, 'mixed precision is off')
-    return Finding(FP16, True, f'mixed precision is on, with a loss scale of {evidence.loss_scale:g}',
+        return Verdict(FP16, False, 'mixed precision is off')
+    return Verdict(FP16, True, f'mixed precision is on, with a loss scale of {evidence.loss_scale:g}',
                    'fp16 ends at 65504: train without --amp, or with --amp bf16.')
 
 
-def examine_loss_terms(evidence: Evidence) -> Finding:
+def examine_loss_terms(evidence: Evidence) -> Verdict:
     """Does every term of the loss still pull at the weights?"""
     norms = evidence.gradient_norms
     if not norms:
-        return Finding(LOSS, False, 'the gradients of the loss terms are not known')
+        return Verdict(LOSS, False, 'the gradients of the loss terms are not known')
     seen = 'gradient norms on the last batch: ' + ', '.join(f'{name} {norm:.3g}' for name, norm in norms.items())
     strongest = max(norms.values())
     if strongest == 0:
-        return Finding(LOSS, True, seen, 'No term of the loss has a gradient: check loss_weight of each (0?), and that '
+        return Verdict(LOSS, True, seen, 'No term of the loss has a gradient: check loss_weight of each (0?), and that '
                        'nothing between the head and the loss is detached.')
     weak = [name for name, norm in norms.items() if norm < WEAK_GRADIENT * strongest]
     if weak:
-        return Finding(LOSS, True, seen, f'{", ".join(weak)} hardly counts: raise its loss_weight, or lower that of '
+        return Verdict(LOSS, True, seen, f'{", ".join(weak)} hardly counts: raise its loss_weight, or lower that of '
                        'the others.')
-    return Finding(LOSS, False, seen)
+    return Verdict(LOSS, False, seen)
 
 
-def examine_high_rate(evidence: Evidence) -> Finding:
+def examine_high_rate(evidence: Evidence) -> Verdict:
     """Was the loss thrown out of where it had been?"""
     parts = _loss_parts(evidence)
     if len(parts) < 2:
-        return Finding(HIGH_RATE, False, 'too early to tell')
+        return Verdict(HIGH_RATE, False, 'too early to tell')
     seen = _describe_curve(evidence, parts)
     if parts[-1] > LOSS_ROSE * parts.min() or parts.max() > LOSS_JUMPED * parts[0]:
-        return Finding(HIGH_RATE, True, seen, f'The loss was thrown up. Try lr {evidence.rates.max() / 3:.2g} with a '
+        return Verdict(HIGH_RATE, True, seen, f'The loss was thrown up. Try lr {evidence.rates.max() / 3:.2g} with a '
                        'warm-up, or clip the gradients (optim_wrapper.clip_grad).')
-    return Finding(HIGH_RATE, False, seen)
+    return Verdict(HIGH_RATE, False, seen)
 
 
-def examine_low_rate(evidence: Evidence) -> Finding:
+def examine_low_rate(evidence: Evidence) -> Verdict:
     """Did the loss hardly move, or has the schedule reduced the learning rate too far?"""
     parts = _loss_parts(evidence)
     if len(parts) < LOSS_PARTS:
-        return Finding(LOW_RATE, False, 'too early to tell')
+        return Verdict(LOW_RATE, False, 'too early to tell')
     seen = _describe_curve(evidence, parts)
     rate, highest = evidence.rates[-1], evidence.rates.max()
     if rate < RATE_GONE * highest:
-        return Finding(LOW_RATE, True, f'{seen}; the learning rate was up to {highest:.3g}', 'The schedule reduced the '
+        return Verdict(LOW_RATE, True, f'{seen}; the learning rate was up to {highest:.3g}', 'The schedule reduced the '
                        'learning rate too far: give the scheduler more patience or a smaller step.')
     if abs(parts[-1] - parts[0]) < LOSS_MOVED * abs(parts[0]):
-        return Finding(LOW_RATE, True, seen, f'The loss hardly moved. Try lr {highest * 10:.2g}; with a larger batch, '
+        return Verdict(LOW_RATE, True, seen, f'The loss hardly moved. Try lr {highest * 10:.2g}; with a larger batch, '
                        'use --auto-scale-lr.')
-    return Finding(LOW_RATE, False, seen)
+    return Verdict(LOW_RATE, False, seen)
 
 
 def _loss_parts(evidence: Evidence) -> np.ndarray:
@@ -211,18 +211,18 @@ def _describe_curve(evidence: Evidence, parts: np.ndarray) -> str:
             f'{parts[-1]:.4g} at last')
 
 
-def format_findings(findings: Sequence[Finding]) -> str:
+def format_verdicts(verdicts: Sequence[Verdict]) -> str:
     """The likely causes with their remedies, then the excluded ones with the observations."""
-    lines = [f'Likely cause, {finding.cause}: {finding.seen}.\n    {finding.remedy}'
-             for finding in findings if finding.fits]
+    lines = [f'Likely cause, {verdict.cause}: {verdict.seen}.\n    {verdict.remedy}'
+             for verdict in verdicts if verdict.fits]
     if not lines:
         lines = ['None of the known causes fits. Look at the curves and the pictures, and try a lower learning rate.']
-    lines += [f'Not the cause, {finding.cause}: {finding.seen}.' for finding in findings if not finding.fits]
+    lines += [f'Not the cause, {verdict.cause}: {verdict.seen}.' for verdict in verdicts if not verdict.fits]
     return '\n'.join(lines)
 
 
-def _fitting_first(findings: List[Finding]) -> List[Finding]:
-    return sorted(findings, key=lambda finding: not finding.fits)
+def _fitting_first(verdicts: List[Verdict]) -> List[Verdict]:
+    return sorted(verdicts, key=lambda verdict: not verdict.fits)
 
 
 LabelPixels = Tuple[int, int, int]

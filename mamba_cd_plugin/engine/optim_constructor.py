@@ -1,4 +1,4 @@
-"""mmengine's optimizer constructor without a log line per parameter, and with rates by the width of a layer."""
+"""mmengine's optimizer constructor with learning rates by the fan-in of a layer, and one log line."""
 import logging
 from typing import List
 
@@ -21,11 +21,13 @@ def fan_in(weight: Tensor) -> int:
     return weight.shape[-1] if weight.ndim == 3 else weight[0].numel()
 
 
-@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class QuietOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """Same settings and same result; its 500 lines on who decays and who does not become one.
+# The second name is in the configs that older work dirs and checkpoints carry.
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module(name=['FanInOptimWrapperConstructor', 'QuietOptimWrapperConstructor'])
+class FanInOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """mmengine's constructor, with learning rates that follow the fan-in of a layer where the config asks for it.
 
-    Whoever starts a training looks at the first screen of the log for the settings and the data.
+    Its 500 log lines on which parameters decay become one: whoever starts a training looks at the first screen of the
+    log for the settings and the data.
 
     One more key of ``paramwise_cfg``: with ``full_rate_fan_in=N`` every weight of a linear layer or convolution that
     sums over more than N numbers learns at N / fan-in of the rate. A step of Adam moves each weight by the rate,

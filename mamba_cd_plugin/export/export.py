@@ -156,7 +156,7 @@ def _recurrence(decay: Tensor, drive: Tensor) -> Tensor:
     return torch_scan()(_step, torch.zeros_like(drive[0]), (decay, drive), dim=0)[1]
 
 
-def linear_scan(log_decay: Tensor, drive: Tensor) -> Tensor:
+def unsized_scan(log_decay: Tensor, drive: Tensor) -> Tensor:
     """The recurrence h[l] = exp(log_decay[l]) * h[l-1] + drive[l], h[-1] = 0, for a length that the graph does not fix.
 
     The sequence is cut into blocks, which run side by side from 0; what each hands on to the next is a recurrence of
@@ -201,7 +201,7 @@ class ExportableSS2D(nn.Module):
         u = cross_scan(u)
         delta = F.softplus(s.dt_projs_weight @ low_rank + s.dt_projs_bias.unsqueeze(-1))
         rates = -s.A_logs.exp().unflatten(0, (NUM_DIRECTIONS, -1)).unsqueeze(-1)
-        states = linear_scan(delta.unsqueeze(3) * rates, (delta * u).unsqueeze(3) * b.unsqueeze(2))  # (N, 4, C, S, L)
+        states = unsized_scan(delta.unsqueeze(3) * rates, (delta * u).unsqueeze(3) * b.unsqueeze(2))  # (N, 4, C, S, L)
         y = (states * c.unsqueeze(2)).sum(3) + u * s.Ds.unflatten(0, (NUM_DIRECTIONS, -1)).unsqueeze(-1)
         return s.out_proj(s.out_norm(cross_merge(y, height, width)))
 

@@ -3,7 +3,16 @@ import math
 
 import numpy as np
 
-from ..visualization.drawing import FALSE_POSITIVE, IGNORED, PAPER, Cell, Span, draw_page, mask_picture, overlay_picture
+from ..visualization.drawing import (
+    FALSE_POSITIVE,
+    IGNORED,
+    PAPER,
+    Cell,
+    TextSpan,
+    draw_page,
+    mask_picture,
+    overlay_picture,
+)
 from .job import NODATA
 from .pairs import PairSource
 
@@ -27,9 +36,9 @@ def draw_overview(source: PairSource, mask: np.ndarray) -> np.ndarray:
     pair, valid = source.thumbnail(factor)
     small = shrink_mask(mask, factor)
     a, b = (np.where(valid[..., None], image, np.array(PAPER, np.uint8)) for image in (pair[..., :3], pair[..., 3:]))
-    title = [Span(f'{source.name}    ', bold=True),
-             Span(f'{source.width:,} x {source.height:,} px    changed: {changed_share(mask):.2%} of the pixels with '
-                  f'data    1 px here = {factor} px')]
+    title = [TextSpan(f'{source.name}    ', bold=True),
+             TextSpan(f'{source.width:,} x {source.height:,} px    changed: {changed_share(mask):.2%} of the pixels '
+                      f'with data    1 px here = {factor} px')]
     rows = [[Cell(a, 'A (before)'), Cell(b, 'B (after)')],
             [Cell(mask_picture(small), 'change'), Cell(overlay_picture(b, small), 'change over B')]]
     legend = [('predicted as changed', FALSE_POSITIVE)]

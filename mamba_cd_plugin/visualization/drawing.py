@@ -35,7 +35,7 @@ MIN_SIDE = 192
 MIN_TEXT = 6
 
 
-class Span(NamedTuple):
+class TextSpan(NamedTuple):
     """A piece of a line of text."""
     text: str
     color: Color = INK
@@ -92,7 +92,7 @@ def draw_change_panel(image_a: np.ndarray,
                         'error map': error_picture(prediction, truth, ignore_index)})
         legend = [*OUTCOMES, *([('not labelled', IGNORED)] if (truth == ignore_index).any() else [])]
     return draw_page([[Cell(enlarge(picture), heading) for heading, picture in columns.items()]],
-                     [Span(title, bold=True), Span(f'    {_describe(prediction, truth)}')], legend)
+                     [TextSpan(title, bold=True), TextSpan(f'    {_describe(prediction, truth)}')], legend)
 
 
 def _describe(prediction: np.ndarray, truth: Optional[np.ndarray]) -> str:
@@ -162,7 +162,7 @@ def text_size(picture: np.ndarray) -> int:
 
 
 def draw_page(rows: Sequence[Sequence[Cell]],
-              title: Sequence[Span] = (),
+              title: Sequence[TextSpan] = (),
               legend: Sequence[Tuple[str, Color]] = (),
               size: Optional[int] = None,
               gap: Optional[int] = None,
@@ -204,7 +204,7 @@ def draw_page(rows: Sequence[Sequence[Cell]],
 def _draw_cell(cell: Cell, size: int, line: int, headed: bool, captioned: bool) -> np.ndarray:
     frame = max(1, min(cell.picture.shape[:2]) // 256) if cell.framed else 0
     picture = np.pad(cell.picture, ((frame, frame), (frame, frame), (0, 0)), constant_values=FAINT[0])
-    above, below = (text_strip(picture.shape[1], line, size, [Span(text, color)], centred=True)
+    above, below = (text_strip(picture.shape[1], line, size, [TextSpan(text, color)], centred=True)
                     for text, color in ((cell.heading, FAINT), (cell.caption, INK)))
     return np.vstack([*([above] if headed else []), picture, *([below] if captioned else [])])
 
@@ -227,7 +227,7 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / name), size)
 
 
-def text_strip(width: int, height: int, size: int, spans: Sequence[Span], centred: bool = False) -> np.ndarray:
+def text_strip(width: int, height: int, size: int, spans: Sequence[TextSpan], centred: bool = False) -> np.ndarray:
     """One line of text on paper, (height, width, 3); it shrinks to the width if it must."""
     strip = Image.new('RGB', (width, height), PAPER)
     draw = ImageDraw.Draw(strip)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mamba_cd_plugin.engine import diagnosis
-from mamba_cd_plugin.engine.diagnosis import Evidence, diagnose_collapse, diagnose_nonfinite, format_findings
+from mamba_cd_plugin.engine.diagnosis import Evidence, diagnose_collapse, diagnose_nonfinite, format_verdicts
 
 FALLING = np.linspace(1., 0.4, 80)
 HEALTHY = Evidence(
@@ -16,16 +16,16 @@ HEALTHY = Evidence(
     batch_label_pixels=(950, 47, 3))
 
 
-def causes(findings: list) -> list:
+def causes(verdicts: list) -> list:
     """Names of the causes that fit, most likely first."""
-    return [finding.cause for finding in findings if finding.fits]
+    return [verdict.cause for verdict in verdicts if verdict.fits]
 
 
 @pytest.mark.parametrize('diagnose', [diagnose_collapse, diagnose_nonfinite])
 def test_a_healthy_run_fits_no_cause(diagnose) -> None:
-    findings = diagnose(HEALTHY)
-    assert causes(findings) == []
-    assert 'None of the known causes fits' in format_findings(findings)
+    verdicts = diagnose(HEALTHY)
+    assert causes(verdicts) == []
+    assert 'None of the known causes fits' in format_verdicts(verdicts)
 
 
 @pytest.mark.parametrize(('change', 'cause', 'words'), [
@@ -43,9 +43,9 @@ def test_a_healthy_run_fits_no_cause(diagnose) -> None:
     ({'loss_scale': 2. ** -3}, diagnosis.FP16, '--amp bf16'),
 ])
 def test_cause_of_a_collapse(change: dict, cause: str, words: str) -> None:
-    findings = diagnose_collapse(replace(HEALTHY, **change))
-    assert causes(findings) == [cause]
-    assert words in format_findings(findings).splitlines()[0] + format_findings(findings).splitlines()[1]
+    verdicts = diagnose_collapse(replace(HEALTHY, **change))
+    assert causes(verdicts) == [cause]
+    assert words in format_verdicts(verdicts).splitlines()[0] + format_verdicts(verdicts).splitlines()[1]
 
 
 def test_a_healthy_loss_scale_is_not_the_cause_of_a_collapse() -> None:
@@ -59,9 +59,9 @@ def test_a_healthy_loss_scale_is_not_the_cause_of_a_collapse() -> None:
     ({'losses': {'loss': np.array([1., 1.1, 4., 9., np.nan])}}, diagnosis.HIGH_RATE, 'thrown up'),
 ])
 def test_cause_of_a_nonfinite_loss(change: dict, cause: str, words: str) -> None:
-    findings = diagnose_nonfinite(replace(HEALTHY, **change))
-    assert causes(findings) == [cause]
-    assert words in format_findings(findings)
+    verdicts = diagnose_nonfinite(replace(HEALTHY, **change))
+    assert causes(verdicts) == [cause]
+    assert words in format_verdicts(verdicts)
 
 
 def test_nothing_is_concluded_from_nothing() -> None:
@@ -70,6 +70,6 @@ def test_nothing_is_concluded_from_nothing() -> None:
 
 
 def test_causes_that_fit_come_first() -> None:
-    text = format_findings(diagnose_collapse(replace(HEALTHY, losses={'loss': np.full(80, 0.7)})))
+    text = format_verdicts(diagnose_collapse(replace(HEALTHY, losses={'loss': np.full(80, 0.7)})))
     assert text.startswith('Likely cause, learning rate too low')
     assert 'Not the cause, labels' in text

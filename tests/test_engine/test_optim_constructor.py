@@ -2,9 +2,10 @@
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
+from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from mamba_cd_plugin.engine.optim_constructor import QuietOptimWrapperConstructor, fan_in
+from mamba_cd_plugin.engine.optim_constructor import FanInOptimWrapperConstructor, fan_in
 
 
 class Model(nn.Module):
@@ -24,7 +25,7 @@ class Model(nn.Module):
 def build(**paramwise: float) -> OptimWrapper:
     """The optimizer of the model above, at a rate of 1."""
     optimizer = dict(type='AdamW', lr=1., weight_decay=0.1)
-    return QuietOptimWrapperConstructor(dict(optimizer=optimizer), dict(norm_decay_mult=0., **paramwise))(Model())
+    return FanInOptimWrapperConstructor(dict(optimizer=optimizer), dict(norm_decay_mult=0., **paramwise))(Model())
 
 
 def rates(wrapper: OptimWrapper) -> dict:
@@ -50,3 +51,7 @@ def test_fan_in_by_hand() -> None:
 def test_no_input_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match='full_rate_fan_in is 0'):
         build(full_rate_fan_in=0)
+
+
+def test_older_configs_name_it_otherwise() -> None:
+    assert OPTIM_WRAPPER_CONSTRUCTORS.get('QuietOptimWrapperConstructor') is FanInOptimWrapperConstructor

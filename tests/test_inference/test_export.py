@@ -5,7 +5,7 @@ import torch
 from mmseg.registry import MODELS
 
 from mamba_cd_plugin.export import export
-from mamba_cd_plugin.export.export import linear_scan
+from mamba_cd_plugin.export.export import unsized_scan
 from mamba_cd_plugin.inference.inferencer import ChangeDetectionInferencer
 from mamba_cd_plugin.inference.models import OnnxTileModel, TorchTileModel
 
@@ -54,7 +54,7 @@ def test_scan_of_any_length_is_the_recurrence(length):
     for step in range(length):
         state = log_decay[..., step].exp() * state + drive[..., step]
         expected.append(state)
-    torch.testing.assert_close(linear_scan(log_decay, drive), torch.stack(expected, -1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(unsized_scan(log_decay, drive), torch.stack(expected, -1), atol=1e-5, rtol=1e-5)
 
 
 def test_onnx_is_eager_on_three_sizes_and_more(model, onnx_path):

@@ -20,7 +20,7 @@ log_processor = dict(_delete_=True, by_epoch=False)
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=40000, val_interval=4000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(_delete_=True, type='TestLoop')
-optim_wrapper = dict(constructor='mmseg.QuietOptimWrapperConstructor')
+optim_wrapper = dict(constructor='mmseg.FanInOptimWrapperConstructor')
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1000),
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=1000, end=40000),

@@ -6,7 +6,7 @@ test_cfg = dict(type='ProtocolTestLoop', tile=256)
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    constructor='QuietOptimWrapperConstructor',
+    constructor='FanInOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=5e-4),
     paramwise_cfg=dict(
         # Decay pulls weights to zero; norms, biases and the state-space model's own parameters mean something else

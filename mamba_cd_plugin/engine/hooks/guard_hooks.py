@@ -12,7 +12,7 @@ from ..diagnosis import (
     count_labels,
     diagnose_collapse,
     diagnose_nonfinite,
-    format_findings,
+    format_verdicts,
     gather_evidence,
     image_names,
 )
@@ -77,7 +77,7 @@ class NonFiniteLossGuardHook(Hook):
             + (f" ({', '.join(f'{name} = {losses[name]:.4g}' for name in finite)})" if finite else ''),
             f'Learning rate {evidence.rates[-1] if len(evidence.rates) else float("nan"):.3g}, mixed precision {scale}',
             f'Images of this batch: {", ".join(image_names(data_batch))}',
-            format_findings(diagnose_nonfinite(evidence)),
+            format_verdicts(diagnose_nonfinite(evidence)),
             describe_last_good(runner, newest_is_good=True),
         ])
 
@@ -198,6 +198,6 @@ class CollapseGuardHook(Hook):
         return '\n'.join([
             f'The model has collapsed: in {self._in_a_row} validations in a row, the last in epoch {runner.epoch}, '
             f'every one of {pixels:,} pixels was predicted as {what}.',
-            format_findings(diagnose_collapse(evidence)),
+            format_verdicts(diagnose_collapse(evidence)),
             describe_last_good(runner, newest_is_good=False),
         ])
