@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import DictAction
-from mmengine.logging import print_log
 from mmengine.device import get_device
+from mmengine.logging import print_log
 
 from ..report import ReportOptions, Sampling, open_runs, write_report
 
