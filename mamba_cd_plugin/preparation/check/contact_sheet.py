@@ -11,7 +11,7 @@ from ...visualization.drawing import (
     TRUE_NEGATIVE,
     TRUE_POSITIVE,
     Cell,
-    Span,
+    TextSpan,
     draw_page,
     enlarge,
     mask_picture,
@@ -83,6 +83,6 @@ def _strip(sample: Sample) -> np.ndarray:
     """One sample with its caption above."""
     outlined = np.where(outline(sample.label == 1)[..., None], np.array(FALSE_POSITIVE, np.uint8), sample.b)
     pictures = {'A': sample.a, 'B': sample.b, 'label': mask_picture(sample.label), 'label over B': outlined}
-    title = [Span(sample.caption, bold=True), Span(f'    {(sample.label == 1).mean():.1%} changed', FAINT)]
+    title = [TextSpan(sample.caption, bold=True), TextSpan(f'    {(sample.label == 1).mean():.1%} changed', FAINT)]
     return draw_page([[Cell(enlarge(picture, _SMALLEST_SIDE), heading, framed=False)
                        for heading, picture in pictures.items()]], title, gap=_GAP, margin=0)
