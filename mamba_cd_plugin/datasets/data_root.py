@@ -1,4 +1,8 @@
-"""One `data_root` key for all three data loaders of a config."""
+"""One `data_root` key for all three data loaders of a config.
+
+The loops hand it on, which seed the draws and start the workers anyway. A data set cannot ask for it: mmengine keeps no
+current config, and the report, the ablation and a notebook hold several in one process.
+"""
 import copy
 from typing import Any, Iterator, Optional
 
