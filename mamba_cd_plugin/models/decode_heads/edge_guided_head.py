@@ -36,7 +36,7 @@ class DecoderLevel(BaseModule):
                  fusion: Optional[dict], norm_cfg: dict, act_cfg: dict) -> None:
         super().__init__()
         has_above = above_channels is not None
-        style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        style: Dict[str, Any] = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         # Before the upsampling, with which a 1x1 convolution commutes: a quarter of the work.
         self.squeeze = nn.Conv2d(above_channels, channels, 1) if has_above else None
         self.skip = build_part(skip, channels=channels, has_above=has_above, block=block, **style)
@@ -101,8 +101,8 @@ class EdgeGuidedHead(ChangeHead):
                  chain: Optional[dict] = None,
                  level_output: Optional[dict] = None,
                  **kwargs: Any) -> None:
-        style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
-        final_part = None if final is None else build_part(final, channels=in_channels[0], **style)
+        style: Dict[str, Any] = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        final_part: Any = None if final is None else build_part(final, channels=in_channels[0], **style)
         super().__init__(
             in_channels,
             channels=in_channels[0] if final is None else final_part.out_channels,
