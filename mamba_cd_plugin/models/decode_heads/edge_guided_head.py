@@ -1,5 +1,5 @@
 """The decode head of CDMamba."""
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, cast
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList
@@ -105,9 +105,10 @@ class EdgeGuidedHead(ChangeHead):
         final_part: Any = None if final is None else build_part(final, channels=in_channels[0], **style)
         super().__init__(
             in_channels,
-            channels=in_channels[0] if final is None else final_part.out_channels,
+            channels=in_channels[0] if final_part is None else cast(int, final_part.out_channels),
             loss_decode=loss_decode,
-            **style,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
             **kwargs)
         above_channels = [*in_channels[1:], None]
         self.levels = ModuleList(
