@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The CPU build that everything here is tested with. On a CUDA machine: make TORCH='torch' demo
 TORCH ?= torch==2.13.0
 
-.PHONY: install demo test test-plain lint docs clean
+.PHONY: install demo test test-plain sanitize lint docs clean
 install: $(STAMP)
 
 $(STAMP): pyproject.toml setup.py Makefile
@@ -45,6 +45,11 @@ test-plain: $(STAMP)
 	chmod +x $(PLAIN)/cc
 	CC=$(CURDIR)/$(PLAIN)/cc MAMBA_CD_CACHE=$(CURDIR)/$(PLAIN) ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
 		$(PYTEST) tests/test_ops tests/test_models tests/test_identity.py --ignore tests/test_ops/test_triton.py
+
+# The C kernels under AddressSanitizer and ThreadSanitizer of gcc; minutes.
+sanitize: $(STAMP)
+	$(PY) tools/misc/sanitize.py address
+	$(PY) tools/misc/sanitize.py thread
 
 # The site, in site/; what it needs is installed for it alone.
 $(VENV)/.docs: $(STAMP)
