@@ -1,4 +1,6 @@
 """mmengine's loops on the config's one data root, with a training that can be resumed at any iteration."""
+import signal
+import threading
 from typing import Any, Union
 
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
@@ -31,7 +33,7 @@ class DataRootLoopMixin:
 
 
 class _TrainLoopMixin(DataRootLoopMixin):
-    """Seeds every draw, and refuses a loader that gives no batch."""
+    """Seeds every draw, refuses a loader that gives no batch, and leaves the process's signals as they were."""
     dataloader: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,6 +46,15 @@ class _TrainLoopMixin(DataRootLoopMixin):
 
     def _prepare(self, dataloader: Any) -> Any:
         return with_seeds(dataloader)
+
+    def run(self) -> Any:
+        """Train. ResumableCheckpointHook handles SIGTERM meanwhile; mmengine calls no hook where a training fails."""
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            return super().run()  # type: ignore[misc]  # the loop's
+        finally:
+            if threading.current_thread() is threading.main_thread() and handler is not None:
+                signal.signal(signal.SIGTERM, handler)
 
 
 @LOOPS.register_module()

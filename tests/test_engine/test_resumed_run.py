@@ -1,7 +1,9 @@
 """A training that is stopped anywhere and resumed ends with the weights of one that never stopped, bit by bit."""
+import multiprocessing
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Tuple
 
@@ -84,8 +86,10 @@ def run(make_runner: Make, work_dir: Path, place: Optional[Tuple[str, int]] = No
     if place is None:
         runner.train()
     else:
+        handler = signal.getsignal(signal.SIGTERM)
         with pytest.raises(Killed):
             runner.train()
+        assert signal.getsignal(signal.SIGTERM) is handler
         end_workers()
     return runner
 
@@ -190,14 +194,36 @@ def test_sigterm(make_runner: Make, tmp_path: Path, uninterrupted: Dict[str, Any
     for hook in (Kill(), SendSignal(stage, iteration)):
         runner.register_hook(hook)
     handler = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            runner.train()
-    finally:
-        signal.signal(signal.SIGTERM, handler)
+    with pytest.raises(SystemExit) as ended:
+        runner.train()
+    assert signal.getsignal(signal.SIGTERM) is handler
     assert ended.value.code == 143
     assert 'Stopped by SIGTERM' in told[-1] and 'The same command with --resume' in told[-1]
     assert newest_checkpoint(tmp_path / 'work').name == newest
     run(make_runner, tmp_path / 'work')
     assert_same(end_of(tmp_path / 'work'), uninterrupted)
     assert not (tmp_path / 'work/interrupted.pth').exists()
+
+
+class StartProcess(Hook):
+    """Forks a process that only sleeps, in the middle of the training, and ends it by SIGTERM, as a Pool does."""
+
+    def __init__(self) -> None:
+        self.exit_code: Optional[int] = None
+
+    def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        process = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,), daemon=True)
+        process.start()
+        process.terminate()
+        process.join(60)
+        self.exit_code = process.exitcode
+        process.kill()
+
+
+def test_a_process_forked_from_a_training_ends_by_sigterm(make_runner: Make, tmp_path: Path) -> None:
+    runner = make_runner({**RUN, 'work_dir': str(tmp_path / 'work'), 'train_cfg.max_epochs': 1}, HOOKS)
+    start = StartProcess()
+    for hook in (Kill(), start):
+        runner.register_hook(hook)
+    runner.train()
+    assert start.exit_code == -signal.SIGTERM

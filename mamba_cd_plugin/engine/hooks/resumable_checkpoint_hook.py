@@ -60,6 +60,7 @@ class ResumableCheckpointHook(CheckpointHook):
         self._training = False
         self._stopped_by: Optional[int] = None
         self._previous_handler: Any = None
+        self._process = os.getpid()
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder, wait for signals, and make up for a validation that was cut short."""
@@ -71,6 +72,7 @@ class ResumableCheckpointHook(CheckpointHook):
         if is_main_process() and '://' not in str(self.out_dir):
             clear_leftovers(self.out_dir)
         self._training = True
+        self._process = os.getpid()
         if threading.current_thread() is threading.main_thread():  # the only one that Python lets handle signals
             self._previous_handler = signal.signal(signal.SIGTERM, self._note_signal)
         if resumed and self._validation_is_due(runner):
@@ -199,8 +201,10 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def _note_signal(self, number: int, frame: Optional[FrameType]) -> None:
         """Remember it until the iteration is over; a second one ends the process at once."""
-        self._stopped_by = number
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getpid() != self._process:  # a forked process inherits the handler, but has no iteration to finish
+            os.kill(os.getpid(), number)
+        self._stopped_by = number
 
     def _stop(self, runner: Runner, where: str) -> None:
         runner.visualizer.close()  # writes out what TensorBoard still holds back
