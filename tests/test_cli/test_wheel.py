@@ -80,7 +80,7 @@ def test_the_wheel_has_configs_tools_and_model_index_and_nothing_stale(wheel: Pa
 
 def test_it_lists_trains_tests_predicts_and_reports(mamba_cd: Callable[..., str], tiny_pairs: Path) -> None:
     listed = [line.split()[0] for line in mamba_cd('configs').splitlines()]
-    assert len(listed) == sum('_base_' not in name for name in CONFIGS)
+    assert len(listed) == sum('/_base_/' not in name for name in CONFIGS)
     name = 'cdmamba_v8_small_synthetic'
     mamba_cd('train', name, '--cfg-options', f'data_root={tiny_pairs}', *TOY)
     best = f'work_dirs/{name}/best_changed_F1.pth'

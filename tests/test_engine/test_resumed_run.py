@@ -205,6 +205,11 @@ def test_sigterm(make_runner: Make, tmp_path: Path, uninterrupted: Dict[str, Any
     assert not (tmp_path / 'work/interrupted.pth').exists()
 
 
+def tell_and_sleep(started: Any) -> None:
+    started.send(True)
+    time.sleep(60)
+
+
 class StartProcess(Hook):
     """Forks a process that only sleeps, in the middle of the training, and ends it by SIGTERM, as a Pool does."""
 
@@ -212,10 +217,13 @@ class StartProcess(Hook):
         self.exit_code: Optional[int] = None
 
     def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        process = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,), daemon=True)
+        fork = multiprocessing.get_context('fork')
+        receiver, sender = fork.Pipe(duplex=False)
+        process = fork.Process(target=tell_and_sleep, args=(sender,), daemon=True)
         process.start()
+        receiver.recv()  # Python forgets a signal that comes before the new process runs
         process.terminate()
-        process.join(60)
+        process.join(30)
         self.exit_code = process.exitcode
         process.kill()
 
