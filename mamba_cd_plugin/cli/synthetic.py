@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0, help='the same seed gives the same files')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes; the files do not depend on it')
     parser.add_argument('--easy', action='store_true',
-                        help='dates alike in season and light, registered to a pixel, nearly all with change')
+                        help='dates alike in season and light, registered to a pixel, most with change')
     parser.add_argument('--overwrite', action='store_true', help='replace scenes made with other parameters')
 
 

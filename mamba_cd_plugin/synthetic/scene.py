@@ -34,7 +34,7 @@ _WEATHERING = (0.5, 1.0)
 # Share of scenes whose dates are alike in season and light, and how far their cameras differ: real pairs seldom are,
 # but a model learns from them what a building is, and soon.
 _ALIKE, _ALIKE_STRENGTH, _ALIKE_WEATHERING = 0.4, 0.4, (0.1, 0.4)
-# Easy scenes: nearly every one shows change, and the dates are registered to a pixel, so that a model learns what a
+# Easy scenes: most show change (16 of 25 drawn), and the dates are registered to a pixel, so that a model learns what a
 # building is within minutes. LEVIR-CD is harder in all three.
 _EASY_QUIET_SHARE, _EASY_OFFSET = 0.05, 1.0
 
@@ -128,7 +128,7 @@ def generate_pair(seed: Union[int, Sequence[int]], size: Size = 256, nuisances: 
         nuisances: Whether season, light, shadows, vehicles, trees, ground, camera and registration differ between
             the dates too. Without, the two images differ by the changed buildings and their shadows only.
         largest_offset: Bound of the misregistration in px.
-        easy: Whether the dates are alike in season and light, registered to a pixel, and nearly always show change.
+        easy: Whether the dates are alike in season and light, registered to a pixel, and mostly show change.
 
     Returns:
         The images and the label; the same on each call with the same software.
