@@ -1,5 +1,5 @@
 """Generated scenes as a data set without files: each is drawn on demand in the workers of the loader."""
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List
 
 import numpy as np
 from mmengine.dataset import DefaultSampler
@@ -26,7 +26,6 @@ class SyntheticCDDataset(BaseCDDataset):
         size: Of a scene in pixels, one number or (height, width).
         seed: The scenes of two seeds have nothing in common. The written data sets of
             ``tools/dataset_converters/synthetic.py`` have none in common with these either.
-        data_root: Not used; there since a config's one ``data_root`` reaches all of its data sets.
         **kwargs: ``pipeline`` and others of :class:`mmseg.datasets.BaseCDDataset`.
 
     Raises:
@@ -35,8 +34,7 @@ class SyntheticCDDataset(BaseCDDataset):
 
     METAINFO = PairCDDataset.METAINFO
 
-    def __init__(self, length: int = 2000, size: Size = 256, seed: int = 0, data_root: Optional[str] = None,
-                 **kwargs: Any) -> None:
+    def __init__(self, length: int = 2000, size: Size = 256, seed: int = 0, **kwargs: Any) -> None:
         if length < 1 or seed < 0:
             raise ValueError(f'length = {length}, seed = {seed}; expected at least 1 scene and a seed >= 0')
         self.length = length

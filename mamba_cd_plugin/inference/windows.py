@@ -80,8 +80,8 @@ class WindowGrid:
         self.row_weights = axis_weights(self.rows, height, overlap, margin)
         self.column_weights = axis_weights(self.columns, width, overlap, margin)
 
-    def batches(self, row: int, batch_size: int) -> Iterator[list[int]]:
-        """Columns of one row of windows in groups of one shape; always the same groups for the same numbers."""
+    def batches(self, batch_size: int) -> Iterator[list[int]]:
+        """The columns of a row of windows, in groups of one shape; the same groups in every row and every run."""
         group: list[int] = []
         for column, (start, stop) in enumerate(self.columns):
             same = not group or stop - start == self.columns[group[0]].stop - self.columns[group[0]].start
@@ -267,7 +267,7 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
         return
     stitcher = RowStitcher(grid, sink.next_row, sink.carry)
     bar = ProgressBar(len(rows) * len(grid.columns), file=sys.stdout) if progress else None
-    batches = [(row, columns) for row in rows for columns in grid.batches(row, sink.batch_size)]
+    batches = [(row, columns) for row in rows for columns in grid.batches(sink.batch_size)]
     windows = ([grid.window(row, column) for column in columns] for row, columns in batches)
     with model.workers(options.tile) as workers, \
             closing(predict_windows(source, model, options.tta, windows, workers)) as predicted:

@@ -22,7 +22,7 @@ class Backend(NamedTuple):
 
     Attributes:
         title: what it is, in a few words.
-        scan: takes the arguments of `selective_scan_ref`.
+        scan: takes all arguments of `selective_scan_ref`, by position; their shapes are checked before.
         cross_scan: the fused scan of an image, with the arguments of `cross_selective_scan`; without it `scan` is put
             together with the four directions.
         probe: (whether it can be used on this machine, and the reason if not).

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .selective_scan_ref import check_scan_shapes, scan_dtype, step_sizes
+from .selective_scan_ref import scan_dtype, step_sizes
 
 # States are processed in chunks so that one temporary stays below this many elements (64 MiB of float32); a model with
 # many states then needs hardly more memory than one with a single state.
@@ -142,20 +142,13 @@ class _BlockedScan(torch.autograd.Function):
         return grad_u, grad_delta, torch.cat(grad_A, -1).flatten(0, 1), whole_B, whole_C
 
 
-def blocked_selective_scan(u: Tensor,
-                           delta: Tensor,
-                           A: Tensor,
-                           B: Tensor,
-                           C: Tensor,
-                           D: Optional[Tensor] = None,
-                           delta_bias: Optional[Tensor] = None,
-                           delta_softplus: bool = True) -> Tensor:
-    """Selective scan in about 3 sqrt(L) steps of plain torch ops, on any device.
+def blocked_selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
+                           delta_bias: Optional[Tensor], delta_softplus: bool) -> Tensor:
+    """`selective_scan` in about 3 sqrt(L) steps of plain torch ops, on any device.
 
-    Arguments, result and errors are those of `selective_scan_ref`. Training keeps the inputs only. While a model is
-    exported to ONNX the autograd function is left out, so that only standard ops are seen.
+    Training keeps the inputs only. While a model is exported to ONNX the autograd function is left out, so that only
+    standard ops are seen.
     """
-    check_scan_shapes(u, delta, A, B, C, D, delta_bias)
     dtype = scan_dtype(u)
     with torch.autocast(u.device.type, enabled=False):
         x = u.to(dtype)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from .cpu_kernel import load_library
-from .selective_scan_ref import check_scan_shapes
 
 
 def _plain(x: Optional[Tensor]) -> Optional[Tensor]:
@@ -137,14 +136,6 @@ def cpu_cross_selective_scan(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias
     return _cross_op(x, proj, dt_weight, dt_bias, A, D)
 
 
-def cpu_selective_scan(u: Tensor,
-                       delta: Tensor,
-                       A: Tensor,
-                       B: Tensor,
-                       C: Tensor,
-                       D: Optional[Tensor] = None,
-                       delta_bias: Optional[Tensor] = None,
-                       delta_softplus: bool = True) -> Tensor:
+def cpu_selective_scan(*arguments: Any) -> Tensor:
     """`selective_scan` by the compiled kernel, for CPU tensors; keeps only its inputs for the backward."""
-    check_scan_shapes(u, delta, A, B, C, D, delta_bias)
-    return _scan_op(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    return _scan_op(*arguments)

@@ -6,8 +6,6 @@ from typing import Callable, Optional, Tuple
 import torch
 from torch import Tensor
 
-from .selective_scan_ref import check_scan_shapes
-
 # The second variable keeps the CUDA kernel in the build; upstream's main branch leaves it out without it, and releases
 # that do not know it ignore it.
 INSTALL_COMMAND = ('MAMBA_FORCE_BUILD=TRUE MAMBA_KEEP_CUDA_BUILD=TRUE pip install --no-build-isolation '
@@ -52,26 +50,17 @@ def probe_mamba_kernel() -> Tuple[bool, str]:
     return function is not None, reason
 
 
-def call_mamba_kernel(function: Callable, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor,
-                      D: Optional[Tensor], delta_bias: Optional[Tensor], delta_softplus: bool) -> Tensor:
-    """Hand the tensors over as the kernel wants them: float32 and contiguous."""
+def mamba_selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
+                         delta_bias: Optional[Tensor], delta_softplus: bool) -> Tensor:
+    """`selective_scan` by mamba-ssm's CUDA kernel, which wants float32 and contiguous tensors.
+
+    Raises:
+        RuntimeError: If the kernel is not there.
+    """
+    function, reason = load_mamba_kernel()
+    if function is None:
+        raise RuntimeError(f"scan backend 'mamba_ssm' is not available: {reason}")
     tensors = [x if x is None else x.float().contiguous() for x in (u, delta, A, B, C, D, delta_bias)]
     gate = None  # the kernel's own z, which the cross scan does not use
     with torch.autocast(u.device.type, enabled=False):
         return function(*tensors[:6], gate, tensors[6], delta_softplus).to(u.dtype)
-
-
-def mamba_selective_scan(u: Tensor,
-                         delta: Tensor,
-                         A: Tensor,
-                         B: Tensor,
-                         C: Tensor,
-                         D: Optional[Tensor] = None,
-                         delta_bias: Optional[Tensor] = None,
-                         delta_softplus: bool = True) -> Tensor:
-    """Selective scan by mamba-ssm's CUDA kernel; arguments and result are those of `selective_scan_ref`."""
-    check_scan_shapes(u, delta, A, B, C, D, delta_bias)
-    function, reason = load_mamba_kernel()
-    if function is None:
-        raise RuntimeError(f"scan backend 'mamba_ssm' is not available: {reason}")
-    return call_mamba_kernel(function, u, delta, A, B, C, D, delta_bias, delta_softplus)

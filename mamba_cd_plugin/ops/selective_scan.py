@@ -4,6 +4,7 @@ from typing import Optional
 from torch import Tensor
 
 from .backends import BACKENDS, backend_for
+from .selective_scan_ref import check_scan_shapes
 
 
 def selective_scan(u: Tensor,
@@ -35,5 +36,6 @@ def selective_scan(u: Tensor,
         ValueError: If two shapes do not fit together, or the backend does not run on this device.
         RuntimeError: If the backend is not available on this machine.
     """
+    check_scan_shapes(u, delta, A, B, C, D, delta_bias)
     scan = BACKENDS[backend_for(backend, u)].scan
     return scan(u, delta, A, B, C, D, delta_bias, delta_softplus)

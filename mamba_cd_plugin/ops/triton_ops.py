@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .selective_scan_ref import check_scan_shapes
 from .triton_launch import Geometry, Inputs, run_backward, run_forward
 
 INTERPRET = 'TRITON_INTERPRET'  # Triton's own switch: its interpreter runs the kernels on CPU tensors
@@ -235,14 +234,6 @@ def _scan_gradients(ctx: Any, grad: Optional[Tensor], _: Optional[Tensor]) -> tu
 _scan_op.register_autograd(_scan_gradients, setup_context=_save_scan)
 
 
-def triton_selective_scan(u: Tensor,
-                          delta: Tensor,
-                          A: Tensor,
-                          B: Tensor,
-                          C: Tensor,
-                          D: Optional[Tensor] = None,
-                          delta_bias: Optional[Tensor] = None,
-                          delta_softplus: bool = True) -> Tensor:
-    """`selective_scan` by Triton; arguments and result are those of `selective_scan_ref`."""
-    check_scan_shapes(u, delta, A, B, C, D, delta_bias)
-    return _scan_op(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+def triton_selective_scan(*arguments: Any) -> Tensor:
+    """`selective_scan` by Triton."""
+    return _scan_op(*arguments)[0]

@@ -95,8 +95,7 @@ def _roof_rise(building: Building, p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return rise * np.float32(building.pitch / PIXELS_PER_METRE)
 
 
-def _roof_colour(building: Building, date: int, p: np.ndarray, q: np.ndarray, grain: np.ndarray,
-                 patch: np.ndarray) -> np.ndarray:
+def _roof_colour(building: Building, date: int, p: np.ndarray, grain: np.ndarray, patch: np.ndarray) -> np.ndarray:
     """Colour (h, w, 3) of the roof skin: courses of shingle, sheets of metal or a stained membrane."""
     if building.roof == 'metal':
         texture = 0.035 * np.sin(p * np.float32(2 * np.pi / 5.3)) + 0.012 * grain + 0.015 * patch
@@ -204,7 +203,7 @@ def draw_building(canvas: Canvas, building: Building, date: int, relief: Relief,
     if roofs[id(building)] is None:
         return
     window, roof = roofs[id(building)]
-    colour = _roof_colour(building, date, roof.p, roof.q, relief.grain[window], relief.patch[window])
+    colour = _roof_colour(building, date, roof.p, relief.grain[window], relief.patch[window])
     if roof.rim is not None:
         colour *= 1 + 0.12 * roof.rim[..., None]
     for part, cover, tone in roof.covers:

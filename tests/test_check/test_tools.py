@@ -32,7 +32,7 @@ def test_check_of_clean_data(clean, read, monkeypatch, capsys):
     assert lines[-1] == f'{clean}: 0 errors, 0 warnings, 0 notes'
 
 
-def test_check_exit_status(root, read, write, monkeypatch, capsys):
+def test_check_exit_status(root, monkeypatch, capsys):
     (root / 'train/A/notes.txt').write_text('x')
     assert run('check_dataset.py', monkeypatch, root) == 0
     assert 'WARNING extra_file in train: not an image' in capsys.readouterr().out

@@ -52,8 +52,8 @@ def test_tile_and_overlap_that_do_not_fit(tile, overlap):
 
 def test_batches_hold_windows_of_one_shape():
     grid = WindowGrid(128, 330, 128, 32)
-    assert list(grid.batches(0, 4)) == [[0, 1], [2]]
-    assert list(grid.batches(0, 1)) == [[0], [1], [2]]
+    assert list(grid.batches(4)) == [[0, 1], [2]]
+    assert list(grid.batches(1)) == [[0], [1], [2]]
 
 
 def test_stitcher_gives_back_what_all_windows_agree_on():

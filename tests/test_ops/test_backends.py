@@ -169,6 +169,6 @@ def test_mamba_gets_contiguous_float32(mamba_modules, sequences, assert_close):
     mamba_modules(KERNEL, {'selective_scan_fn': fake_scan})
     inputs = [t.bfloat16() for t in sequences(2, 2, 3, 6, 2)]
     inputs[0] = inputs[0].transpose(0, 2).contiguous().transpose(0, 2)
-    y = mamba_kernel.mamba_selective_scan(*inputs)
+    y = mamba_kernel.mamba_selective_scan(*inputs, True)
     assert y.dtype == torch.bfloat16
     assert_close([y], [selective_scan_ref(*inputs)], 1e-6)

@@ -87,6 +87,13 @@ def test_no_nan_for_extreme_float16(backend, sequences, gradients):
         assert not tensor.isnan().any()
 
 
+def test_shapes_are_checked_before_a_kernel_reads_them(backend, sequences):
+    inputs = sequences(1, 2, 2, 4, 1)
+    inputs[3] = inputs[3][..., :-1]
+    with pytest.raises(ValueError, match=r'B must be \(1, 2, 1, 4\) to fit u \(1, 4, 4\), got \(1, 2, 1, 3\)'):
+        selective_scan(*inputs, backend=backend)
+
+
 def test_autocast_changes_nothing(backend, sequences):
     inputs = sequences(1, 2, 4, 40, 1)
     expected = selective_scan(*inputs, backend=backend)
@@ -96,7 +103,7 @@ def test_autocast_changes_nothing(backend, sequences):
 
 def test_blocked_scan_in_float64(sequences):
     inputs = [t.requires_grad_() for t in sequences(1, 2, 2, 7, 2, torch.float64)]
-    assert torch.autograd.gradcheck(blocked_scan.blocked_selective_scan, inputs)
+    assert torch.autograd.gradcheck(selective_scan, inputs)  # plain torch, which computes in float64
 
 
 def test_blocked_scan_in_chunks_of_states(monkeypatch, sequences, gradients, assert_close):

@@ -204,7 +204,7 @@ def test_latex(report: Path, numbers: dict) -> None:
     assert escape(r'a_b\c~1%') == r'a\_b\textbackslash{}c\textasciitilde{}1\%'
 
 
-def test_one_run_without_maps_at_another_threshold(work_dirs: List[Path], tmp_path: Path) -> None:
+def test_one_run_without_maps_at_another_threshold(work_dirs: List[Path]) -> None:
     out = work_dirs[1] / 'report'
     run_tool(work_dirs[1], '--no-maps', '--no-speed', '--panels', 0, '--threshold', 0.25, '--device', 'cpu')
     page, numbers = Page((out / 'report.html').read_text()), json.loads((out / 'report.json').read_text())
