@@ -57,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--outline', choices=OUTLINE_CHOICES, default=out.outline, help='of the polygons: simple straightens the '
         'staircases of pixels by up to half a pixel, square gives right angles to the main direction of a building, '
         'pixels keeps every step')
+    writing.add_argument(
+        '--split', type=float, metavar='PROBABILITY', help='part buildings that grew together: a polygon that falls '
+        'into several where only pixels of this probability and above are kept, such as 0.8')
     writing.add_argument('--no-overview', dest='overview', action='store_false', help='draw no overview picture')
 
 

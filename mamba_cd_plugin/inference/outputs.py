@@ -20,7 +20,7 @@ from .pairs import PairSource
 COLORMAP = {0: (0, 0, 0, 255), 1: (213, 94, 0, 255), NODATA: (0, 0, 0, 0)}
 
 
-# Those of polygons.py, which needs an extra.
+# Those of outlines.py, which needs an extra.
 OUTLINE_CHOICES = ('pixels', 'simple', 'square')
 
 
@@ -71,12 +71,15 @@ class OutputOptions(NamedTuple):
         min_area: Square metres below which a polygon is dropped (pixels without a CRS). Default 10: half a garage.
         outline: Of the polygons: 'simple' straightens staircases of pixels by up to half a pixel, 'square' gives right
             angles to the building's main direction, 'pixels' keeps every step.
+        split: A probability. A polygon that falls into several where only pixels of this probability and above are
+            kept is parted between them; None parts nothing.
         overview: Whether to draw the overview picture.
     """
     probability: str = 'none'
     polygons: str = 'gpkg'
     min_area: float = 10.
     outline: str = 'simple'
+    split: Optional[float] = None
     overview: bool = True
 
     def check(self) -> 'OutputOptions':
@@ -89,6 +92,9 @@ class OutputOptions(NamedTuple):
                               ('outline', OUTLINE_CHOICES)):
             if getattr(self, option) not in known:
                 raise ValueError(f'{option}: expected one of {", ".join(known)}, got {getattr(self, option)!r}')
+        if self.split is not None and not 0 < self.split < 1:
+            raise ValueError(f'split: expected a probability between 0 and 1, got {self.split}. Choose one above the '
+                             'threshold, such as 0.8')
         return self
 
     def formats(self, source: PairSource) -> list[OutputFormat]:
@@ -228,10 +234,11 @@ def _write_probability_picture(path: Path, result: Result) -> dict:
 
 def _write_polygons(path: Path, result: Result, driver: str) -> dict:
     from .polygons import vectorize, write_polygons
-    polygons = vectorize(result.files['mask'], result.probability, result.options.min_area, result.options.outline)
+    options = result.options
+    polygons = vectorize(result.files['mask'], result.probability, options.min_area, options.outline, options.split)
     newest = max(result.source.origin[key]['mtime_ns'] for key in 'ab') / 1e9  # when what is shown last changed
     write_polygons(polygons, path, driver, f'{datetime.fromtimestamp(newest, timezone.utc):%Y-%m-%dT%H:%M:%S.000Z}')
-    area = polygons.columns[1]
+    area = next(column for column in polygons.columns if column.startswith('area_'))
     return {'polygons': len(polygons), f'changed_{area}': round(float(polygons[area].sum()), 2)}
 
 

@@ -1,78 +1,149 @@
-"""From a change mask to polygons with area and mean probability, in outlines as people expect them of buildings."""
+"""From a change mask to polygons with area and mean probability."""
 from pathlib import Path
-from typing import Callable, Iterator, Optional
+from typing import Any, Iterator, NamedTuple
 
 import geopandas
 import numpy as np
 import pyogrio
 import rasterio
 import shapely
+from mmengine.logging import print_log
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import ProjError
 from rasterio import features
-from shapely import Polygon, affinity
+from shapely import Polygon
 
 from .job import PROBABILITY_STEPS
+from .outlines import OUTLINES
+from .splitting import LARGEST_WINDOW, PixelPolygons, Reader, can_be_split, split_polygons
 
 # Rows that are rasterised at a time: a strip of a 100,000 px wide image then takes 200 MB.
 STRIP_ROWS = 512
 LAYER = 'changes'
 # The ellipsoid of the areas. National ones differ from it by less than 0.02 %.
 ELLIPSOID = Geod(ellps='WGS84')
-# An outline may move by half a pixel: where within a pixel the border runs is not known anyway.
-TOLERANCE = 0.5
-# A squared outline may move further: a wall is straightened over all its length.
-SQUARE_TOLERANCE = 2.
-AREA_CHANGE = 0.01
-# From the most to the least: the first that keeps within half a pixel is taken.
-SIMPLIFICATIONS = (0.5, 0.35, 0.2, 0.)
-# Walls shorter than this are parts of a staircase, not of a building.
-SHORTEST_WALL = 2.
-SQUARE_OVERLAP = 0.9
 
 
-def vectorize(mask_path: Path, probability: np.ndarray, min_area: float,
-              outline: str = 'pixels') -> geopandas.GeoDataFrame:
-    """Outline the changed pixels.
-
-    Pixels that touch only at a corner are different polygons: an outline through that corner would cross itself. Areas
-    are those on the ellipsoid, so they are right in every CRS, also in degrees or Web Mercator. Without a CRS they
-    are in pixels, and so are the coordinates.
+def vectorize(mask_path: Path, probability: np.ndarray, min_area: float, outline: str = 'pixels',
+              split: float | None = None) -> geopandas.GeoDataFrame:
+    """Outline the changed pixels of a mask.
 
     Args:
         mask_path: The mask as a raster.
         probability: Of change, (H, W), float32 or quantised; may lie on the disk.
         min_area: Smaller polygons are dropped; square metres, or pixels without a CRS.
         outline: How the pixels are outlined, a key of :data:`OUTLINES`. Area and probability are those of the pixels.
+        split: Part what grew together at this probability, see :func:`~.splitting.split_polygons`.
 
     Returns:
         One row per polygon, in the CRS of the mask, largest first: ``id``, ``area_m2`` (``area_px`` without a CRS),
         ``mean_probability``, ``geometry``.
     """
     with rasterio.open(mask_path) as file:
-        crs = None if file.crs is None else CRS.from_user_input(file.crs)
-        band = rasterio.band(file, 1)
-        # The band as its own mask leaves out the 0; nodata comes along and is dropped by its value.
-        polygons = [shapely.geometry.shape(shape) for shape, value in features.shapes(band, mask=band, connectivity=4)
-                    if value == 1]
-        matrix = np.array(tuple(file.transform)[:6]).reshape(2, 3)
+        grid = PolygonGrid(file.transform, None if file.crs is None else CRS.from_user_input(file.crs))
+        shapes = outline_pixels(rasterio.band(file, 1))
+    polygons = PixelPolygons(shapes, *count_pixels(shapes, probability))
+    finish = PolygonFinish(min_area, outline, split)
+    table = finish_polygons(polygons, grid, finish, lambda rows, columns: probability[rows, columns])
+    table = table.iloc[np.argsort(-table[grid.area_column], kind='stable')].reset_index(drop=True)
+    table.insert(0, 'id', np.arange(1, len(table) + 1))
+    return table
+
+
+class PolygonGrid(NamedTuple):
+    """The grid that pixel coordinates belong to.
+
+    Attributes:
+        transform: From (column, row) to coordinates.
+        crs: pyproj's; None where there is none, so that areas are in pixels.
+    """
+    transform: rasterio.Affine
+    crs: CRS | None
+
+    @property
+    def area_column(self) -> str:
+        """The name of the column of areas, which says their unit."""
+        return 'area_px' if self.crs is None else 'area_m2'
+
+    def to_ground(self, shapes: np.ndarray) -> np.ndarray:
+        """Geometries from (column, row) to coordinates."""
+        matrix = np.array(tuple(self.transform)[:6]).reshape(2, 3)
+        return shapely.transform(shapes, lambda xy: xy @ matrix[:, :2].T + matrix[:, 2])
+
+    def areas(self, shapes: np.ndarray) -> np.ndarray:
+        """Areas of polygons in pixel coordinates: square metres on the ellipsoid, or pixels.
+
+        They are right in every CRS, also in degrees or Web Mercator.
+        """
+        return shapely.area(shapes) if self.crs is None else _areas(list(self.to_ground(shapes)), self.crs)
+
+
+class PolygonFinish(NamedTuple):
+    """What becomes of outlined pixels; see :func:`vectorize`."""
+    min_area: float
+    outline: str
+    split: float | None = None
+
+
+def outline_pixels(band: Any) -> np.ndarray:
+    """The outlines of the pixels of value 1, as polygons in (column, row).
+
+    Pixels that touch only at a corner are different polygons: an outline through that corner would cross itself.
+
+    Args:
+        band: An array (H, W) of uint8, or rasterio's band of an open file.
+
+    Returns:
+        Shapely polygons in their normal form.
+    """
+    matrix = np.array(tuple(getattr(getattr(band, 'ds', None), 'transform', rasterio.Affine.identity()))[:6])
+    matrix = matrix.reshape(2, 3)
+    # The band as its own mask leaves out the 0; nodata comes along and is dropped by its value.
+    polygons = [shapely.geometry.shape(shape) for shape, value in features.shapes(band, mask=band, connectivity=4)
+                if value == 1]
     # GDAL gives coordinates on the ground; in pixels they are whole numbers.
     to_pixels = np.linalg.inv(matrix[:, :2])
-    shapes = shapely.transform(np.array(polygons), lambda xy: np.rint((xy - matrix[:, 2]) @ to_pixels.T))
-    areas, unit = (shapely.area(shapes), 'px') if crs is None else (_areas(polygons, crs), 'm2')
-    means = _mean_probabilities(shapes, probability)
-    order = [i for i in np.argsort(-areas, kind='stable') if areas[i] >= min_area]
+    shapes = shapely.transform(np.array(polygons, object), lambda xy: np.rint((xy - matrix[:, 2]) @ to_pixels.T))
+    return shapely.normalize(shapes)
+
+
+def finish_polygons(polygons: PixelPolygons, grid: PolygonGrid, finish: PolygonFinish,
+                    read: Reader | None = None) -> geopandas.GeoDataFrame:
+    """Split, measure, filter and outline polygons. The result of each depends on no other and not on its place.
+
+    Args:
+        polygons: In pixel coordinates.
+        grid: Of the result.
+        finish: What is asked for.
+        read: The probability; only needed to split.
+
+    Returns:
+        ``area_m2`` (``area_px`` without a CRS), ``mean_probability``, ``geometry``, in the order of the polygons.
+    """
+    areas = grid.areas(polygons.shapes)
+    kept = areas >= finish.min_area
+    polygons, areas = polygons.take(kept), areas[kept]
+    if finish.split is not None and len(areas):
+        whole = sum(not can_be_split(shape) for shape in polygons.shapes)
+        if whole:
+            print_log(f'{whole} polygons in a window of more than {LARGEST_WINDOW:,} px are not split', 'current')
+        polygons = split_polygons(polygons, read, finish.split, finish.min_area * polygons.pixels / areas)
+        areas = grid.areas(polygons.shapes)
     return geopandas.GeoDataFrame(
         {
-            'id': np.arange(1, len(order) + 1),
-            f'area_{unit}': areas[order].round(2),
-            'mean_probability': means[order].round(4),
+            grid.area_column: areas.round(2),
+            'mean_probability': (polygons.sums / polygons.pixels).round(4),
         },
-        geometry=[polygons[i] for i in order] if outline == 'pixels' else list(
-            shapely.transform(np.array([OUTLINES[outline](shapes[i]) for i in order]),
-                              lambda xy: xy @ matrix[:, :2].T + matrix[:, 2])),
-        crs=crs)
+        geometry=list(grid.to_ground(np.array([_outline(shape, finish.outline) for shape in polygons.shapes], object))),
+        crs=grid.crs)
+
+
+def _outline(shape: Polygon, outline: str) -> Polygon:
+    """Outlined near the origin: far from it, rounding would be another, and the choice between two outlines with it."""
+    corner = np.array(shape.bounds[:2])
+    moved = OUTLINES[outline](shapely.transform(shape, lambda xy: xy - corner))
+    return shapely.transform(moved, lambda xy: xy + corner)
 
 
 def _areas(polygons: list, crs: CRS) -> np.ndarray:
@@ -90,9 +161,14 @@ def _geodesic_area(polygon: Polygon, transformer: Transformer) -> float:
     return rings[0] - sum(rings[1:])
 
 
-def _mean_probabilities(shapes: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """The mean over the pixels of each polygon (pixel coordinates), from one pass over the image in strips."""
-    sums, counts = np.zeros(len(shapes) + 1), np.zeros(len(shapes) + 1)
+def count_pixels(shapes: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many pixels each polygon has, and the sum of their probabilities, from one pass over the image in strips.
+
+    Args:
+        shapes: Of pixels that no two share, in (column, row).
+        probability: Of change, (H, W), float32 or quantised; may lie on the disk.
+    """
+    sums, counts = np.zeros(len(shapes) + 1), np.zeros(len(shapes) + 1, int)
     for top, inside in _strips(shapes, len(probability)):
         values = np.array(probability[top:top + STRIP_ROWS])
         numbers = features.rasterize(
@@ -101,8 +177,7 @@ def _mean_probabilities(shapes: np.ndarray, probability: np.ndarray) -> np.ndarr
         changed = numbers > 0
         sums += np.bincount(numbers[changed], values[changed], minlength=len(sums))
         counts += np.bincount(numbers[changed], minlength=len(counts))
-    scale = PROBABILITY_STEPS if probability.dtype == np.uint8 else 1
-    return sums[1:] / np.maximum(counts[1:], 1) / scale
+    return counts[1:], sums[1:] / (PROBABILITY_STEPS if probability.dtype == np.uint8 else 1)
 
 
 def _strips(shapes: np.ndarray, height: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -142,121 +217,3 @@ def write_polygons(polygons: geopandas.GeoDataFrame, path: Path, driver: str, da
         pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': None})
     if written != len(polygons):
         raise OSError(f'{path}: was not written completely. Is the disk full?')
-
-
-def simplify_outline(polygon: Polygon) -> Polygon:
-    """Straighten the staircases of an outline in pixel coordinates, by up to half a pixel and a percent of the area.
-
-    A step of one pixel becomes its middle: on a slanted wall the middles of all steps lie on one line. Corners between
-    longer edges stay where they are.
-
-    Args:
-        polygon: Its corners are whole numbers and its edges horizontal and vertical, as GDAL outlines pixels.
-
-    Returns:
-        The polygon itself where nothing is gained, or no simpler one is close enough.
-    """
-    smooth = _map_rings(polygon, _middles_of_steps)
-    for tolerance in SIMPLIFICATIONS if smooth is not None else ():
-        simple = smooth.simplify(tolerance)
-        if _is_close(simple, polygon, TOLERANCE):
-            return simple
-    return polygon
-
-
-def square_outline(polygon: Polygon) -> Polygon:
-    """Give an outline right angles to the building's main direction, which is that of its smallest rectangle.
-
-    Args:
-        polygon: As :func:`simplify_outline` takes it.
-
-    Returns:
-        The simplified polygon where a squared one would not cover nearly the same ground, such as a round pond.
-    """
-    simple = simplify_outline(polygon)
-    corners = np.asarray(shapely.minimum_rotated_rectangle(polygon).exterior.coords)
-    sides = np.diff(corners, axis=0)[:2]
-    along = sides[np.argmax(np.linalg.norm(sides, axis=1))]
-    angle = np.degrees(np.arctan2(along[1], along[0]))
-    centre = polygon.centroid
-    turned = affinity.rotate(simple, -angle, origin=centre)
-    squared = _map_rings(turned, _right_angles)
-    if squared is None or squared.geom_type != 'Polygon' or not squared.is_valid or not squared.area:
-        return simple
-    scale = np.sqrt(polygon.area / squared.area)  # so that the area stays that of the pixels
-    squared = affinity.rotate(affinity.scale(squared, scale, scale, origin=squared.centroid), angle, origin=centre)
-    overlap = squared.intersection(polygon).area / squared.union(polygon).area
-    return squared if overlap >= SQUARE_OVERLAP and _is_close(squared, polygon, SQUARE_TOLERANCE) else simple
-
-
-def _map_rings(polygon: Polygon, change: Callable[[np.ndarray], Optional[np.ndarray]]) -> Optional[Polygon]:
-    """A polygon of changed rings, each (N, 2) and not closed; None where one of them vanishes."""
-    rings = [change(np.asarray(ring.coords)[:-1]) for ring in (polygon.exterior, *polygon.interiors)]
-    return None if any(ring is None or len(ring) < 3 for ring in rings) else Polygon(rings[0], rings[1:])
-
-
-def _is_close(new: Polygon, old: Polygon, tolerance: float) -> bool:
-    return (new.geom_type == 'Polygon' and new.is_valid and len(new.interiors) == len(old.interiors)
-            and abs(new.area - old.area) <= AREA_CHANGE * old.area
-            and shapely.hausdorff_distance(new.boundary, old.boundary) <= tolerance + 1e-9)
-
-
-def _middles_of_steps(ring: np.ndarray) -> np.ndarray:
-    """A ring of pixel edges in which every step of one pixel, up or down, is replaced by its middle.
-
-    Corners stay where both edges are longer, and at both ends of an edge where the border turns back, such as the top
-    of a round outline.
-    """
-    edges = np.roll(ring, -1, axis=0) - ring
-    lengths = np.abs(edges).sum(axis=1)
-    before = np.roll(edges, 1, axis=0)
-    turns = np.sign(before[:, 0] * edges[:, 1] - before[:, 1] * edges[:, 0])
-    turns_back = turns == np.roll(turns, -1)
-    long = lengths > 1
-    is_step = ~long & ~(turns_back & (np.roll(long, 1) | np.roll(long, -1)))
-    ends = ~is_step & (turns_back | ~long)  # edges that keep both their corners
-    keeps = (long & np.roll(long, 1)) | ends | np.roll(ends, 1)
-    points = []
-    for corner, edge, kept, step in zip(ring, edges, keeps, is_step):
-        if kept:
-            points.append(corner)
-        if step:
-            points.append(corner + edge / 2)
-    return np.array(points)
-
-
-def _right_angles(ring: np.ndarray) -> Optional[np.ndarray]:
-    """A ring with horizontal and vertical edges only; None where it has no such shape.
-
-    Edges that run the same way, one after the other, become one line at the mean of their places, each as heavy as it
-    is long; where neighbouring lines meet are the corners.
-    """
-    edges = np.roll(ring, -1, axis=0) - ring
-    lengths = np.linalg.norm(edges, axis=1)
-    middles = ring + edges / 2
-    level = np.abs(edges[:, 0]) >= np.abs(edges[:, 1])
-    if level.all() or not level.any():
-        return None
-    start = int(np.flatnonzero(level != np.roll(level, 1))[0])  # where the direction changes
-    order = np.roll(np.arange(len(ring)), -start)
-    groups = np.split(order, np.flatnonzero(np.diff(level[order].astype(int))) + 1)
-    groups = [group for group in groups if lengths[group].sum() >= SHORTEST_WALL]
-    merged: list[list[int]] = []
-    for group in groups:
-        if merged and level[merged[-1][0]] == level[group[0]]:
-            merged[-1] += group.tolist()  # what lay between was too short
-        else:
-            merged.append(group.tolist())
-    if len(merged) > 1 and level[merged[0][0]] == level[merged[-1][0]]:
-        merged[0] += merged.pop()
-    if len(merged) < 4:
-        return None
-    lines = [(level[group[0]], np.average(middles[group, 1 if level[group[0]] else 0], weights=lengths[group]))
-             for group in merged]
-    return np.array([(other[1], line[1]) if line[0] else (line[1], other[1])
-                     for line, other in zip(lines, lines[1:] + lines[:1])])
-
-
-# By the value of --outline; what each does to the outline of pixels.
-OUTLINES: dict[str, Callable[[Polygon], Polygon]] = dict(
-    pixels=lambda polygon: polygon, simple=simplify_outline, square=square_outline)

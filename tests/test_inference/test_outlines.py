@@ -9,8 +9,8 @@ pytest.importorskip('geopandas')
 from rasterio import features  # noqa: E402  after the skips
 from shapely import Point, Polygon, affinity, box  # noqa: E402
 
+from mamba_cd_plugin.inference.outlines import OUTLINES, simplify_outline, square_outline  # noqa: E402
 from mamba_cd_plugin.inference.outputs import OUTLINE_CHOICES  # noqa: E402
-from mamba_cd_plugin.inference.polygons import OUTLINES, simplify_outline, square_outline  # noqa: E402
 
 HOUSE = box(30, 40, 80, 70)
 CORNER_HOUSE = shapely.union(box(30, 30, 80, 50), box(30, 30, 50, 90)).simplify(0)
