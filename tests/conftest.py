@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from PIL import Image
 from torch import nn
 
 import mamba_cd_plugin.registration  # noqa: F401  registers everything, and holds back what the stack prints meanwhile
@@ -88,6 +89,18 @@ def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for folder, image in (('A', a), ('B', b), ('label', label)):
                 mmcv.imwrite(image, str(root / split / folder / f'{i}.png'))
     return root
+
+
+@pytest.fixture(scope='session')
+def save() -> Callable[[Path, np.ndarray], Path]:
+    """Write an array as an image of the kind that the suffix names."""
+
+    def write(path: Path, array: np.ndarray) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+        return path
+
+    return write
 
 
 @pytest.fixture

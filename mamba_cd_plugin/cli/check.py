@@ -3,12 +3,9 @@
 Exit status: 0 without errors, 1 with (with --strict: or with warnings).
 """
 import argparse
-import json
 
-from mmengine.logging import print_log
-
-from ..io.files import output_file
 from ..preparation.check import Limits, as_json, check_dataset, format_result
+from .json_option import add_json_argument, print_result
 
 ERRORS = (OSError, ValueError)
 
@@ -18,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = Limits()
     parser.add_argument('data_root', help='folder with train|val|test / A, B, label')
     parser.add_argument('--splits', nargs='+', help='look at these only (default: all that are there)')
-    parser.add_argument('--json', metavar='FILE', help='write everything to this file too; - for stdout only')
+    add_json_argument(parser)
     parser.add_argument('--strict', action='store_true', help='warnings give exit status 1 too')
     parser.add_argument('--ignore-value', type=int, help='value of label pixels without truth')
     parser.add_argument('--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
@@ -33,12 +30,5 @@ def run(args: argparse.Namespace) -> int:
     """Check, and say what was found."""
     result = check_dataset(args.data_root, args.splits, Limits(max_shift=args.max_shift), args.ignore_value,
                            not args.no_shift, args.workers, progress=True, value_range=args.value_range)
-    text = json.dumps(as_json(result), indent=2)
-    if args.json == '-':
-        print_log(text)
-    else:
-        print_log(format_result(result))
-        if args.json:
-            with output_file(args.json, option='--json') as part:
-                part.write_text(text, 'utf-8')
+    print_result(format_result(result), as_json(result), args.json)
     return int(result.count('error') > 0 or (args.strict and result.count('warning') > 0))

@@ -9,7 +9,6 @@ shapely = pytest.importorskip('shapely')
 from mamba_cd_plugin.analysis import predict_checks as checks  # noqa: E402  after the skips
 from mamba_cd_plugin.inference.windows import Span  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
 ORIGIN = (500000., 5300000.)  # on the central meridian of zone 32, where the scale of UTM is 0.9996
 
 

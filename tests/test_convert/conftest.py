@@ -44,18 +44,6 @@ def folders() -> dict[str, tuple[str, ...]]:
     return {key: (*pair, 'label') for key, pair in FOLDERS.items()}
 
 
-@pytest.fixture(scope='session')
-def save() -> Callable[[Path, np.ndarray], Path]:
-    """Write an array as an image of the kind that the suffix names."""
-
-    def write(path: Path, array: np.ndarray) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(path)
-        return path
-
-    return write
-
-
 @pytest.fixture
 def small() -> Callable[..., DatasetFacts]:
     """A data set of the catalog with fewer and smaller images."""

@@ -4,24 +4,11 @@ from typing import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
 
 
 @pytest.fixture(autouse=True)
 def _no_data_root_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('MAMBA_CD_DATA', raising=False)
-
-
-@pytest.fixture(scope='session')
-def save() -> Callable[[Path, np.ndarray], Path]:
-    """Write an array as an image of the kind that the suffix names."""
-
-    def write(path: Path, array: np.ndarray) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(path)
-        return path
-
-    return write
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from mmseg.registry import MODELS
 
 from mamba_cd_plugin.inference import ChangeDetectionInferencer
 from mamba_cd_plugin.inference.models import TileModel
+from mamba_cd_plugin.inference.pairs import PairSource, ReadOptions, open_pair
+from mamba_cd_plugin.inference.windows import Span, Window
 
 UTM = 'EPSG:32632'
 ORIGIN = (500000., 5300000.)  # on the central meridian of zone 32, in Bavaria
@@ -90,6 +92,30 @@ def write_raster() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def images() -> tuple[np.ndarray, np.ndarray]:
+    """A pair of 60 x 80 pixels."""
+    return town(60, 80)
+
+
+@pytest.fixture
+def a(tmp_path: Path, images: tuple, write_raster: Callable[..., Path]) -> Path:
+    """The first of the pair as GeoTIFF."""
+    return write_raster(tmp_path / 'a.tif', images[0])
+
+
+@pytest.fixture
+def read() -> Callable[..., tuple[np.ndarray, np.ndarray, PairSource]]:
+    """Read a whole pair: its pixels (H, W, 6), where both dates have data, and the source with its notes."""
+
+    def read(a: Path, b: Path, **options: Any) -> tuple[np.ndarray, np.ndarray, PairSource]:
+        with open_pair(a, b, ReadOptions(**options)) as source:
+            tile = source.read(Window(Span(0, source.height), Span(0, source.width)))
+            return tile.pair, tile.valid, source
+
+    return read
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ def test_help_names_every_choice():
             assert f'{record.choice}: ' in help_text()
 
 
-@pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
 def test_a_new_record_is_all_that_a_format_needs(tmp_path, inferencer, town, write_raster, monkeypatch):
 
     def write_csv(path, result):

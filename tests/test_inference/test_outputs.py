@@ -11,7 +11,6 @@ shapely = pytest.importorskip('shapely')
 
 from mamba_cd_plugin.inference.job import NODATA  # noqa: E402  after the skips
 
-pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
 SMALL = dict(tile=128, overlap=32)
 
 

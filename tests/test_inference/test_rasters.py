@@ -8,30 +8,9 @@ from mamba_cd_plugin.inference.pairs import (
     ReadOptions,  # noqa: E402
     open_pair,  # noqa: E402  after the skip
 )
-from mamba_cd_plugin.inference.windows import Span, Window  # noqa: E402
-
-# rasterio 1.4 multiplies transforms in a way that affine 3 will give up.
-pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
 
 
-def read(a, b, **options):
-    """The whole pair, its notes, and its source's attributes."""
-    with open_pair(a, b, ReadOptions(**options)) as source:
-        tile = source.read(Window(Span(0, source.height), Span(0, source.width)))
-        return tile.pair, tile.valid, source
-
-
-@pytest.fixture
-def images(town):
-    return town(60, 80)
-
-
-@pytest.fixture
-def a(tmp_path, images, write_raster):
-    return write_raster(tmp_path / 'a.tif', images[0])
-
-
-def test_same_grid_is_read_as_it_is(tmp_path, a, images, write_raster):
+def test_same_grid_is_read_as_it_is(tmp_path, a, images, write_raster, read):
     pair, valid, source = read(a, write_raster(tmp_path / 'b.tif', images[1]))
     assert (pair == np.concatenate(images, axis=2)).all()
     assert valid.all()
@@ -39,7 +18,7 @@ def test_same_grid_is_read_as_it_is(tmp_path, a, images, write_raster):
     assert str(source.crs) == 'EPSG:32632'
 
 
-def test_b_on_a_shifted_grid_is_moved_by_whole_pixels(tmp_path, a, images, write_raster):
+def test_b_on_a_shifted_grid_is_moved_by_whole_pixels(tmp_path, a, images, write_raster, read):
     # B begins 4 px to the right and 6 px below A.
     pair, valid, source = read(a, write_raster(tmp_path / 'b.tif', images[1], origin=(500002, 5299997)))
     assert (pair[6:, 4:, 3:] == images[1][:-6, :-4]).all()
@@ -49,7 +28,7 @@ def test_b_on_a_shifted_grid_is_moved_by_whole_pixels(tmp_path, a, images, write
     assert 'B covers 85.5 % of A' in source.notes[0]
 
 
-def test_b_in_another_crs_lies_where_it_belongs(tmp_path, write_raster):
+def test_b_in_another_crs_lies_where_it_belongs(tmp_path, write_raster, read):
     from rasterio.warp import transform
     # One bright square of 10 m in A; in B, in degrees and finer pixels, a square at the same place on the ground.
     a = np.full((200, 200, 3), 50, np.uint8)
@@ -73,7 +52,7 @@ def test_b_in_another_crs_lies_where_it_belongs(tmp_path, write_raster):
     assert 'from EPSG:4326' in source.notes[0]
 
 
-def test_a_coarser_b_is_said(tmp_path, a, images, write_raster):
+def test_a_coarser_b_is_said(tmp_path, a, images, write_raster, read):
     notes = read(a, write_raster(tmp_path / 'b.tif', images[1], size=1.))[2].notes
     assert 'B is 2.0 times coarser' in notes[0]
 
@@ -100,7 +79,7 @@ def test_truncated(tmp_path, a, images, write_raster, options, keep):
         open_pair(a, path)
 
 
-def test_damage_inside_is_found_while_reading(tmp_path, a, images, write_raster):
+def test_damage_inside_is_found_while_reading(tmp_path, a, images, write_raster, read):
     path = write_raster(tmp_path / 'b.tif', images[1], compress='deflate', origin=(500001, 5300000))
     content = bytearray(path.read_bytes())
     content[len(content) // 2:len(content) // 2 + 2000] = bytes(2000)
@@ -122,7 +101,7 @@ def test_crs_missing_in_one(tmp_path, a, images, write_raster):
             open_pair(*pair)
 
 
-def test_crs_missing_in_both_is_fine_on_one_grid_only(tmp_path, images, write_raster):
+def test_crs_missing_in_both_is_fine_on_one_grid_only(tmp_path, images, write_raster, read):
     a, b = (write_raster(tmp_path / f'{name}.tif', image, crs=None) for name, image in zip('ab', images))
     assert read(a, b)[2].crs is None
     smaller = write_raster(tmp_path / 'c.tif', images[1][:50], crs=None)
@@ -135,7 +114,7 @@ def test_crs_missing_in_both_is_fine_on_one_grid_only(tmp_path, images, write_ra
     (7, ['red', 'green', 'blue', 'nir']),
     (255, ['red', 'green', 'blue', 'alpha']),
 ])
-def test_three_against_four_bands(tmp_path, a, images, write_raster, fourth, names):
+def test_three_against_four_bands(tmp_path, a, images, write_raster, fourth, names, read):
     if names[3] == 'nir':
         names[3] = 'undefined'
     four = np.dstack([images[1], np.full((60, 80), fourth, np.uint8)])
@@ -144,7 +123,7 @@ def test_three_against_four_bands(tmp_path, a, images, write_raster, fourth, nam
     assert valid.all()
 
 
-def test_bands_are_found_by_name_or_taken_as_told(tmp_path, a, images, write_raster):
+def test_bands_are_found_by_name_or_taken_as_told(tmp_path, a, images, write_raster, read):
     four = np.dstack([images[1][..., ::-1], np.zeros((60, 80), np.uint8)])
     named = write_raster(tmp_path / 'b.tif', four, colorinterp=['blue', 'green', 'red', 'undefined'])
     assert (read(a, named)[0][..., 3:] == images[1]).all()
@@ -156,14 +135,14 @@ def test_bands_are_found_by_name_or_taken_as_told(tmp_path, a, images, write_ras
         open_pair(a, unnamed, ReadOptions(bands_b=[5, 1, 2]))
 
 
-def test_grey(tmp_path, a, images, write_raster):
+def test_grey(tmp_path, a, images, write_raster, read):
     pair, _, source = read(a, write_raster(tmp_path / 'b.tif', images[1][..., 0]))
     assert (pair[..., 3:] == images[1][..., :1]).all()
     assert source.notes == ['B: band 1 is used as grey']
 
 
 @pytest.mark.parametrize('shift', [0, 2])
-def test_alpha_is_a_mask(tmp_path, a, images, write_raster, shift):
+def test_alpha_is_a_mask(tmp_path, a, images, write_raster, shift, read):
     alpha = np.full((60, 80), 255, np.uint8)
     alpha[:20] = 0
     b = write_raster(tmp_path / 'b.tif', np.dstack([images[1], alpha]), colorinterp=['red', 'green', 'blue', 'alpha'],
@@ -174,7 +153,7 @@ def test_alpha_is_a_mask(tmp_path, a, images, write_raster, shift):
 
 
 @pytest.mark.parametrize('shift', [0, 2])
-def test_nodata_counts_where_all_bands_have_it(tmp_path, a, images, write_raster, shift):
+def test_nodata_counts_where_all_bands_have_it(tmp_path, a, images, write_raster, shift, read):
     image = images[1].copy()
     image[:20] = 0
     image[30, :, 0] = 0  # a dark red value is none
@@ -186,7 +165,7 @@ def test_nodata_counts_where_all_bands_have_it(tmp_path, a, images, write_raster
 
 @pytest.mark.parametrize('nodata', [None, float('nan')])
 @pytest.mark.parametrize('shift', [0, 2])
-def test_nan_pixels(tmp_path, a, images, write_raster, nodata, shift):
+def test_nan_pixels(tmp_path, a, images, write_raster, nodata, shift, read):
     image = images[1].astype(np.float32)
     image[:20] = np.nan
     b = write_raster(tmp_path / 'b.tif', image, nodata=nodata, origin=(500000, 5300000 - shift * 0.5))
@@ -197,7 +176,7 @@ def test_nan_pixels(tmp_path, a, images, write_raster, nodata, shift):
     assert (pair[20 + shift:, :, 3:] == images[1][20:60 - shift]).all()
 
 
-def test_16_bits(tmp_path, a, images, write_raster):
+def test_16_bits(tmp_path, a, images, write_raster, read):
     deep = images[0].astype(np.uint16) * 100
     pair, _, source = read(a, write_raster(tmp_path / 'b.tif', deep))
     low, high = np.percentile(deep[..., 0], (2, 98))
@@ -209,7 +188,7 @@ def test_16_bits(tmp_path, a, images, write_raster):
     assert (told[..., 3:] == images[0]).all()
 
 
-def test_stretch_uses_only_the_ground_that_both_show(tmp_path, images, write_raster):
+def test_stretch_uses_only_the_ground_that_both_show(tmp_path, images, write_raster, read):
     deep = images[0].astype(np.uint16) * 10
     bright = deep.copy()
     bright[:30] = 60000  # where B has no data
@@ -227,7 +206,7 @@ def test_bands_that_are_no_picture(tmp_path, a, write_raster):
         open_pair(a, path)
 
 
-def test_paths_with_spaces_and_other_letters(tmp_path, images, write_raster):
+def test_paths_with_spaces_and_other_letters(tmp_path, images, write_raster, read):
     folder = tmp_path / 'Größe 北京'
     folder.mkdir()
     a, b = (write_raster(folder / f'{name} – é.tif', image) for name, image in zip('ab', images))
@@ -248,7 +227,7 @@ def test_thumbnail(tmp_path, a, images, write_raster):
     np.testing.assert_allclose(small.pair[0, 0, :3], images[0][:20, :20].mean(axis=(0, 1)), atol=1)
 
 
-def test_near_infrared_that_the_header_calls_alpha_is_no_mask(tmp_path, a, images, write_raster):
+def test_near_infrared_that_the_header_calls_alpha_is_no_mask(tmp_path, a, images, write_raster, read):
     infrared = np.random.default_rng(2).integers(30, 200, (60, 80, 1)).astype(np.uint8)
     infrared[20:40] = 0  # water
     names = ['red', 'green', 'blue', 'alpha']
@@ -265,7 +244,7 @@ def test_near_infrared_that_the_header_calls_alpha_is_no_mask(tmp_path, a, image
     assert 'since --bands names it, it is a colour and no mask' in source.notes[0]
 
 
-def test_the_share_that_alpha_takes_away_is_said(tmp_path, a, images, write_raster):
+def test_the_share_that_alpha_takes_away_is_said(tmp_path, a, images, write_raster, read):
     alpha = np.full((60, 80), 255, np.uint8)
     alpha[:15] = 0
     alpha[15] = 100  # a soft edge
@@ -276,7 +255,7 @@ def test_the_share_that_alpha_takes_away_is_said(tmp_path, a, images, write_rast
 
 
 @pytest.mark.parametrize('kind, value', [(np.uint8, 0), (np.uint16, 0), (np.float32, -9999), (np.uint16, 65535)])
-def test_a_collar_is_said_and_left_out_on_request(tmp_path, a, images, write_raster, kind, value):
+def test_a_collar_is_said_and_left_out_on_request(tmp_path, a, images, write_raster, kind, value, read):
     image = images[1].astype(kind)
     image[:, 60:] = value
     image[40:, 30:34] = image[40:, 30:34] // 2  # something dark that is no collar
@@ -296,14 +275,14 @@ def test_a_collar_is_said_and_left_out_on_request(tmp_path, a, images, write_ras
     assert 'B: 25.0 % of its pixels have no data' in source.notes[0]
 
 
-def test_dark_ground_inside_is_no_collar(tmp_path, a, images, write_raster):
+def test_dark_ground_inside_is_no_collar(tmp_path, a, images, write_raster, read):
     image = images[1].copy()
     image[20:40, 20:60] = 0
     assert read(a, write_raster(tmp_path / 'b.tif', image))[2].notes == []
 
 
 @pytest.mark.parametrize('kind', [np.uint16, np.int16, np.float32])
-def test_8_bits_in_a_wider_type_beside_8_bits(tmp_path, a, images, write_raster, kind):
+def test_8_bits_in_a_wider_type_beside_8_bits(tmp_path, a, images, write_raster, kind, read):
     pair, _, source = read(a, write_raster(tmp_path / 'b.tif', images[1].astype(kind)))
     assert (pair[..., 3:] == images[1]).all()
     assert source.notes == [f'B: {np.dtype(kind)} values of 0..255 beside an 8-bit image are taken as they are '
@@ -322,7 +301,7 @@ DESCRIBED = [
 
 
 @pytest.mark.parametrize('names, expected', DESCRIBED)
-def test_bands_by_their_descriptions(tmp_path, write_raster, names, expected):
+def test_bands_by_their_descriptions(tmp_path, write_raster, names, expected, read):
     import rasterio
     values = np.arange(10, 10 + 10 * len(names), 10)
     for name in 'ab':
@@ -335,7 +314,7 @@ def test_bands_by_their_descriptions(tmp_path, write_raster, names, expected):
     assert source.notes[0].startswith(told)
 
 
-def test_descriptions_that_name_no_colour_are_said(tmp_path, a, images, write_raster):
+def test_descriptions_that_name_no_colour_are_said(tmp_path, a, images, write_raster, read):
     import rasterio
     b = write_raster(tmp_path / 'b.tif', np.dstack([images[1].astype(np.uint16)] * 2)[..., :4])
     with rasterio.open(b, 'r+') as file:
@@ -345,7 +324,7 @@ def test_descriptions_that_name_no_colour_are_said(tmp_path, a, images, write_ra
         'others). Their descriptions: B2, B3, B4, B8')
 
 
-def test_bands_by_their_wavelengths(tmp_path, write_raster):
+def test_bands_by_their_wavelengths(tmp_path, write_raster, read):
     import rasterio
     waves = [450., 480., 520., 560., 600., 655., 700., 850.]
     for name in 'ab':
@@ -360,7 +339,7 @@ def test_bands_by_their_wavelengths(tmp_path, write_raster):
 
 
 @pytest.mark.parametrize('shift', [0, 4])
-def test_a_palette_is_replaced_by_its_colours(tmp_path, a, write_raster, shift):
+def test_a_palette_is_replaced_by_its_colours(tmp_path, a, write_raster, shift, read):
     import rasterio
     numbers = (np.arange(60 * 80) % 3).reshape(60, 80).astype(np.uint8)
     colours = {0: (10, 20, 30, 255), 1: (200, 100, 0, 255), 2: (9, 9, 9, 255)}

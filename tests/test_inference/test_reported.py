@@ -7,29 +7,11 @@ geopandas = pytest.importorskip('geopandas')
 
 from rasterio.warp import transform  # noqa: E402  after the skips
 
-from mamba_cd_plugin.inference.pairs import ReadOptions, Span, Window, open_pair  # noqa: E402
-
-pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
-
-
-def read(a, b, **options):
-    with open_pair(a, b, ReadOptions(**options)) as source:
-        tile = source.read(Window(Span(0, source.height), Span(0, source.width)))
-        return tile.pair, tile.valid, source
-
-
-@pytest.fixture
-def images(town):
-    return town(60, 80)
-
-
-@pytest.fixture
-def a(tmp_path, images, write_raster):
-    return write_raster(tmp_path / 'a.tif', images[0])
+from mamba_cd_plugin.inference.pairs import ReadOptions, open_pair  # noqa: E402
 
 
 @pytest.mark.parametrize('west', [179.9, -180.1])
-def test_across_the_antimeridian(tmp_path, write_raster, west):
+def test_across_the_antimeridian(tmp_path, write_raster, west, read):
     """rasterio/rasterio#2222, #1861, cogeotiff/rio-tiler#311: one half of the ground was lost."""
     x, y = (value[0] for value in transform('EPSG:4326', 'EPSG:32601', [-180], [0.5]))
     a = write_raster(tmp_path / 'a.tif', np.full((100, 100, 3), 9, np.uint8), crs='EPSG:32601',
@@ -47,7 +29,7 @@ def test_across_the_antimeridian(tmp_path, write_raster, west):
 @pytest.mark.parametrize('bands', [3, 12])
 @pytest.mark.parametrize('nodata', [None, 0])
 @pytest.mark.parametrize('shift', [0, 4])
-def test_the_mask_inside_a_file_outlives_warping(tmp_path, images, write_raster, bands, nodata, shift):
+def test_the_mask_inside_a_file_outlives_warping(tmp_path, images, write_raster, bands, nodata, shift, read):
     """rasterio/rasterio#2233, #1454: a mask beside a nodata value, or of twelve bands, was lost in a WarpedVRT."""
     a = write_raster(tmp_path / 'a.tif', images[0].astype(np.uint16))
     many = np.concatenate([images[1].astype(np.uint16)] * (bands // 3), axis=2)
@@ -62,7 +44,7 @@ def test_the_mask_inside_a_file_outlives_warping(tmp_path, images, write_raster,
     assert any('33.3 % of its pixels have no data (its mask excludes them)' in note for note in source.notes)
 
 
-def test_naip_cut_to_four_pixels(tmp_path, write_raster):
+def test_naip_cut_to_four_pixels(tmp_path, write_raster, read):
     """rasterio/rasterio#2257: the fourth band, called alpha, holds infrared, and warping gave zeros."""
     values = np.arange(1, 5, dtype=np.uint8).reshape(2, 2)
     names = ['red', 'green', 'blue', 'alpha']
@@ -76,7 +58,7 @@ def test_naip_cut_to_four_pixels(tmp_path, write_raster):
     assert pair[..., 3].tolist()[1][1] == 3
 
 
-def test_an_alpha_band_and_a_nodata_value(tmp_path, a, images, write_raster):
+def test_an_alpha_band_and_a_nodata_value(tmp_path, a, images, write_raster, read):
     """cogeotiff/rio-cogeo#84: with an alpha band, the nodata value of the same file was forgotten."""
     image = np.dstack([images[1], np.full((60, 80), 255, np.uint8)])
     image[:15, :, :3] = 0
@@ -91,7 +73,7 @@ def test_an_alpha_band_and_a_nodata_value(tmp_path, a, images, write_raster):
         assert '50.0 % of its pixels have no data (its alpha band 4 is 0, or all bands have' in source.notes[0]
 
 
-def test_a_background_of_45_and_a_white_and_a_black_one(tmp_path, a, images, write_raster):
+def test_a_background_of_45_and_a_white_and_a_black_one(tmp_path, a, images, write_raster, read):
     """banesullivan/localtileserver#62, hotosm/oam-dynamic-tiler#48: backgrounds that no header names."""
     image = images[1].copy()
     image[:, 60:] = 45
@@ -103,7 +85,7 @@ def test_a_background_of_45_and_a_white_and_a_black_one(tmp_path, a, images, wri
 
 
 @pytest.mark.parametrize('nodata', ['-9999', 'nan', '300'])
-def test_a_nodata_value_that_the_type_cannot_hold(tmp_path, a, images, write_raster, nodata):
+def test_a_nodata_value_that_the_type_cannot_hold(tmp_path, a, images, write_raster, nodata, read):
     """banesullivan/localtileserver#197, rasterio/rasterio#289: such a value was taken for 0, or for the nearest one."""
     from rasterio.shutil import copy
     image = images[1].copy()
@@ -117,7 +99,7 @@ def test_a_nodata_value_that_the_type_cannot_hold(tmp_path, a, images, write_ras
 
 
 @pytest.mark.parametrize('shift', [0, 4])
-def test_the_users_nodata_value_wins_over_the_headers(tmp_path, a, images, write_raster, shift):
+def test_the_users_nodata_value_wins_over_the_headers(tmp_path, a, images, write_raster, shift, read):
     """GlacioHack/geoutils#727, rasterio/rasterio#1379: the header's value overwrote the user's."""
     image = images[1].copy()
     image[:15], image[45:] = 0, 200
@@ -151,7 +133,7 @@ def test_small_polygons_in_degrees(tmp_path, inferencer, local_model, write_rast
         assert summary['polygons'] == count
 
 
-def test_a_transformation_that_needs_a_grid(tmp_path, images, write_raster, monkeypatch):
+def test_a_transformation_that_needs_a_grid(tmp_path, images, write_raster, monkeypatch, read):
     """OSGeo/gdal#5399, #10510: without the grid of a national datum, B lay up to 100 m off, without a word."""
     from mamba_cd_plugin.io import grids
     a = write_raster(tmp_path / 'a.tif', images[0])
@@ -174,7 +156,7 @@ def test_a_transformation_that_needs_a_grid(tmp_path, images, write_raster, monk
     assert 'only a ballpark transformation is known, and B may lie many metres off' in read(a, b)[2].notes[0]
 
 
-def test_dates_of_different_offsets(tmp_path, images, write_raster):
+def test_dates_of_different_offsets(tmp_path, images, write_raster, read):
     """torchgeo/torchgeo#3224, Element84/earth-search#23: since baseline 04.00 Sentinel-2 has 1000 more."""
     before = images[0].astype(np.uint16) * 30
     for name, image, offset in (('a', before, 0.), ('b', before + 1000, -0.1)):

@@ -16,7 +16,6 @@ pytest.importorskip('geopandas')
 
 from mamba_cd_plugin.inference import outputs  # noqa: E402  after the skips
 
-pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
 SMALL = dict(tile=128, overlap=32)
 
 

@@ -11,7 +11,6 @@ from mamba_cd_plugin.cli import main
 rasterio = pytest.importorskip('rasterio')
 geopandas = pytest.importorskip('geopandas')
 
-pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / 'docs' / 'predict.md').read_text('utf-8')
 COMMANDS = [shlex.split(line)

@@ -96,6 +96,7 @@ class TestOutputFolder:
         OutputFolder(tmp_path).claim(['s1.png'])
         (tmp_path / 's1.png').write_bytes(b'unfinished')
         self.make(tmp_path)
+        assert (tmp_path / 's1.png').read_bytes() == b'ours'
 
     def test_two_inputs_of_one_name(self, tmp_path):
         outputs = OutputFolder(tmp_path)

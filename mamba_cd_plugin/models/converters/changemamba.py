@@ -4,7 +4,15 @@ import re
 import torch
 
 from mamba_cd_plugin.models.backbones import ARCHS
-from mamba_cd_plugin.models.converters.vmamba import Conversion, StateDict, convert_state_dict, fit, listed, renamed
+from mamba_cd_plugin.models.converters.vmamba import (
+    BLOCK_PARTS,
+    Conversion,
+    StateDict,
+    convert_state_dict,
+    fit,
+    listed,
+    renamed,
+)
 from mamba_cd_plugin.models.decode_heads import ChangeMambaHead
 
 LEVELS = 4
@@ -24,14 +32,7 @@ OLD_NAMES = (
 # Names since 2026 -> ours, whose levels count from stride 4; the level is put in behind these.
 OUR_ORDERS = dict(cat='stacked', interleave='interleaved', split='parallel')
 # Of one order: 1x1 convolution, a permutation, the VSS block.
-BLOCK = (
-    (r'0\.', r'0.'),
-    (r'2\.norm\.', r'1.norm1.'),
-    (r'2\.op\.', r'1.ss2d.'),
-    (r'2\.norm2\.', r'1.norm2.'),
-    (r'2\.mlp\.fc1\.', r'1.mlp.0.'),
-    (r'2\.mlp\.fc2\.', r'1.mlp.2.'),
-)
+BLOCK = ((r'0\.', r'0.'), *((rf'2\.{re.escape(name)}\.', f'1.{ours}.') for name, ours in BLOCK_PARTS.items()))
 JOIN = ((r'0\.', r'conv.'), (r'1\.', r'bn.'))
 
 FORM = ('This reads ChangeMambaBCD (MambaBCD Tiny, Small and Base): encoder, a decoder with three scan orders at each '

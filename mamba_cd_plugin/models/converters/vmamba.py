@@ -17,6 +17,9 @@ PREFIXES = ('', 'encoder.', 'backbone.')
 # VMamba's classifier with the norm before it (under the older of two spellings for the last two).
 CLASSIFIER_KEYS = ('classifier.', 'norm.', 'head.')
 
+# The parts of a VSS block: VMamba's names -> ours.
+BLOCK_PARTS = {'norm': 'norm1', 'op': 'ss2d', 'norm2': 'norm2', 'mlp.fc1': 'mlp.0', 'mlp.fc2': 'mlp.2'}
+
 # VMamba's names -> ours.
 RENAMES = (
     (r'patch_embed\.0\.', r'stem.0.'),
@@ -25,11 +28,8 @@ RENAMES = (
     (r'patch_embed\.7\.', r'stem.4.'),
     (r'layers\.(\d+)\.downsample\.1\.', r'downsamples.\1.0.'),
     (r'layers\.(\d+)\.downsample\.3\.', r'downsamples.\1.1.'),
-    (r'layers\.(\d+)\.blocks\.(\d+)\.norm\.', r'stages.\1.\2.norm1.'),
-    (r'layers\.(\d+)\.blocks\.(\d+)\.op\.', r'stages.\1.\2.ss2d.'),
-    (r'layers\.(\d+)\.blocks\.(\d+)\.norm2\.', r'stages.\1.\2.norm2.'),
-    (r'layers\.(\d+)\.blocks\.(\d+)\.mlp\.fc1\.', r'stages.\1.\2.mlp.0.'),
-    (r'layers\.(\d+)\.blocks\.(\d+)\.mlp\.fc2\.', r'stages.\1.\2.mlp.2.'),
+    *((rf'layers\.(\d+)\.blocks\.(\d+)\.{re.escape(name)}\.', rf'stages.\1.\2.{ours}.')
+      for name, ours in BLOCK_PARTS.items()),
     (r'outnorm(\d+)\.', r'out_norms.\1.'),
 )
 
