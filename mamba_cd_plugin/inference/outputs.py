@@ -238,7 +238,7 @@ def _write_polygons(path: Path, result: Result, driver: str) -> dict:
     polygons = vectorize(result.files['mask'], result.probability, options.min_area, options.outline, options.split)
     newest = max(result.source.origin[key]['mtime_ns'] for key in 'ab') / 1e9  # when what is shown last changed
     write_polygons(polygons, path, driver, f'{datetime.fromtimestamp(newest, timezone.utc):%Y-%m-%dT%H:%M:%S.000Z}')
-    area = next(column for column in polygons.columns if column.startswith('area_'))
+    area = polygons.columns[1]
     return {'polygons': len(polygons), f'changed_{area}': round(float(polygons[area].sum()), 2)}
 
 

@@ -44,11 +44,9 @@ def vectorize(mask_path: Path, probability: np.ndarray, min_area: float, outline
         grid = PolygonGrid(file.transform, None if file.crs is None else CRS.from_user_input(file.crs))
         shapes = outline_pixels(rasterio.band(file, 1))
     polygons = PixelPolygons(shapes, *count_pixels(shapes, probability))
-    finish = PolygonFinish(min_area, outline, split)
-    table = finish_polygons(polygons, grid, finish, lambda rows, columns: probability[rows, columns])
-    table = table.iloc[np.argsort(-table[grid.area_column], kind='stable')].reset_index(drop=True)
-    table.insert(0, 'id', np.arange(1, len(table) + 1))
-    return table
+    polygons, areas = select_polygons(polygons, grid, min_area, split, lambda rows, columns: probability[rows, columns])
+    order = np.argsort(-areas, kind='stable')
+    return tabulate(np.arange(1, len(order) + 1), polygons.take(order), areas[order], grid, outline)
 
 
 class PolygonGrid(NamedTuple):
@@ -79,13 +77,6 @@ class PolygonGrid(NamedTuple):
         return shapely.area(shapes) if self.crs is None else _areas(list(self.to_ground(shapes)), self.crs)
 
 
-class PolygonFinish(NamedTuple):
-    """What becomes of outlined pixels; see :func:`vectorize`."""
-    min_area: float
-    outline: str
-    split: float | None = None
-
-
 def outline_pixels(band: Any) -> np.ndarray:
     """The outlines of the pixels of value 1, as polygons in (column, row).
 
@@ -108,35 +99,42 @@ def outline_pixels(band: Any) -> np.ndarray:
     return shapely.normalize(shapes)
 
 
-def finish_polygons(polygons: PixelPolygons, grid: PolygonGrid, finish: PolygonFinish,
-                    read: Reader | None = None) -> geopandas.GeoDataFrame:
-    """Split, measure, filter and outline polygons. The result of each depends on no other and not on its place.
+def select_polygons(polygons: PixelPolygons, grid: PolygonGrid, min_area: float, split: float | None = None,
+                    read: Reader | None = None) -> tuple[PixelPolygons, np.ndarray]:
+    """Measure polygons, drop the small ones, and part what grew together. None of it depends on other polygons.
 
     Args:
         polygons: In pixel coordinates.
-        grid: Of the result.
-        finish: What is asked for.
+        grid: Theirs.
+        min_area: See :func:`vectorize`.
+        split: See :func:`vectorize`.
         read: The probability; only needed to split.
 
     Returns:
-        ``area_m2`` (``area_px`` without a CRS), ``mean_probability``, ``geometry``, in the order of the polygons.
+        What is left, and its areas (N,).
     """
     areas = grid.areas(polygons.shapes)
-    kept = areas >= finish.min_area
+    kept = areas >= min_area
     polygons, areas = polygons.take(kept), areas[kept]
-    if finish.split is not None and len(areas):
-        whole = sum(not can_be_split(shape) for shape in polygons.shapes)
-        if whole:
-            print_log(f'{whole} polygons in a window of more than {LARGEST_WINDOW:,} px are not split', 'current')
-        polygons = split_polygons(polygons, read, finish.split, finish.min_area * polygons.pixels / areas)
-        areas = grid.areas(polygons.shapes)
+    if split is None or not len(areas):
+        return polygons, areas
+    whole = sum(not can_be_split(shape) for shape in polygons.shapes)
+    if whole:
+        print_log(f'{whole} polygons in a window of more than {LARGEST_WINDOW:,} px are not split', 'current')
+    polygons = split_polygons(polygons, read, split, min_area * polygons.pixels / areas)
+    return polygons, grid.areas(polygons.shapes)
+
+
+def tabulate(ids: np.ndarray, polygons: PixelPolygons, areas: np.ndarray, grid: PolygonGrid,
+             outline: str) -> geopandas.GeoDataFrame:
+    """The table of polygons as users get it, with outlines as they asked for; see :func:`vectorize`."""
+    outlines = np.array([_outline(shape, outline) for shape in polygons.shapes], object)
     return geopandas.GeoDataFrame(
         {
+            'id': ids,
             grid.area_column: areas.round(2),
             'mean_probability': (polygons.sums / polygons.pixels).round(4),
-        },
-        geometry=list(grid.to_ground(np.array([_outline(shape, finish.outline) for shape in polygons.shapes], object))),
-        crs=grid.crs)
+        }, geometry=list(grid.to_ground(outlines)), crs=grid.crs)
 
 
 def _outline(shape: Polygon, outline: str) -> Polygon:
