@@ -34,10 +34,10 @@ def write_region() -> Callable[..., 'object']:
                 window = grid.window(row, column)
                 place = np.s_[window.rows.start:window.rows.stop, window.columns.start:window.columns.stop]
                 affine = transform @ rasterio.Affine.translation(window.columns.start, window.rows.start)
-                for name, values, more in (('mask', mask[place], {}), ('probability', probability[place], {})):
+                for name, values in (('mask', mask[place]), ('probability', probability[place])):
                     with rasterio.open(folder / f'{name}.tif', 'w', driver='COG' if cog else 'GTiff', count=1,
-                                       height=values.shape[0], width=values.shape[1], dtype='uint8', nodata=255, crs=crs,
-                                       transform=affine, compress='deflate', **more) as file:
+                                       height=values.shape[0], width=values.shape[1], dtype='uint8', nodata=255,
+                                       crs=crs, transform=affine, compress='deflate') as file:
                         file.write(values, 1)
                 shapes = outline_pixels(mask[place])
                 pixels, sums = count_pixels(shapes, probability[place])
@@ -49,7 +49,8 @@ def write_region() -> Callable[..., 'object']:
                         folder / 'polygons.parquet')
                 counts = np.bincount(mask[place].ravel(), minlength=256)
                 (folder / 'manifest.json').write_text(json.dumps(dict(
-                    pixels=int(counts[0] + counts[1]), changed_pixels=int(counts[1]), nodata_pixels=int(counts[255]))))
+                    digest=f'{row}{column}', unchanged_pixels=int(counts[0]), changed_pixels=int(counts[1]),
+                    nodata_pixels=int(counts[255]))))
         return grid
 
     return write
