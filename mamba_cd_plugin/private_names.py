@@ -1,6 +1,7 @@
 """Private names of other libraries, all that this package uses, each with the versions on which it was tried.
 
-They may change with any release of theirs. ``tests/test_private_names.py`` says which one did.
+They may change with any release of theirs. ``tests/test_private_names.py`` says which one did. Protected members of a
+base class that ours extends (``self._fully_initialized`` of a data set) are not among them: they are there for that.
 """
 from typing import Any, Callable
 

@@ -14,9 +14,9 @@ from mamba_cd_plugin.ops import available_backends
 
 from ..visualization.curves import save_figure
 from .cases import EXPRESSIONS, IDENTITY, Case, import_factory, peak_memory, prepare, scan_inputs
-from .machine import describe_machine
+from .machine import machine_line
 from .report_files import write_files
-from .timing import CLOCKS, Timing, alternate, summarise
+from .timing import CLOCKS, Timing, alternate, summarise_times
 
 SUITES = ('op', 'encoder', 'model', 'growth')
 OP_SHAPES = ((2, 4, 96, 4096, 1), (2, 4, 96, 4096, 16))
@@ -169,12 +169,12 @@ def streaming_bound(case: Case, seconds_of_sum: float) -> float:
     return seconds_of_sum * moved / (3 * u)
 
 
-def measure(group: Group, settings: Settings) -> Group:
+def measure_group(group: Group, settings: Settings) -> Group:
     """Time the cases of a group in turns, and their memory one after another in processes of their own."""
     functions = {case.name: prepare(case) for case in group.cases}
     times = alternate(functions, settings.seconds, settings.min_rounds, clock=CLOCKS[settings.clock])
     functions.clear()  # the models' memory is free for the processes that follow
-    group.timings = summarise(times, group.baseline)
+    group.timings = summarise_times(times, group.baseline)
     if group.cases[0].kind == 'op':
         group.bound = streaming_bound(group.cases[0], group.timings[group.baseline].median)
     if settings.memory:
@@ -188,7 +188,7 @@ def run(settings: Settings) -> List[Group]:
     groups = plan(settings)
     for index, group in enumerate(groups, 1):
         print_log(f'[{index}/{len(groups)}] {group.title}')
-        measure(group, settings)
+        measure_group(group, settings)
     return groups
 
 
@@ -225,9 +225,9 @@ def _table(group: Group) -> List[str]:
     return [f'| {" | ".join(cells)} |' for cells in table]
 
 
-def markdown(groups: Sequence[Group]) -> str:
+def benchmark_markdown(groups: Sequence[Group]) -> str:
     """A table per group."""
-    lines = ['# Benchmark', '', describe_machine(), '',
+    lines = ['# Benchmark', '', machine_line(), '',
              'Calls taken in turns. "Ratio" is the median over the rounds of this time over that of the baseline,',
              '"best ratio" that of the shortest times, which the rest of the machine disturbed least. The bound is the',
              'time to read the inputs and write the outputs once, at the speed of `u + delta`. Peak memory is what a',
@@ -272,12 +272,12 @@ def _draw_growth(axes: Axes, group: Group) -> None:
     axes.legend(fontsize=8, frameon=False)
 
 
-def draw(groups: Sequence[Group], out_file: Union[str, Path]) -> None:
+def draw_benchmark(groups: Sequence[Group], out_file: Union[str, Path]) -> None:
     """Draw every group, two in a row, into a PNG, which is replaced as a whole."""
     count = len(groups)
     figure = Figure(figsize=(13, 2.6 * ((count + 1) // 2) + 0.6), dpi=110, layout='constrained')
     FigureCanvasAgg(figure)
-    figure.suptitle(describe_machine(), fontsize=9)
+    figure.suptitle(machine_line(), fontsize=9)
     all_axes = figure.subplots((count + 1) // 2, 2, squeeze=False).flatten()
     for axes, group in zip(all_axes, groups):
         draw_group = _draw_growth if group.grows else _draw_bars
@@ -291,6 +291,7 @@ def draw(groups: Sequence[Group], out_file: Union[str, Path]) -> None:
     save_figure(figure, out_file)
 
 
-def write_report(groups: Sequence[Group], out_dir: Union[str, Path]) -> List[Path]:
+def write_benchmark(groups: Sequence[Group], out_dir: Union[str, Path]) -> List[Path]:
     """Write ``benchmark.md``, ``benchmark.csv`` and ``benchmark.png``; gives their paths."""
-    return write_files(Path(out_dir), 'benchmark', markdown(groups), FIELDS, rows(groups), partial(draw, groups))
+    text = benchmark_markdown(groups)
+    return write_files(Path(out_dir), 'benchmark', text, FIELDS, rows(groups), partial(draw_benchmark, groups))

@@ -138,7 +138,7 @@ def _build(case: Case) -> nn.Module:
     return model
 
 
-def _labels(n: int, height: int, width: int) -> List[SegDataSample]:
+def random_labels(n: int, height: int, width: int) -> List[SegDataSample]:
     """A block of change in each image, about 6 % of it."""
     labels = torch.zeros(n, 1, height, width, dtype=torch.long)
     labels[..., :height // 4, :width // 4] = 1
@@ -160,7 +160,7 @@ def _prepare_network(case: Case) -> Step:
         return forward
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    samples = _labels(n, height, width)
+    samples = random_labels(n, height, width)
     has_losses = case.kind == 'model' and not case.other
 
     def training_step() -> None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ..models import layers
 from ..models.layers import build_part
-from .machine import describe_machine
-from .timing import Timing, alternate, summarise
+from .machine import machine_line
+from .timing import Timing, alternate, summarise_times
 
 # Steps of the path that make a part of their own; where none fits, the first two are.
 PARTS = (
@@ -279,9 +279,9 @@ def measure_costs(cfgs: Mapping[str, Config], side: int, seconds: Optional[float
     if seconds is not None:
         ready = {name: (models or {}).get(name) or uninitialised_model(cfg).to(device).eval()
                  for name, cfg in cfgs.items()}
-        timings = summarise(alternate({name: _prediction(model, side, device) for name, model in ready.items()},
-                                      seconds * len(ready)))
-    machine = torch.cuda.get_device_name(device) if device.startswith('cuda') else describe_machine()
+        timings = summarise_times(alternate({name: _prediction(model, side, device) for name, model in ready.items()},
+                                            seconds * len(ready)))
+    machine = torch.cuda.get_device_name(device) if device.startswith('cuda') else machine_line()
     return {name: ModelCost(side, cost.parameters, cost.flops, timings.get(name), machine)
             for name, cost in counts.items()}
 

@@ -13,19 +13,19 @@ from mamba_cd_plugin.models.layers import build_part
 from mamba_cd_plugin.resources import find_config
 from mamba_cd_plugin.synthetic import generate_pair
 
-from .cases import _labels, identity_scan
+from .cases import identity_scan, random_labels
 from .gpu_report import GpuReport
 from .gpu_scan import (
     DTYPES,
     TOY,
     Sizes,
+    compile_kernels,
     correctness,
     profile,
     scan_speed,
     several_gpus,
     time_calls,
     tuning,
-    warm_up,
 )
 
 __all__ = ['SECTIONS', 'TOY', 'Sizes']
@@ -69,7 +69,7 @@ class Trainer:
 
 def _timed_batch(sizes: Sizes, count: int) -> Tuple[Tensor, list]:
     pair = torch.randn(count, 6, sizes.side, sizes.side, device=sizes.device)
-    return pair, [sample.to(sizes.device) for sample in _labels(count, sizes.side, sizes.side)]
+    return pair, [sample.to(sizes.device) for sample in random_labels(count, sizes.side, sizes.side)]
 
 
 def model_speed(report: GpuReport, sizes: Sizes) -> Iterator[None]:
@@ -152,6 +152,6 @@ def compiled(report: GpuReport, sizes: Sizes) -> Iterator[None]:
 
 
 SECTIONS: Dict[str, Callable[[GpuReport, Sizes], Iterator[None]]] = {
-    'warm-up': warm_up, 'correctness': correctness, 'scan': scan_speed, 'model': model_speed, 'training': training,
-    'several GPUs': several_gpus, 'profile': profile, 'tuning': tuning, 'compiled': compiled,
+    'warm-up': compile_kernels, 'correctness': correctness, 'scan': scan_speed, 'model': model_speed,
+    'training': training, 'several GPUs': several_gpus, 'profile': profile, 'tuning': tuning, 'compiled': compiled,
 }

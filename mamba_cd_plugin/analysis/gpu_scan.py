@@ -59,7 +59,7 @@ class Sizes:
 TOY = Sizes('cpu', ((3, 4, 6, 1), ), 1, (2, ), 64, 'cdmamba_v8_small_levircd', 2, 2, 32, 2, 1, ('fp32', 'bf16'))
 
 
-def scan_inputs(images: int, level: Sequence[int], dtype: torch.dtype, device: str) -> List[Tensor]:
+def cross_scan_inputs(images: int, level: Sequence[int], dtype: torch.dtype, device: str) -> List[Tensor]:
     """Arguments of `cross_selective_scan` with one state, as in a model at its start; the weights stay float32."""
     height, width, channels, rank = level
     generator = torch.Generator().manual_seed(height)
@@ -112,10 +112,10 @@ def time_calls(function: Callable[[], object], sizes: Sizes, budget: float = 0.1
     return sorted(times)[len(times) // 2], (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def warm_up(report: GpuReport, sizes: Sizes) -> Iterator[None]:
+def compile_kernels(report: GpuReport, sizes: Sizes) -> Iterator[None]:
     """Compile the kernels of all dtypes at once, each in a process of its own; Triton keeps them on disk."""
     code = ('import sys; from mamba_cd_plugin.analysis.gpu_scan import *\n'
-            'inputs = scan_inputs(1, (8, 8, 64, 4), DTYPES[sys.argv[1]], "cuda")\n'
+            'inputs = cross_scan_inputs(1, (8, 8, 64, 4), DTYPES[sys.argv[1]], "cuda")\n'
             'value_and_gradients(partial(cross_selective_scan, backend="triton"), inputs); torch.cuda.synchronize()')
     if sizes.device == 'cpu' or 'triton' not in sizes.backends():
         return
@@ -129,7 +129,7 @@ def correctness(report: GpuReport, sizes: Sizes) -> Iterator[None]:
     """Every backend at the model's sizes against plain torch in float64, value and gradients."""
     for level in sizes.levels:
         for dtype in sizes.dtypes:
-            inputs = scan_inputs(min(2, sizes.images), level, DTYPES[dtype], sizes.device)
+            inputs = cross_scan_inputs(min(2, sizes.images), level, DTYPES[dtype], sizes.device)
             expected = value_and_gradients(partial(cross_selective_scan, backend='torch'), [t.double() for t in inputs])
             for name in sizes.backends():
                 function = partial(cross_selective_scan, backend=name)
@@ -157,7 +157,7 @@ def scan_speed(report: GpuReport, sizes: Sizes) -> Iterator[None]:
                                     dtype=DTYPES[dtype]) for _ in range(2))
             bound, _ = time_calls(partial(torch.add, u, delta), sizes)
             del u, delta
-            inputs = scan_inputs(sizes.images, level, DTYPES[dtype], sizes.device)
+            inputs = cross_scan_inputs(sizes.images, level, DTYPES[dtype], sizes.device)
             leaves = [t.requires_grad_() for t in inputs]
             grad = torch.randn_like(leaves[0])
             for name in sizes.backends():
@@ -186,7 +186,8 @@ def tuning(report: GpuReport, sizes: Sizes) -> Iterator[None]:
         for steps, block in variants:
             triton_launch.STEPS_BY_STATES, triton_launch.MAX_BLOCK = ((4, steps), ), block
             for level in sizes.levels:
-                leaves = [t.requires_grad_() for t in scan_inputs(sizes.images, level, torch.bfloat16, sizes.device)]
+                inputs = cross_scan_inputs(sizes.images, level, torch.bfloat16, sizes.device)
+                leaves = [t.requires_grad_() for t in inputs]
                 grad = torch.randn_like(leaves[0])
                 once, _ = time_calls(partial(forward, 'triton', leaves), sizes)
                 twice, _ = time_calls(partial(forward_and_backward, 'triton', leaves, grad), sizes)
@@ -202,7 +203,7 @@ def profile(report: GpuReport, sizes: Sizes) -> Iterator[None]:
     if sizes.device == 'cpu':
         return
     for level in (sizes.levels[0], sizes.levels[-1]):
-        leaves = [t.requires_grad_() for t in scan_inputs(sizes.images, level, torch.bfloat16, sizes.device)]
+        leaves = [t.requires_grad_() for t in cross_scan_inputs(sizes.images, level, torch.bfloat16, sizes.device)]
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as record:
             for _ in range(5):
                 torch.autograd.grad(run_scan(*leaves, backend='triton').sum(), leaves)
@@ -218,7 +219,7 @@ def _same_gradients(rank: int, world: int, path: str) -> None:
     import torch.distributed as dist
     torch.cuda.set_device(rank)
     dist.init_process_group('nccl', init_method=f'file://{path}', rank=rank, world_size=world)
-    leaves = scan_inputs(world, (16, 16, 64, 4), torch.float32, f'cuda:{rank}')
+    leaves = cross_scan_inputs(world, (16, 16, 64, 4), torch.float32, f'cuda:{rank}')
     weights = [t.requires_grad_() for t in leaves[2:]]
 
     def gradient(part: slice) -> Tensor:

@@ -17,7 +17,7 @@ def read_processor() -> tuple[str, set[str]]:
     return model.group(1).strip() if model else name, set(flags.group(1).split()) if flags else set()
 
 
-def describe_machine() -> str:
+def machine_line() -> str:
     """The machine and the versions in one line."""
     import torch
     name, _ = read_processor()

@@ -85,7 +85,7 @@ def step_at_seams(probability: np.ndarray, columns: list[Span]) -> float:
     return float(steps[shared].mean() / steps[~shared].mean())
 
 
-def compare(one: dict, other: dict, truth: np.ndarray) -> Agreement:
+def compare_predictions(one: dict, other: dict, truth: np.ndarray) -> Agreement:
     """Compare two predictions, each with ``mask`` and ``probability`` (H, W), with each other and the ground truth."""
     return Agreement(
         float(np.abs(one['probability'] - other['probability']).mean()),

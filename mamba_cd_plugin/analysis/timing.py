@@ -80,7 +80,7 @@ def alternate(functions: Mapping[str, Callable[[], object]],
     return times
 
 
-def summarise(times: Mapping[str, List[float]], baseline: Optional[str] = None) -> Dict[str, Timing]:
+def summarise_times(times: Mapping[str, List[float]], baseline: Optional[str] = None) -> Dict[str, Timing]:
     """Median and spread of each function, and how many times the baseline it needs.
 
     Args:

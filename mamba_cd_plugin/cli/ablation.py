@@ -18,9 +18,9 @@ from prettytable import PrettyTable
 from ..analysis.ablation.error_sheet import write_error_sheet
 from ..analysis.ablation.execute import describe_start, run_all
 from ..analysis.ablation.plan import Trial, make_plan, read_outcome
-from ..analysis.ablation.table import summarise_trials, write_report
+from ..analysis.ablation.table import summarise_trials, write_ablation
 from ..analysis.complexity import measure_costs
-from ..analysis.machine import describe_machine
+from ..analysis.machine import machine_line
 from ..analysis.report_files import file_names
 from ..io.files import OutputFolder
 from ..resources import find_config, tools_dir
@@ -84,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
     conditions = [
         f'{budget[0].upper()}{budget[1:]}; {args.jobs} at once. F1: mean ± standard deviation over the seeds. FLOPs '
         f'and s per pair: forward pass of one pair of {args.size} px. Peak memory: of the training process.', '',
-        f'{describe_machine()}.'
+        f'{machine_line()}.'
     ]
     rows = summarise_trials(trials, outcomes)
-    write_report(rows, conditions, work_dir)  # hours of training are on the disk before anything else can go wrong
+    write_ablation(rows, conditions, work_dir)  # hours of training are on the disk before anything else can go wrong
     # One trial a config, of the first seed that finished.
     finished = {trial.name: trial for trial, outcome in reversed(list(zip(trials, outcomes)))
                 if outcome.status == 'done'}
@@ -98,6 +98,6 @@ def run(args: argparse.Namespace) -> int:
     costs = measure_costs({name: trial.cfg for name, trial in finished.items()}, args.size, args.seconds)
     for row in rows:
         row.cost = costs.get(row.name)
-    paths = write_report(rows, conditions, work_dir)
+    paths = write_ablation(rows, conditions, work_dir)
     print_log(f'{paths[0].read_text()}\nwritten: {", ".join(map(str, paths))}')
     return int(any(row.errors for row in rows))

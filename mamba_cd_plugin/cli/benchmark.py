@@ -8,7 +8,7 @@ import argparse
 import torch
 from mmengine.logging import print_log
 
-from ..analysis.benchmark import SUITES, Settings, write_report
+from ..analysis.benchmark import SUITES, Settings, write_benchmark
 from ..analysis.benchmark import run as measure
 from ..analysis.report_files import file_names
 from ..analysis.timing import CLOCKS
@@ -43,5 +43,5 @@ def run(args: argparse.Namespace) -> None:
     groups = measure(
         Settings(str(find_config(args.config)), args.suites, args.backends, args.other, args.other_train,
                  clock=args.clock, threads=args.threads, **sizes))
-    paths = write_report(groups, args.out)
+    paths = write_benchmark(groups, args.out)
     print_log(paths[0].read_text() + 'written: ' + ', '.join(map(str, paths)))

@@ -10,7 +10,7 @@ import numpy as np
 import rasterio
 from mmengine.logging import print_log
 
-from ..analysis.predict_checks import check_grid, check_polygons, compare, step_at_seams
+from ..analysis.predict_checks import check_grid, check_polygons, compare_predictions, step_at_seams
 from ..inference import ChangeDetectionInferencer
 from ..inference.job import PROBABILITY_STEPS
 from ..inference.outputs import write_picture
@@ -23,7 +23,7 @@ CROP = 512  # the side of the picture of a place where four windows meet
 WINDOWS = PredictOptions()
 
 
-def predict(pair: SamplePair, checkpoint: str, out: Path, until: float = 1.) -> None:
+def predict_until(pair: SamplePair, checkpoint: str, out: Path, until: float = 1.) -> None:
     """Run ``mamba-cd predict``, and kill it once this share of the rows of windows is done.
 
     Raises:
@@ -58,7 +58,7 @@ def compare_with_whole(checkpoint: str, pair: SamplePair, side: int) -> dict:
         truth = file.read(1)[:side, :side]
     whole, windows = (inferencer((corner[..., :3], corner[..., 3:]), tile=tile)['predictions'][0]
                for tile in (side, WINDOWS.tile))
-    found = compare(whole, windows, truth)
+    found = compare_predictions(whole, windows, truth)
     return {f'mean difference of the probabilities on {side} x {side} px, whole or in windows': found.mean_difference,
             'share of pixels that become another class': found.other_pixels,
             'F1 whole, in windows': ', '.join(f'{100 * f1:.2f} %' for f1 in found.f1)}
@@ -106,9 +106,9 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f'--size {args.size}: expected at least {2 * WINDOWS.tile} px a side, so that windows meet')
     out = Path(args.out)
     pair = sample_pair(out / 'town', (height, width))
-    predict(pair, args.checkpoint, out / 'once')
-    predict(pair, args.checkpoint, out / 'twice', until=0.5)
-    predict(pair, args.checkpoint, out / 'twice')
+    predict_until(pair, args.checkpoint, out / 'once')
+    predict_until(pair, args.checkpoint, out / 'twice', until=0.5)
+    predict_until(pair, args.checkpoint, out / 'twice')
     names = sorted(path.name for path in (out / 'once').iterdir())
     if names != sorted(path.name for path in (out / 'twice').iterdir()) or not all(
             (out / 'once' / name).read_bytes() == (out / 'twice' / name).read_bytes() for name in names):

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 
 from ..engine.checkpoint import trust_checkpoints
 from ..export.export import export_onnx, export_program
-from ..inference.models import ALIGN, TorchTileModel, load_model, read_config
+from ..inference.models import ALIGN, TorchTileModel, load_model, read_named_config
 from ..zoo import resolve_checkpoint
 
 EXPORTERS = {'.onnx': export_onnx, '.pt2': export_program}
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     if args.size is not None and (args.size < ALIGN or args.size % ALIGN):
         raise ValueError(f'--size {args.size}: expected a multiple of {ALIGN}')
     trust_checkpoints(args.trust_checkpoint)
-    cfg = read_config(args.config) if args.config else ConfigDict()
+    cfg = read_named_config(args.config) if args.config else ConfigDict()
     out = Path(args.out)
     model = load_model(cfg, resolve_checkpoint(args.checkpoint))
     if not isinstance(model, TorchTileModel):

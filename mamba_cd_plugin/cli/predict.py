@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> None:
     inferencer = ChangeDetectionInferencer(options.pop('config'), options.pop('checkpoint'), options.pop('device'))
     out_dir = options.pop('out')
     for summary in inferencer(pair, out_dir=out_dir, **options)['predictions']:
-        print_log(describe(summary, out_dir), logger='current', level=logging.INFO)
+        print_log(describe_summary(summary, out_dir), logger='current', level=logging.INFO)
 
 
-def describe(summary: dict, out_dir: str) -> str:
+def describe_summary(summary: dict, out_dir: str) -> str:
     """What came out, in one line."""
     share = summary['changed_pixels'] / summary['pixels']
     parts = [f'{summary["name"]}: {share:.2%} of {summary["pixels"]:,} px changed']

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 
 from ..engine.checkpoint import trust_checkpoints
 from ..export.publish import publish
-from ..inference.models import read_config
+from ..inference.models import read_named_config
 from ..zoo import resolve_checkpoint
 
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Publish."""
     trust_checkpoints(args.trust_checkpoint)
-    cfg = read_config(args.config) if args.config else None
+    cfg = read_named_config(args.config) if args.config else None
     if args.choose_threshold and not args.calibrate:
         raise ValueError('--choose-threshold needs --calibrate DATA_ROOT, on whose pairs it is chosen')
     path = publish(resolve_checkpoint(args.checkpoint), Path(args.out), cfg, args.metrics, args.calibrate,

@@ -60,12 +60,12 @@ def check_resume(runner: Runner, before: Optional[ConfigDict]) -> Changes:
     optimizer = _below(changed, OPTIMIZER_KEYS)
     if optimizer:
         raise ResumeError(
-            f'--resume with another optimizer: {describe(optimizer)}. A resumed optimizer keeps the values of its '
-            'checkpoint, so that this change would have no effect. Set it back, or begin a new training from these '
+            f'--resume with another optimizer: {describe_changes(optimizer)}. A resumed optimizer keeps the values of '
+            'its checkpoint, so that this change would have no effect. Set it back, or begin a new training from these '
             'weights: --cfg-options load_from=CHECKPOINT with another --work-dir.')
     others = {key: value for key, value in _below(changed, EXPERIMENT_KEYS).items() if not key.endswith(FREE_ENDINGS)}
     if others:
-        runner.logger.warning(f'Changed since the checkpoint was written: {describe(others)}')
+        runner.logger.warning(f'Changed since the checkpoint was written: {describe_changes(others)}')
     return _below(changed, SCHEDULE_KEYS)
 
 
@@ -97,8 +97,8 @@ def refit_schedule(runner: Runner, changes: Changes) -> None:
         runner.param_schedulers = runner.build_param_scheduler(cfgs)
         _replay(runner.param_schedulers, runner.iter, runner.epoch)
     rates = runner.optim_wrapper.get_lr()['lr']
-    runner.logger.info(f'{describe(changes)}: the schedule is replayed with these settings, and the learning rate '
-                       f'after iteration {runner.iter} is {max(rates):.3g}')
+    runner.logger.info(f'{describe_changes(changes)}: the schedule is replayed with these settings, and the learning '
+                       f'rate after iteration {runner.iter} is {max(rates):.3g}')
 
 
 def warn_of_short_schedule(runner: Runner) -> None:
@@ -116,7 +116,7 @@ def warn_of_short_schedule(runner: Runner) -> None:
 def _extend(runner: Runner, schedulers: Any, cfgs: Any, changes: Changes) -> None:
     if changes:
         raise ResumeError(
-            f'--resume with another schedule: {describe(changes)}. A schedule that follows the score cannot be '
+            f'--resume with another schedule: {describe_changes(changes)}. A schedule that follows the score cannot be '
             'replayed. Set it back, or begin a new training from these weights: --cfg-options load_from=CHECKPOINT '
             'with another --work-dir.')
     if isinstance(schedulers, dict):
@@ -138,7 +138,7 @@ def _replay(schedulers: List[Any], iters: int, epochs: int) -> None:
                     scheduler.step()
 
 
-def describe(changes: Changes, shown: int = 4) -> str:
+def describe_changes(changes: Changes, shown: int = 4) -> str:
     """The first of the changes, in words."""
     parts = [f'{key} was {before} and is now {now}' for key, (before, now) in list(changes.items())[:shown]]
     return ', '.join(parts) + (f', and {len(changes) - shown} more' if len(changes) > shown else '')

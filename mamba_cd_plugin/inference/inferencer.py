@@ -15,7 +15,7 @@ from mmseg.structures import SegDataSample
 from .. import register_all_modules
 from ..zoo import STARTER, describe_weights, list_weights, resolve_checkpoint
 from .job import MemorySink, Spool, Strip, complete_summary, make_folder
-from .models import WEIGHT_SUFFIXES, TileModel, load_model, read_config
+from .models import WEIGHT_SUFFIXES, TileModel, load_model, read_named_config
 from .outputs import OutputOptions, check_outputs, write_outputs
 from .overview import draw_overview
 from .pairs import Image, PairSource, ReadOptions, find_pairs, open_pair
@@ -81,7 +81,7 @@ class ChangeDetectionInferencer(BaseInferencer):
         for line in describe_weights(weights):
             print_log(line, logger='current')
         if isinstance(model, (str, Path)):
-            model = read_config(str(model))
+            model = read_named_config(str(model))
         register_all_modules(init_default_scope=False)
         init_default_scope(scope)
         super().__init__(model, weights, device, scope, show_progress)

@@ -301,7 +301,7 @@ def config_of(checkpoint: dict, path: str) -> ConfigDict:
     return parse_config_text(text, f'checkpoint {path}')
 
 
-def read_config(path: str) -> Config:
+def read_named_config(path: str) -> Config:
     """A config that the user names, by its file or by its name alone; it is run.
 
     Raises:

@@ -7,7 +7,7 @@ from ..visualization.drawing import (
     FALSE_POSITIVE,
     IGNORED,
     PAPER,
-    Cell,
+    PictureCell,
     TextSpan,
     draw_page,
     mask_picture,
@@ -39,8 +39,8 @@ def draw_overview(source: PairSource, mask: np.ndarray) -> np.ndarray:
     title = [TextSpan(f'{source.name}    ', bold=True),
              TextSpan(f'{source.width:,} x {source.height:,} px    changed: {changed_share(mask):.2%} of the pixels '
                       f'with data    1 px here = {factor} px')]
-    rows = [[Cell(a, 'A (before)'), Cell(b, 'B (after)')],
-            [Cell(mask_picture(small), 'change'), Cell(overlay_picture(b, small), 'change over B')]]
+    rows = [[PictureCell(a, 'A (before)'), PictureCell(b, 'B (after)')],
+            [PictureCell(mask_picture(small), 'change'), PictureCell(overlay_picture(b, small), 'change over B')]]
     legend = [('predicted as changed', FALSE_POSITIVE)]
     if (small == NODATA).any():
         legend.append(('no data in A or B', IGNORED))

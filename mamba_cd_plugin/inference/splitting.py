@@ -47,7 +47,8 @@ def split_polygons(polygons: PixelPolygons, read: Reader, level: float, smallest
     Returns:
         Every changed pixel is in just one of them, as before.
     """
-    parts = [_split(*one, read, level, limit) for *one, limit in zip(*polygons, smallest)]
+    parts = [_split(shape, pixels, total, read, level, limit)
+             for shape, pixels, total, limit in zip(*polygons, smallest)]
     shapes = np.array([part[0] for found in parts for part in found], object)
     pixels, sums = (np.array([part[i] for found in parts for part in found]) for i in (1, 2))
     return PixelPolygons(shapes, pixels, sums)

@@ -16,7 +16,7 @@ from ..version import __version__
 from ..visualization.drawing import OUTCOMES
 from . import charts, tables
 from .pictures import Album, differences, inside_the_head, worst_and_best
-from .regions import COVERED, WORTH_SHOWING, spread
+from .regions import COVERED, WORTH_SHOWING, spread_by_rank
 from .results import Comparison, Results, RunSummary, Sampling
 from .tables import Table
 
@@ -229,7 +229,7 @@ def _pictures(contents: Contents, folder: Path, number: int) -> Section:
 
 
 def _head(contents: Contents, folder: Path, number: int) -> Section:
-    chosen = spread(contents.results[0].tiles, number)
+    chosen = spread_by_rank(contents.results[0].tiles, number)
     parts = []
     for result in contents.results if number else []:
         by_place = {(tile.name, tile.rows.start, tile.columns.start): tile for tile in result.tiles}
@@ -267,7 +267,7 @@ def _methods(contents: Contents) -> Section:
     return Section('methods', 'Methods', [Part(title, text=body) for title, body in text])
 
 
-def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """The page as HTML text."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template('report.html').render(

@@ -20,7 +20,7 @@ from ..models.decode_heads.edges import DoGEdge, LaplacianMap
 from ..visualization import draw_change_panel
 from ..visualization.drawing import beside, error_picture, mask_picture
 from .pixels import precision, recall
-from .regions import Tile, best, disagreements, worst
+from .regions import ScoredTile, best, disagreements, worst
 from .results import Results
 from .runs import TILES, WHOLE
 
@@ -144,13 +144,13 @@ class Album:
     shots: List[Shot]
 
 
-def tile_name(tile: Tile, size: tuple) -> str:
+def tile_name(tile: ScoredTile, size: tuple) -> str:
     """Name of the image, and the position of the tile if it is not the whole image."""
     whole = (tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start) == tuple(size)
     return tile.name if whole else f'{tile.name}, row {tile.rows.start}, column {tile.columns.start}'
 
 
-def tile_caption(tile: Tile) -> str:
+def tile_caption(tile: ScoredTile) -> str:
     """Scores of the tile and its share of changed pixels."""
     if not tile.changed:
         return f'no change; {tile.counts.fp:,} pixels predicted'
@@ -188,7 +188,7 @@ def differences(baseline: Results, other: Results, number: int) -> Album:
     return Album(f'{other.run.name} against {baseline.run.name}', columns, shots)
 
 
-def inside_the_head(results: Results, model: nn.Module, tiles: Sequence[Tile], folder: Path) -> Album:
+def inside_the_head(results: Results, model: nn.Module, tiles: Sequence[ScoredTile], folder: Path) -> Album:
     """Tiles with the gates and edge maps of the head below them."""
     folder.mkdir(parents=True, exist_ok=True)
     shots = []
@@ -220,7 +220,7 @@ class TilePictures:
         tile: The tile.
     """
 
-    def __init__(self, results: Results, tile: Tile) -> None:
+    def __init__(self, results: Results, tile: ScoredTile) -> None:
         record = results.store.read(tile.image)
         window = tile.rows, tile.columns
         self.a, self.b = (read_for_eye(path)[window] for path in (record.image_a, record.image_b))

@@ -16,7 +16,7 @@ SIDES = (10, 20, 40, 80)
 COVERED = 0.5
 
 
-class Tile(NamedTuple):
+class ScoredTile(NamedTuple):
     """One window of an image and its outcomes.
 
     Attributes:
@@ -60,7 +60,7 @@ def windows(shape: tuple[int, ...], tile: int) -> Iterator[tuple[slice, slice]]:
             yield slice(top, min(top + tile, shape[0])), slice(left, min(left + tile, shape[1]))
 
 
-def cut(image: int, name: str, truth: np.ndarray, prediction: np.ndarray, tile: int) -> list[Tile]:
+def cut(image: int, name: str, truth: np.ndarray, prediction: np.ndarray, tile: int) -> list[ScoredTile]:
     """The tiles of one image.
 
     Args:
@@ -70,11 +70,11 @@ def cut(image: int, name: str, truth: np.ndarray, prediction: np.ndarray, tile: 
         prediction: Whether a pixel is predicted as changed, bool (H, W).
         tile: Side of a tile in pixels.
     """
-    return [Tile(image, name, rows, columns, outcomes(truth[rows, columns], prediction[rows, columns]))
+    return [ScoredTile(image, name, rows, columns, outcomes(truth[rows, columns], prediction[rows, columns]))
             for rows, columns in windows(truth.shape, tile)]
 
 
-def worst(tiles: Sequence[Tile], number: int) -> list[Tile]:
+def worst(tiles: Sequence[ScoredTile], number: int) -> list[ScoredTile]:
     """The tiles with the most wrong pixels, which lower the pooled score most.
 
     Not those with the lowest F1, which is 0 wherever the only house of a tile is missed.
@@ -82,25 +82,26 @@ def worst(tiles: Sequence[Tile], number: int) -> list[Tile]:
     return sorted((tile for tile in tiles if tile.wrong), key=lambda tile: -tile.wrong)[:number]
 
 
-def best(tiles: Sequence[Tile], number: int) -> list[Tile]:
+def best(tiles: Sequence[ScoredTile], number: int) -> list[ScoredTile]:
     """The tiles with the highest F1 among those with enough change."""
     return sorted(_with_change(tiles), key=lambda tile: -tile.f1)[:number]
 
 
-def spread(tiles: Sequence[Tile], number: int) -> list[Tile]:
+def spread_by_rank(tiles: Sequence[ScoredTile], number: int) -> list[ScoredTile]:
     """Tiles with enough change, their F1 evenly spaced by rank from the highest to the lowest."""
     ranked = best(tiles, len(tiles))
     chosen = np.linspace(0, len(ranked) - 1, min(number, len(ranked))).round().astype(int)
     return [ranked[index] for index in dict.fromkeys(chosen.tolist())]
 
 
-def disagreements(one: Sequence[Tile], other: Sequence[Tile], number: int) -> list[tuple[Tile, Tile]]:
+def disagreements(one: Sequence[ScoredTile], other: Sequence[ScoredTile],
+                  number: int) -> list[tuple[ScoredTile, ScoredTile]]:
     """The tiles on which the numbers of wrong pixels of two runs differ most."""
     pairs = [(a, b) for a, b in zip(one, other) if a.wrong != b.wrong]
     return sorted(pairs, key=lambda pair: -abs(pair[0].wrong - pair[1].wrong))[:number]
 
 
-def _with_change(tiles: Sequence[Tile]) -> list[Tile]:
+def _with_change(tiles: Sequence[ScoredTile]) -> list[ScoredTile]:
     return [tile for tile in tiles if tile.changed >= WORTH_SHOWING * tile.pixels and tile.changed]
 
 

@@ -9,9 +9,9 @@ from torch import nn
 
 from ..analysis.complexity import ModelCost, measure_costs
 from ..io.files import OutputFolder
-from .page import Charts, Contents, all_sections, render
+from .page import Charts, Contents, all_sections, render_page
 from .pixels import nearest_level
-from .results import Results, Sampling, collect, compare, summarise
+from .results import Results, Sampling, collect, compare_runs, summarise_run
 from .runs import Run, evaluate, load_run_model
 from .tables import latex_table
 
@@ -53,7 +53,8 @@ def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path
 
     ::
 
-        runs -> evaluate (maps per image, stored in each work dir) -> collect -> summarise, compare -> sections -> page
+        runs -> evaluate (maps per image, stored in each work dir) -> collect
+             -> summarise_run, compare_runs -> sections -> page
 
     Args:
         runs: The runs; the first one is the baseline.
@@ -71,8 +72,8 @@ def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path
         models = {run.name: load_run_model(run, options.device) for run in runs}
     costs = measure_costs({run.name: run.cfg for run in runs}, _tile(runs[0]) or DEFAULT_TILE,
                           SECONDS_PER_MODEL if options.timed else None, options.device, models)
-    summaries = [summarise(result, options.sampling) for result in results]
-    comparisons = compare(results, options.sampling)
+    summaries = [summarise_run(result, options.sampling) for result in results]
+    comparisons = compare_runs(results, options.sampling)
     latex = latex_table(summaries, costs)
     contents = Contents(results, summaries, comparisons, costs, models, latex, options.sampling)
 
@@ -84,7 +85,7 @@ def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path
     subtitle = ' · '.join(filter(None, [data, f'{options.split} split', f'{summaries[0].images:,} images']))
     page = out / 'report.html'
     texts = {'scores.tex': latex, 'report.json': json.dumps(_as_json(contents, options), indent=1),
-             page.name: render(title, subtitle, sections)}  # the page last: where it is, everything is
+             page.name: render_page(title, subtitle, sections)}  # the page last: where it is, everything is
     for name, text in texts.items():
         with outputs.write(name) as part:
             part.write_text(text, encoding='utf-8')

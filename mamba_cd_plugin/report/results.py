@@ -22,7 +22,7 @@ from .pixels import (
     randomisation_test,
     score_intervals,
 )
-from .regions import Objects, SizeScores, Tile, by_size, cut, find_objects, join
+from .regions import Objects, ScoredTile, SizeScores, by_size, cut, find_objects, join
 from .runs import TILES, WHOLE, Run, Store
 
 Interval = Tuple[float, float]
@@ -58,7 +58,7 @@ class Results:
     groups: list[str]
     histograms: dict[str, np.ndarray]
     reason: str
-    tiles: list[Tile]
+    tiles: list[ScoredTile]
     objects: Objects
     matches: ObjectCounts
 
@@ -218,7 +218,7 @@ class Comparison:
     worse: int
 
 
-def summarise(results: Results, sampling: Sampling) -> RunSummary:
+def summarise_run(results: Results, sampling: Sampling) -> RunSummary:
     """Compute the scores of one run."""
     protocols = {protocol: _protocol_scores(results, protocol, sampling) for protocol in results.histograms}
     (tn, fp), (fn, tp) = next(iter(protocols.values())).confusion
@@ -264,7 +264,7 @@ def _confusion(counts: Counts) -> List[List[int]]:
     return [[tn, fp], [fn, tp]]
 
 
-def compare(results: Sequence[Results], sampling: Sampling) -> List[Comparison]:
+def compare_runs(results: Sequence[Results], sampling: Sampling) -> List[Comparison]:
     """Compare the first run with every run that was tested on the same images, by each protocol."""
     baseline, *others = results
     others = [other for other in others if baseline.same_images(other)]

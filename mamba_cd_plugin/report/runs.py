@@ -130,7 +130,7 @@ def _checkpoints(folder: Path) -> str:
     return f'checkpoints there: {shorten(files) or "none"}'
 
 
-def describe(run: Run) -> str:
+def describe_parts(run: Run) -> str:
     """The parts of a model that distinguish the versions, in one line."""
     model = run.cfg.model
     head = model.get('decode_head', {})
@@ -282,9 +282,9 @@ def _fill(store: Store, pairs: Dict[int, Tuple[str, str, str]], loader: DataLoad
     progress, waiting = ProgressBar(len(pairs)), iter(pairs)
     for batch in loader:
         truths = [sample.gt_sem_seg.data[0].cpu().numpy().astype(np.uint8) for sample in batch['data_samples']]
-        ways = {WHOLE: predict(model, batch, None)}
+        ways = {WHOLE: predict_levels(model, batch, None)}
         if choose_protocols({truth.shape for truth in truths}, tile)[1] is not None:
-            ways[TILES] = predict(model, batch, tile)
+            ways[TILES] = predict_levels(model, batch, tile)
         for position, truth in enumerate(truths):
             index = next(waiting)
             levels = {way: predicted[position] for way, predicted in ways.items()}
@@ -294,7 +294,7 @@ def _fill(store: Store, pairs: Dict[int, Tuple[str, str, str]], loader: DataLoad
 
 
 @torch.inference_mode()
-def predict(model: Any, batch: dict, tile: Optional[int]) -> list[np.ndarray]:
+def predict_levels(model: Any, batch: dict, tile: Optional[int]) -> list[np.ndarray]:
     """Change probabilities of a batch as levels, each (H, W), as ``mamba-cd test`` computes them.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 from ..analysis.complexity import ModelCost
 from .regions import SizeScores
 from .results import Comparison, Results, RunSummary
-from .runs import describe
+from .runs import describe_parts
 
 SCORE_NAMES = {'changed_F1': 'F1', 'changed_IoU': 'IoU', 'changed_precision': 'Precision', 'changed_recall': 'Recall',
                'OA': 'OA', 'Kappa': 'Kappa'}
@@ -78,7 +78,7 @@ def runs_table(results: Sequence[Results], summaries: Sequence[RunSummary]) -> T
         sizes = [f'{width} × {height}' for height, width in summary.sizes]
         size = sizes[0] if len(sizes) == 1 else f'{len(sizes)} sizes, {sizes[0]} to {sizes[-1]}'
         table.rows.append([
-            Cell(summary.name, describe(result.run), number=False, run=index),
+            Cell(summary.name, describe_parts(result.run), number=False, run=index),
             Cell(result.run.checkpoint.name, number=False), Cell(f'{summary.images:,}'), Cell(size),
             Cell(f'{percent(summary.changed)} %'), Cell(f'{summary.threshold:.3g}')])
     return table

@@ -42,7 +42,7 @@ class TextSpan(NamedTuple):
     bold: bool = False
 
 
-class Cell(NamedTuple):
+class PictureCell(NamedTuple):
     """A picture of a page.
 
     Attributes:
@@ -91,7 +91,7 @@ def draw_change_panel(image_a: np.ndarray,
         columns.update({'ground truth': mask_picture(truth, ignore_index), 'prediction': mask_picture(prediction),
                         'error map': error_picture(prediction, truth, ignore_index)})
         legend = [*OUTCOMES, *([('not labelled', IGNORED)] if (truth == ignore_index).any() else [])]
-    return draw_page([[Cell(enlarge(picture), heading) for heading, picture in columns.items()]],
+    return draw_page([[PictureCell(enlarge(picture), heading) for heading, picture in columns.items()]],
                      [TextSpan(title, bold=True), TextSpan(f'    {_describe(prediction, truth)}')], legend)
 
 
@@ -161,7 +161,7 @@ def text_size(picture: np.ndarray) -> int:
     return max(11, round(min(picture.shape[:2]) / 18))
 
 
-def draw_page(rows: Sequence[Sequence[Cell]],
+def draw_page(rows: Sequence[Sequence[PictureCell]],
               title: Sequence[TextSpan] = (),
               legend: Sequence[Tuple[str, Color]] = (),
               size: Optional[int] = None,
@@ -201,7 +201,7 @@ def draw_page(rows: Sequence[Sequence[Cell]],
     return np.pad(page, ((margin, margin), (margin, margin), (0, 0)), constant_values=PAPER[0])
 
 
-def _draw_cell(cell: Cell, size: int, line: int, headed: bool, captioned: bool) -> np.ndarray:
+def _draw_cell(cell: PictureCell, size: int, line: int, headed: bool, captioned: bool) -> np.ndarray:
     frame = max(1, min(cell.picture.shape[:2]) // 256) if cell.framed else 0
     picture = np.pad(cell.picture, ((frame, frame), (frame, frame), (0, 0)), constant_values=FAINT[0])
     above, below = (text_strip(picture.shape[1], line, size, [TextSpan(text, color)], centred=True)

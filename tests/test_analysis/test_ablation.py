@@ -12,7 +12,13 @@ import pytest
 
 from mamba_cd_plugin.analysis.ablation.execute import STOPPED, Subprocesses, last_words, run_all
 from mamba_cd_plugin.analysis.ablation.plan import Outcome, Trial, make_plan, read_outcome
-from mamba_cd_plugin.analysis.ablation.table import Row, markdown, spread, summarise_trials, write_report
+from mamba_cd_plugin.analysis.ablation.table import (
+    Row,
+    ablation_markdown,
+    sample_deviation,
+    summarise_trials,
+    write_ablation,
+)
 from mamba_cd_plugin.analysis.complexity import ModelCost
 from mamba_cd_plugin.analysis.timing import Timing
 
@@ -184,8 +190,9 @@ def test_last_words(lines: List[str], status: int, expected: str) -> None:
 
 
 def test_spread() -> None:
-    assert spread([0.6, 0.8]) == pytest.approx(0.1 * math.sqrt(2))  # each 0.1 from the mean, divided by n - 1 = 1
-    assert spread([0.6]) is None
+    # Each is 0.1 from the mean; divided by n - 1 = 1.
+    assert sample_deviation([0.6, 0.8]) == pytest.approx(0.1 * math.sqrt(2))
+    assert sample_deviation([0.6]) is None
 
 
 @pytest.fixture
@@ -201,7 +208,7 @@ def rows(plan: Callable[..., List[Trial]], here: Path) -> List[Row]:
 
 
 def test_table(rows: List[Row]) -> None:
-    lines = markdown(rows, ['Said so.']).splitlines()
+    lines = ablation_markdown(rows, ['Said so.']).splitlines()
     assert lines[2] == 'Said so.'
     assert [line for line in lines if line[:3] == '## '] == ['## Tested on whole', '## Tested on tiles256', '## Failed']
     assert '| first | 2 | 70.00 ± 14.14 | 50.00 | 40.00 | 30.00 | 2.50 | 3.00 | 0.250 | 512 | 3 | 1.5 |' in lines
@@ -211,7 +218,7 @@ def test_table(rows: List[Row]) -> None:
 
 
 def test_files(rows: List[Row], tmp_path: Path) -> None:
-    _, table, picture = write_report(rows, [], tmp_path)
+    _, table, picture = write_ablation(rows, [], tmp_path)
     with table.open(newline='') as file:
         records = list(csv.DictReader(file))
     assert [(record['config'], record['protocol']) for record in records] == [
@@ -227,5 +234,5 @@ def test_files(rows: List[Row], tmp_path: Path) -> None:
 
 def test_nothing_finished_is_a_table_too(plan: Callable[..., List[Trial]], tmp_path: Path) -> None:
     rows = summarise_trials(plan('first', seeds=(0, )), [Outcome(status='failed', error='OSError: no')])
-    text = write_report(rows, [], tmp_path)[0].read_text()
+    text = write_ablation(rows, [], tmp_path)[0].read_text()
     assert '| first | 0 | **failed** |' in text and '- first, seed 0: OSError: no' in text

@@ -78,12 +78,12 @@ def test_functions_take_turns_in_an_order_that_turns_round() -> None:
 
 
 def test_summary_worked_out_by_hand() -> None:
-    summary = timing.summarise(dict(a=[1., 2., 3., 4., 5.], b=[3., 2., 9.]), baseline='a')
+    summary = timing.summarise_times(dict(a=[1., 2., 3., 4., 5.], b=[3., 2., 9.]), baseline='a')
     # Quartiles of 1..5 are 2, 3, 4; the rounds that both took part in give b/a = 3, 1, 3.
     assert summary['a'] == (3., 2., 4., 1., 5, 1.)
     assert summary['b'].ratio == 3.
     assert (summary['b'].median, summary['b'].best, summary['b'].samples) == (3., 2., 3)
-    assert timing.summarise(dict(a=[2.]))['a'] == (2., 2., 2., 2., 1, None)
+    assert timing.summarise_times(dict(a=[2.]))['a'] == (2., 2., 2., 2., 1, None)
 
 
 @pytest.mark.parametrize(('train', 'moved'), [(False, 24), (True, 66)])

@@ -62,7 +62,7 @@ def test_comparison_by_hand():
     truth = np.array([[255, 255, 0, 0]])
     one = dict(probability=np.array([[0.9, 0.9, 0.1, 0.1]]), mask=np.array([[1, 1, 0, 0]]))
     other = dict(probability=np.array([[0.9, 0.4, 0.1, 0.6]]), mask=np.array([[1, 0, 0, 1]]))
-    found = checks.compare(one, other, truth)
+    found = checks.compare_predictions(one, other, truth)
     assert found.mean_difference == pytest.approx(0.25)
     assert found.other_pixels == 0.5
     assert found.f1 == (1, 0.5)

@@ -23,7 +23,7 @@ from mamba_cd_plugin.report.pixels import (
     to_levels,
 )
 from mamba_cd_plugin.report.regions import (
-    Tile,
+    ScoredTile,
     best,
     by_size,
     cut,
@@ -31,7 +31,7 @@ from mamba_cd_plugin.report.regions import (
     find_objects,
     join,
     size_labels,
-    spread,
+    spread_by_rank,
     windows,
     worst,
 )
@@ -182,8 +182,8 @@ def test_calibration_by_hand() -> None:
     assert found.brier == pytest.approx((90 * low**2 + 10 * (1 - low)**2 + 300 * (1 - high)**2) / 400)
 
 
-def tile(name: str, tp: int, fp: int, fn: int, tn: int = 900) -> Tile:
-    return Tile(0, name, slice(0, 1), slice(0, 1), Counts(tp, fp, fn, tn))
+def tile(name: str, tp: int, fp: int, fn: int, tn: int = 900) -> ScoredTile:
+    return ScoredTile(0, name, slice(0, 1), slice(0, 1), Counts(tp, fp, fn, tn))
 
 
 def test_windows_cover_every_pixel_once() -> None:
@@ -210,8 +210,8 @@ def test_ranking() -> None:
              tile('tiny but perfect', 5, 0, 0, 995), tile('poor', 10, 20, 60)]
     assert [one.name for one in worst(tiles, 9)] == ['costly', 'poor', 'good', 'small miss']
     assert [one.name for one in best(tiles, 2)] == ['good', 'costly']
-    assert [one.name for one in spread(tiles, 2)] == ['good', 'poor']
-    assert spread([tile('clean', 0, 0, 0)], 3) == []
+    assert [one.name for one in spread_by_rank(tiles, 2)] == ['good', 'poor']
+    assert spread_by_rank([tile('clean', 0, 0, 0)], 3) == []
     others = [tile('good', 90, 5, 6), tile('costly', 500, 10, 100), *tiles[2:]]
     assert [(a.wrong, b.wrong) for a, b in disagreements(tiles, others, 5)] == [(200, 110), (10, 11)]
 

@@ -13,7 +13,7 @@ from mamba_cd_plugin.report import runs as runs_module
 from mamba_cd_plugin.report.runs import (
     Record,
     Store,
-    describe,
+    describe_parts,
     evaluate,
     file_state,
     fingerprint,
@@ -38,7 +38,7 @@ def work_dir(finished: Path, tmp_path: Path) -> Path:
 def test_what_a_work_dir_holds(work_dir: Path) -> None:
     run = open_run(str(work_dir))
     assert (run.name, run.checkpoint) == ('v8', work_dir / 'best_changed_F1.pth')
-    assert describe(run) == 'SiameseVSSM, toy, skip FuseThenVSS, edge DoGEdge, gate tanh'
+    assert describe_parts(run) == 'SiameseVSSM, toy, skip FuseThenVSS, edge DoGEdge, gate tanh'
     (work_dir / 'best_changed_F1.pth').rename(work_dir / 'best_mIoU_epoch_3.pth')
     shutil.copy(work_dir / 'best_mIoU_epoch_3.pth', work_dir / 'epoch_4.pth')
     assert open_run(str(work_dir)).checkpoint.name == 'best_mIoU_epoch_3.pth'
@@ -101,8 +101,8 @@ def test_fingerprint_and_file_state(tmp_path: Path) -> None:
 
 def test_evaluated_once_and_resumed(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predicted = []
-    original = runs_module.predict
-    monkeypatch.setattr(runs_module, 'predict', lambda model, batch, tile: predicted.append(
+    original = runs_module.predict_levels
+    monkeypatch.setattr(runs_module, 'predict_levels', lambda model, batch, tile: predicted.append(
         (len(batch['inputs']), tile)) or original(model, batch, tile))
     run = open_run(str(work_dir))
     store = evaluate(run, 'test', 'cpu', tile=32)

@@ -35,12 +35,12 @@ def main() -> int:
     import mamba_cd_plugin.registration  # noqa: F401
     from mamba_cd_plugin.analysis import gpu_check
     from mamba_cd_plugin.analysis.gpu_report import GpuReport
-    from mamba_cd_plugin.analysis.machine import describe_machine
+    from mamba_cd_plugin.analysis.machine import machine_line
     from mamba_cd_plugin.ops import available_backends
     logging.disable(logging.INFO)  # mmengine logs the start of each parameter
     sizes = gpu_check.TOY if args.interpret else gpu_check.Sizes()
     report = GpuReport(args.out, args.seconds)
-    report.facts['machine'] = describe_machine()
+    report.facts['machine'] = machine_line()
     if not args.interpret:
         properties = torch.cuda.get_device_properties(0)
         report.facts['GPU'] = (f'{properties.name}, {properties.total_memory / 2**30:.0f} GiB, compute capability '

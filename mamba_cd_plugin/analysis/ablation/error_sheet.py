@@ -12,7 +12,7 @@ from ...evaluation import binary_confusion, change_scores
 from ...io.files import whole_file
 from ...io.labels import read_label
 from ...io.pictures import read_for_eye
-from ...visualization.drawing import OUTCOMES, Cell, draw_page, error_picture, mask_picture
+from ...visualization.drawing import OUTCOMES, PictureCell, draw_page, error_picture, mask_picture
 from .plan import Trial
 
 # Pairs on the sheet: as many as fit on a screen, one below the other.
@@ -89,14 +89,14 @@ def _read(info: dict, masks: Sequence[Path]) -> Tuple[np.ndarray, List[np.ndarra
     return read_label(info['seg_map_path'], info['ignore_value']), [read_label(str(mask)) for mask in masks]
 
 
-def _row(pair: TestedPair) -> List[Cell]:
+def _row(pair: TestedPair) -> List[PictureCell]:
     truth, predictions = _read(pair.info, pair.masks)
     pictures = [read_for_eye(pair.info['img_path']), read_for_eye(pair.info['img_path2']), mask_picture(truth),
                 *(error_picture(prediction, truth) for prediction in predictions)]
     share = f'{np.count_nonzero(truth == 1) / max(int(np.count_nonzero(truth <= 1)), 1):.1%} changed'
     captions = [Path(pair.info['img_path']).stem, '', share, *(_score(prediction, truth) for prediction in predictions)]
     factor = -(-max(truth.shape) // LARGEST_SIDE)
-    return [Cell(np.asarray(Image.fromarray(picture).reduce(factor)), caption=caption)
+    return [PictureCell(np.asarray(Image.fromarray(picture).reduce(factor)), caption=caption)
             for picture, caption in zip(pictures, captions)]
 
 

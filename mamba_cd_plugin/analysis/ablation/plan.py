@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from mmengine.config import Config
 
 from ...engine.config_options import merge_options
-from ...engine.resume import changed_settings, describe
+from ...engine.resume import changed_settings, describe_changes
 from ...io.files import whole_file
 
 FILENAME = 'outcome.json'
@@ -130,8 +130,8 @@ def _refuse_other_settings(trial: Trial) -> None:
         return
     changed = changed_settings(Config.fromfile(trial.config_file).to_dict(), trial.cfg.to_dict())
     if changed:
-        raise ValueError(f'{trial.folder} holds a trial with other settings: {describe(changed, shown=1)}. Choose '
-                         'another --work-dir, or delete that folder to train it anew.')
+        raise ValueError(f'{trial.folder} holds a trial with other settings: {describe_changes(changed, shown=1)}. '
+                         'Choose another --work-dir, or delete that folder to train it anew.')
 
 
 @dataclass

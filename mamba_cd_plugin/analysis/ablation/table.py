@@ -72,7 +72,7 @@ def protocols_of(rows: Sequence[Row]) -> List[str]:
     return list(dict.fromkeys(protocol for row in rows for protocol in row.scores))
 
 
-def spread(values: Sequence[float]) -> Optional[float]:
+def sample_deviation(values: Sequence[float]) -> Optional[float]:
     """Sample standard deviation; None for a single value."""
     return statistics.stdev(values) if len(values) > 1 else None
 
@@ -85,7 +85,7 @@ def records(rows: Sequence[Row]) -> Iterator[dict]:
             f1, iou, precision, recall = (found.get(metric, []) for metric in METRICS)
             cost, timing = row.cost, row.cost and row.cost.timing
             yield dict(
-                config=row.name, protocol=protocol, seeds=len(f1), F1=_mean(f1), F1_sd=spread(f1),
+                config=row.name, protocol=protocol, seeds=len(f1), F1=_mean(f1), F1_sd=sample_deviation(f1),
                 F1_of_seeds=' '.join(f'{seed}:{value:.4f}' for seed, value in zip(row.seeds, f1)), IoU=_mean(iou),
                 precision=_mean(precision), recall=_mean(recall), parameters=cost and cost.parameters,
                 flops=cost and cost.flops, seconds_per_pair=timing and timing.median,
@@ -93,7 +93,7 @@ def records(rows: Sequence[Row]) -> Iterator[dict]:
                 errors='; '.join(row.errors))
 
 
-def markdown(rows: Sequence[Row], conditions: Sequence[str]) -> str:
+def ablation_markdown(rows: Sequence[Row], conditions: Sequence[str]) -> str:
     """A table per protocol, and the failed trials.
 
     Args:
@@ -110,9 +110,10 @@ def markdown(rows: Sequence[Row], conditions: Sequence[str]) -> str:
     return '\n'.join([*lines, *(['', '## Failed', '', *failed] if failed else [])]) + '\n'
 
 
-def write_report(rows: Sequence[Row], conditions: Sequence[str], out_dir: Path) -> List[Path]:
+def write_ablation(rows: Sequence[Row], conditions: Sequence[str], out_dir: Path) -> List[Path]:
     """Write ``ablation.md``, ``ablation.csv`` and ``ablation.png``; gives their paths."""
-    return write_files(out_dir, 'ablation', markdown(rows, conditions), FIELDS, records(rows), partial(draw, rows))
+    text = ablation_markdown(rows, conditions)
+    return write_files(out_dir, 'ablation', text, FIELDS, records(rows), partial(draw_ablation, rows))
 
 
 def _mean(values: Sequence[float]) -> Optional[float]:
@@ -134,7 +135,7 @@ def _scaled(value: Optional[float], factor: float, digits: int) -> str:
     return '' if value is None else f'{factor * value:.{digits}f}'
 
 
-def draw(rows: Sequence[Row], out_file: Union[str, Path]) -> None:
+def draw_ablation(rows: Sequence[Row], out_file: Union[str, Path]) -> None:
     """Draw the mean of each config, and a dot for each seed, into a PNG, which is replaced as a whole.
 
     Args:

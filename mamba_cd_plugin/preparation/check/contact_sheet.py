@@ -10,7 +10,7 @@ from ...visualization.drawing import (
     PAPER,
     TRUE_NEGATIVE,
     TRUE_POSITIVE,
-    Cell,
+    PictureCell,
     TextSpan,
     draw_page,
     enlarge,
@@ -74,7 +74,7 @@ def draw_contact_sheet(samples: list[Sample], columns: int = 2) -> np.ndarray:
     legend = [('changed', TRUE_POSITIVE), ('unchanged', TRUE_NEGATIVE), ('outline of changed', FALSE_POSITIVE)]
     if any((sample.label == 255).any() for sample in samples):
         legend.append(('ignored', IGNORED))
-    rows = [[Cell(strip, framed=False) for strip in strips[start:start + columns]]
+    rows = [[PictureCell(strip, framed=False) for strip in strips[start:start + columns]]
             for start in range(0, len(strips), columns)]
     return draw_page(rows, (), legend, text_size(enlarge(samples[0].a, _SMALLEST_SIDE)), 3 * _GAP, _GAP)
 
@@ -84,5 +84,5 @@ def _strip(sample: Sample) -> np.ndarray:
     outlined = np.where(outline(sample.label == 1)[..., None], np.array(FALSE_POSITIVE, np.uint8), sample.b)
     pictures = {'A': sample.a, 'B': sample.b, 'label': mask_picture(sample.label), 'label over B': outlined}
     title = [TextSpan(sample.caption, bold=True), TextSpan(f'    {(sample.label == 1).mean():.1%} changed', FAINT)]
-    return draw_page([[Cell(enlarge(picture, _SMALLEST_SIDE), heading, framed=False)
+    return draw_page([[PictureCell(enlarge(picture, _SMALLEST_SIDE), heading, framed=False)
                        for heading, picture in pictures.items()]], title, gap=_GAP, margin=0)

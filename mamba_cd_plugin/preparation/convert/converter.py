@@ -12,7 +12,7 @@ from mmengine import ProgressBar
 from mmengine.logging import print_log
 
 from .catalog import ROLES, DatasetFacts
-from .sources import Problem, Scene, find_scenes, list_sources
+from .sources import Scene, SplitProblem, find_scenes, list_sources
 from .split_folder import SplitFolder
 from .tiles import SceneReader, Tile, open_scene, open_scene_rasters, stage_raster
 from .tiling import Expected, Tiling, expected_counts, set_aside, tile_origins
@@ -222,7 +222,7 @@ class Converter:
         if tuple(shape) != (official.height, official.width) and not self.accept_incomplete:
             raise ValueError(f'{shape[1]} x {shape[0]} pixels, officially {official.width} x {official.height}')
 
-    def _stage(self, scenes: dict[str, list[Scene]]) -> tuple[dict[str, list[Scene]], list[Problem]]:
+    def _stage(self, scenes: dict[str, list[Scene]]) -> tuple[dict[str, list[Scene]], list[SplitProblem]]:
         """Make windows of all rasters readable; scenes whose files are broken are left out."""
         good: dict[str, list[Scene]] = {split: [] for split in scenes}
         problems = []
@@ -232,7 +232,7 @@ class Converter:
                     with self._open(scene):  # what cannot be opened is found before anything is planned on it
                         good[split].append(scene)
                 except (OSError, ValueError) as error:
-                    problems.append(Problem(split, f'{scene.stem}: {error}'))
+                    problems.append(SplitProblem(split, f'{scene.stem}: {error}'))
         return good, problems
 
     def _staged_path(self, scene: Scene, role: str) -> str:

@@ -135,7 +135,7 @@ def _open_zip_once(container: str, _changed: int) -> zipfile.ZipFile:
                          'is one part of several: get it again.') from error
 
 
-class Problem(NamedTuple):
+class SplitProblem(NamedTuple):
     """Why a split is not complete.
 
     Attributes:
@@ -164,7 +164,7 @@ class Scene:
     columns: Optional[tuple[int, int]] = None
 
 
-def find_scenes(files: list[SourceFile], facts: DatasetFacts) -> tuple[dict[str, list[Scene]], list[Problem]]:
+def find_scenes(files: list[SourceFile], facts: DatasetFacts) -> tuple[dict[str, list[Scene]], list[SplitProblem]]:
     """Sort the files of a download into pairs.
 
     Returns:
@@ -190,7 +190,7 @@ def find_scenes(files: list[SourceFile], facts: DatasetFacts) -> tuple[dict[str,
         gaps = [role for role in ROLES if role not in group]
         if gaps:
             there = ', '.join(file.label for file in group.values())
-            problems.append(Problem(split, f'{stem}: no file for {" and ".join(gaps)} (there is {there})'))
+            problems.append(SplitProblem(split, f'{stem}: no file for {" and ".join(gaps)} (there is {there})'))
         else:
             scenes[split].append(Scene(split, stem, group, columns.get(split)))
     problems += _absent(groups, facts)
@@ -223,23 +223,24 @@ def _choose(known: Optional[SourceFile], file: SourceFile) -> SourceFile:
     return unpacked[0]
 
 
-def _absent(groups: dict, facts: DatasetFacts) -> list[Problem]:
+def _absent(groups: dict, facts: DatasetFacts) -> list[SplitProblem]:
     """Pairs of which no file is there: by name where the official names are known, else by number."""
     problems = []
     for split, official in facts.splits.items():
         there = {stem.lower() for group_split, stem in groups if group_split == split}
         gone = official.images - len(there)
         if not there:
-            problems.append(Problem(split, 'no file of this split was found'))
+            problems.append(SplitProblem(split, 'no file of this split was found'))
         elif facts.names:
             names = (facts.names.format(split=split, number=number + 1) for number in range(official.images))
             lacking = [name for name in names if name not in there]
             if lacking:
-                problems.append(Problem(split, f'not found: {_listed(lacking)}'))
+                problems.append(SplitProblem(split, f'not found: {_listed(lacking)}'))
         elif gone > 0:
-            problems.append(Problem(split, f'{gone} of {official.images} pairs were not found'))
+            problems.append(SplitProblem(split, f'{gone} of {official.images} pairs were not found'))
         if len(there) > official.images:
-            problems.append(Problem(split, f'{len(there)} pairs were found, officially there are {official.images}'))
+            text = f'{len(there)} pairs were found, officially there are {official.images}'
+            problems.append(SplitProblem(split, text))
     return problems
 
 
