@@ -25,6 +25,13 @@ TOY = {
     'model.neck.in_channels': TOY_CHANNELS,
     'model.decode_head.in_channels': TOY_CHANNELS,
 }
+TOY_RESNET = {
+    'model.backbone.depth': 18,
+    'model.backbone.base_channels': 16,
+    'model.neck.in_channels': [16, *TOY_CHANNELS],
+    'model.decode_head.in_channels': [16, *TOY_CHANNELS],
+    'model.decode_head.pool': 1,  # else the global context of a tiny pair is one cell, whose attention learns nothing
+}
 NARROW = 8  # channels of the first level
 TINY = (32, 32)  # pixels
 SLOW = ('test_triton.py', 'test_export.py', 'test_configs.py')  # files of 30 seconds and more on one core
@@ -68,7 +75,7 @@ def toy_config() -> Callable[[str], Config]:
         # (Config.fromfile has the argument too, but does not pass it on.)
         path = CONFIGS / name
         cfg = Config(Config.fromfile(path).to_dict(), filename=str(path), format_python_code=False)
-        cfg.merge_from_dict(TOY)
+        cfg.merge_from_dict(TOY_RESNET if cfg.model.backbone.type == 'SiameseResNet' else TOY)
         for key in ('embed_dims', 'init_cfg'):  # widths and weights of the full model
             cfg.model.backbone.pop(key, None)
         return cfg
@@ -111,8 +118,12 @@ def narrow_config(toy_config: Callable[[str], Config], tiny_pairs: Path, tmp_pat
 
     def read(name: str) -> Config:
         cfg = toy_config(name)
-        cfg.model.backbone.arch = dict(embed_dims=NARROW, depths=(1, 1, 1, 1), ssm_ratio=1.0)
-        cfg.model.neck.in_channels = cfg.model.decode_head.in_channels = [NARROW * 2**i for i in range(4)]
+        if cfg.model.backbone.type == 'SiameseResNet':
+            cfg.model.backbone.base_channels = NARROW
+        else:
+            cfg.model.backbone.arch = dict(embed_dims=NARROW, depths=(1, 1, 1, 1), ssm_ratio=1.0)
+        channels = [width * NARROW // TOY_CHANNELS[0] for width in cfg.model.neck.in_channels]
+        cfg.model.neck.in_channels = cfg.model.decode_head.in_channels = channels
         if 'channels' in cfg.model.decode_head:  # a decoder of one width
             cfg.model.decode_head.channels = NARROW
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):

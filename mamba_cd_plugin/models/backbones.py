@@ -1,6 +1,6 @@
 """The siamese VMamba encoder."""
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import BaseModule, PretrainedInit
@@ -12,16 +12,16 @@ from mamba_cd_plugin.models.layers import LN2d, VSSBlock
 from mamba_cd_plugin.models.structures import BitemporalFeatures
 
 CONVERTER = 'python tools/model_converters/vmamba.py'
+VMAMBA_WEIGHTS = ('Download the official VMamba checkpoint (its README lists them under "Classification on '
+                  f'ImageNet-1K") and convert it: {CONVERTER} OFFICIAL.pth {{path}}')
 # More names than this do not help to see what kind of file it is.
 MAX_NAMES = 8
 
 
-def _read(path: str, prefix: Optional[str]) -> Dict[str, Tensor]:
+def _read(path: str, prefix: Optional[str], source: str) -> Dict[str, Tensor]:
     """The weights that mmengine's PretrainedInit would give to the module."""
     if '://' not in path and not Path(path).is_file():
-        raise FileNotFoundError(
-            f'the pretrained weights {path} do not exist. Download the official VMamba checkpoint (its README lists '
-            f'them under "Classification on ImageNet-1K") and convert it: {CONVERTER} OFFICIAL.pth {path}')
+        raise FileNotFoundError(f'the pretrained weights {path} do not exist. {source.format(path=path)}')
     checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     weights = {key.removeprefix('module.'): value for key, value in checkpoint.get('state_dict', checkpoint).items()}
     if prefix is None:
@@ -35,11 +35,15 @@ def _listed(names: list) -> str:
     return ', '.join(names[:MAX_NAMES]) + more
 
 
-def check_pretrained(module: BaseModule) -> None:
+def check_pretrained(module: BaseModule, source: str = VMAMBA_WEIGHTS, unread: Sequence[str] = ()) -> None:
     """Check that each checkpoint of type ``Pretrained`` in ``init_cfg`` holds exactly this module's parameters.
+
+    The counters of BatchNorm, which older checkpoints lack, may be missing.
 
     Args:
         module: a module before its ``init_weights``.
+        source: where to get the weights, for the error message; ``{path}`` stands for the file.
+        unread: prefixes of what the checkpoint may have besides, such as a classifier.
 
     Raises:
         FileNotFoundError: if a checkpoint does not exist.
@@ -49,14 +53,15 @@ def check_pretrained(module: BaseModule) -> None:
     for cfg in cfgs:
         if cfg['type'] not in ('Pretrained', PretrainedInit):
             continue
-        found, expected = _read(cfg['checkpoint'], cfg.get('prefix')), module.state_dict()
+        found, expected = _read(cfg['checkpoint'], cfg.get('prefix'), source), module.state_dict()
         if any('patch_embed.' in key for key in found):
             raise ValueError(f"{cfg['checkpoint']} has VMamba's own names; convert it first: "
                              f"{CONVERTER} {cfg['checkpoint']} CONVERTED.pth")
         reshaped = [f'{key} {tuple(found[key].shape)} instead of {tuple(value.shape)}'
                     for key, value in expected.items() if key in found and found[key].shape != value.shape]
-        problems = dict(missing=[key for key in expected if key not in found],
-                        unknown=[key for key in found if key not in expected],
+        problems = dict(missing=[key for key in expected
+                                 if key not in found and not key.endswith('num_batches_tracked')],
+                        unknown=[key for key in found if key not in expected and not key.startswith(tuple(unread))],
                         reshaped=reshaped)
         if any(problems.values()):
             details = '; '.join(f'{kind}: {_listed(names)}' for kind, names in problems.items() if names)
@@ -113,6 +118,25 @@ def pad_by_reflection(images: Tensor, multiple: int) -> Tensor:
     return images
 
 
+def split_pair(encoder: nn.Module, inputs: Tensor, later: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+    """The two images of a pair, which an encoder takes as one tensor of six channels or as two of three.
+
+    Raises:
+        ValueError: if they are not two RGB images of the same shape.
+    """
+    name = type(encoder).__name__
+    if later is None:
+        if inputs.size(1) != 6:
+            raise ValueError(f'{name}: got an input of shape {tuple(inputs.shape)}, expected (N, 6, H, W) '
+                             'with the earlier RGB image in channels 0-2 and the later in 3-5 (LoadImagePair '
+                             'gives that), or two (N, 3, H, W) tensors')
+        inputs, later = inputs.chunk(2, dim=1)
+    if inputs.shape != later.shape or inputs.size(1) != 3:
+        raise ValueError(f'{name}: got images of shapes {tuple(inputs.shape)} and {tuple(later.shape)}, '
+                         'expected two of the same shape (N, 3, H, W)')
+    return inputs, later
+
+
 @MODELS.register_module()
 class SiameseVSSM(BaseModule):
     """VMamba encoder with shared weights for the two dates, which run as one batch of 2N.
@@ -167,12 +191,16 @@ class SiameseVSSM(BaseModule):
         self.stages, self.downsamples, self.out_norms = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for i, (channels, depth) in enumerate(zip(self.out_channels, depths)):
             self.stages.append(
-                nn.Sequential(*(VSSBlock(channels, d_state, ssm_ratio, mlp_ratio, drop_paths.pop(0), scan_backend)
+                nn.Sequential(*(self._make_block(channels, d_state=d_state, ssm_ratio=ssm_ratio, mlp_ratio=mlp_ratio,
+                                                 drop_path=drop_paths.pop(0), scan_backend=scan_backend)
                                 for _ in range(depth))))
             self.out_norms.append(LN2d(channels))
             if i < len(depths) - 1:
                 self.downsamples.append(
                     nn.Sequential(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), LN2d(2 * channels)))
+
+    def _make_block(self, channels: int, **vss: Any) -> nn.Module:
+        return VSSBlock(channels, **vss)
 
     @staticmethod
     def _read_arch(arch: Union[str, dict]) -> Tuple[int, Sequence[int], float]:
@@ -210,15 +238,7 @@ class SiameseVSSM(BaseModule):
                 image alone (N, 3, H, W), as Open-CD's ``DIEncoderDecoder`` calls it.
             later: the later image (N, 3, H, W).
         """
-        if later is None:
-            if inputs.size(1) != 6:
-                raise ValueError(f'SiameseVSSM: got an input of shape {tuple(inputs.shape)}, expected (N, 6, H, W) '
-                                 'with the earlier RGB image in channels 0-2 and the later in 3-5 (LoadImagePair '
-                                 'gives that), or two (N, 3, H, W) tensors')
-            inputs, later = inputs.chunk(2, dim=1)
-        if inputs.shape != later.shape or inputs.size(1) != 3:
-            raise ValueError(f'SiameseVSSM: got images of shapes {tuple(inputs.shape)} and {tuple(later.shape)}, '
-                             'expected two of the same shape (N, 3, H, W)')
+        inputs, later = split_pair(self, inputs, later)
         images = pad_by_reflection(torch.cat([inputs, later]), self.strides[-1])
         a, b = zip(*(f.chunk(2) for f in self.encode(images)))
         image_a, image_b = images.chunk(2)

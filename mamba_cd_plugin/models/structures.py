@@ -8,7 +8,8 @@ class BitemporalFeatures(NamedTuple):
     """Output of the siamese encoder: the features of A and B at each level, and the two images.
 
     Attributes:
-        a: features of the earlier image, level i of shape (N, C_i, H_i, W_i), strides 4, 8, 16, 32.
+        a: features of the earlier image, level i of shape (N, C_i, H_i, W_i), strides 4, 8, 16, 32; a ResNet has
+            one of stride 2 before them.
         b: features of the later image, the same shapes.
         image_a: the normalised earlier image (N, 3, H, W), multiples of 32; edge branches that look at pixels read it.
         image_b: the normalised later image (N, 3, H, W).

@@ -22,7 +22,7 @@ METAFILE = ROOT / 'configs/metafile.yml'
 HEADER = '# Written by tools/analysis_tools/metafile.py, which keeps the results. FLOPs: multiply-adds on one pair.\n'
 SIZE = 256
 # The collection of the configs in configs/baselines, by the first word of their names; all others are ours.
-BASELINES = dict(changemamba='ChangeMamba')
+BASELINES = dict(aernet='AERNet', changemamba='ChangeMamba', conmamba='ConMamba')
 
 
 def find_configs() -> List[Path]:

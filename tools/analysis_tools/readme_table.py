@@ -45,9 +45,10 @@ def make_table(folder: Path, page: Path, entries: Dict[str, dict]) -> str:
         if entry is None:
             raise SystemExit(f'configs/metafile.yml lacks {path.stem}: run python tools/analysis_tools/metafile.py')
         cost = entry['Metadata']
-        training = f' ({cost["Training FLOPs"] / 1e9:.1f} G in training)' if 'Training FLOPs' in cost else ''
+        flops, training = (f'{cost.get(key, cost["FLOPs"]) / 1e9:.1f} G' for key in ('FLOPs', 'Training FLOPs'))
+        more = '' if training == flops else f' ({training} in training)'
         rows.append([f'[{path.stem}]({path.relative_to(page.parent).as_posix()})', describe_config(path),
-                     f'{cost["Parameters"] / 1e6:.1f} M', f'{cost["FLOPs"] / 1e9:.1f} G{training}',
+                     f'{cost["Parameters"] / 1e6:.1f} M', f'{flops}{more}',
                      describe_scores(entry)])
     head = ['config', 'what it is', 'parameters', 'FLOPs', 'scores']
     if not any(row[-1] for row in rows):  # a column of empty cells tells nothing

@@ -1,5 +1,6 @@
 """The decoders: CDMamba's trunk, edge branch and their fusion, level by level; and those it is compared with."""
 from . import edges, skips
+from .aernet_head import AERNetHead
 from .aff import AttentionalFeatureFusion, DifferenceChain, ThreeWayAFF
 from .blocks import LSSM, VSSStack
 from .change_head import ChangeHead
@@ -8,6 +9,6 @@ from .edge_guided_head import EdgeGuidedHead
 from .outputs import FinalUpsampler, LevelOutput
 
 __all__ = [
-    'AttentionalFeatureFusion', 'ChangeHead', 'ChangeMambaHead', 'DifferenceChain', 'EdgeGuidedHead', 'FinalUpsampler',
-    'LSSM', 'LevelOutput', 'ThreeWayAFF', 'VSSStack', 'edges', 'skips'
+    'AERNetHead', 'AttentionalFeatureFusion', 'ChangeHead', 'ChangeMambaHead', 'DifferenceChain', 'EdgeGuidedHead',
+    'FinalUpsampler', 'LSSM', 'LevelOutput', 'ThreeWayAFF', 'VSSStack', 'edges', 'skips'
 ]
