@@ -14,7 +14,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml setup.py Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet '$(TORCH)'
-	$(PY) -m pip install --quiet -e '.[onedl,tests,geo,export]'
+	$(PY) -m pip install --quiet -e '.[onedl,tests,geo,export,regions]'
 	touch $@
 
 # The main job, end to end, on generated data: easy scenes, training, test, pictures. Never somebody's own MAMBA_CD_DATA.

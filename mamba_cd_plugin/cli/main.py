@@ -29,6 +29,7 @@ COMMANDS = {
     'train': Command('cli.train', 'train a model', True),
     'test': Command('cli.test', 'score a checkpoint on a test set', True),
     'predict': Command('cli.predict', 'find what changed between two images, or two folders of images', True),
+    'mosaic': Command('cli.mosaic', 'predict a whole region of many rasters, on one machine or many', True),
     'export': Command('cli.export', 'write a checkpoint as ONNX or torch.export program', True),
     'publish': Command('cli.publish', 'put weights, config and scores of a checkpoint into one small file', True),
     'prepare': Command('cli.prepare', 'cut LEVIR-CD, WHU-CD, ... into tiles for training'),

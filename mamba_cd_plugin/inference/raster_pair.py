@@ -2,7 +2,7 @@
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 import numpy as np
 import rasterio
@@ -42,18 +42,19 @@ class RasterImage:
 
     Args:
         label: 'A' or 'B'.
-        path: Path of the file.
+        path: Path of the file; of one elsewhere, the name by which GDAL reads it, as a string.
         bands: Band numbers that the user wants, or None.
         nodata: A value that takes the place of the file's nodata value, or None.
         stack: Closes what is opened.
+        examine: Whether to read a sample of the whole raster, and to note what is found.
 
     Raises:
         FileNotFoundError: If it does not exist.
         ValueError: If it cannot be read; the message says why.
     """
 
-    def __init__(self, label: str, path: Path, bands: Optional[Sequence[int]], nodata: Optional[float],
-                 stack: ExitStack) -> None:
+    def __init__(self, label: str, path: Union[Path, str], bands: Optional[Sequence[int]], nodata: Optional[float],
+                 stack: ExitStack, examine: bool = True) -> None:
         self.label, self.path, self.nodata = label, path, nodata
         self.dataset: Union[DatasetReader, WarpedVRT] = stack.enter_context(open_raster(path))
         check_location(self.dataset)
@@ -61,13 +62,19 @@ class RasterImage:
         choice = BandChoice((1, 1, 1), '') if self.palette is not None else choose_bands(self.dataset, bands)
         self.indexes, self.notes = list(choice.indexes), [choice.note] if choice.note else []
         self._settle_alpha(stack)
-        self.sample, self.sample_valid = self.read(self._whole, self._factor, Resampling.nearest)
-        self._note_missing()
+        if examine:
+            self.sample, self.sample_valid = self.read(self._whole, self._factor, Resampling.nearest)
+            self._note_missing()
 
     @property
     def dtype(self) -> str:
         """Of the values that :meth:`read` gives."""
         return 'uint8' if self.palette is not None else self.dataset.dtypes[self.indexes[0] - 1]
+
+    @property
+    def scaling(self) -> tuple[float, float]:
+        """Scale and offset of the values in the header."""
+        return self.dataset.scales[self.indexes[0] - 1], self.dataset.offsets[self.indexes[0] - 1]
 
     @property
     def _whole(self) -> RasterWindow:
@@ -106,7 +113,8 @@ class RasterImage:
             self.notes.append(f'band {number} is called alpha, but holds many values, as near infrared does; it is not '
                               'taken for a mask')
         header = stack.enter_context(MemoryFile(ext='.vrt'))
-        copy_raster(str(self.path.resolve()), header.name, driver='VRT')
+        source = str(self.path.resolve()) if isinstance(self.path, Path) else self.path
+        copy_raster(source, header.name, driver='VRT')
         with rasterio.open(header.name, 'r+') as file:
             file.colorinterp = [ColorInterp.undefined if colour == ColorInterp.alpha else colour
                                 for colour in file.colorinterp]
@@ -198,6 +206,7 @@ class RasterPair(PairSource):
     """
 
     is_raster = True
+    _images: tuple[Any, Any]  # RasterImage, or what reads as one does
 
     def __init__(self, path_a: Path, path_b: Path, options: ReadOptions) -> None:
         check_value_range(options.value_range)
@@ -251,8 +260,7 @@ class RasterPair(PairSource):
 
     def _check_scales(self, options: ReadOptions) -> None:
         """One range of values for both dates means nothing where their headers scale them differently."""
-        scales = [(image.dataset.scales[image.indexes[0] - 1], image.dataset.offsets[image.indexes[0] - 1])
-                  for image in self._images]
+        scales = [image.scaling for image in self._images]
         if options.value_range is not None and scales[0] != scales[1]:
             raise ValueError(
                 f'--value-range {options.value_range[0]:g} {options.value_range[1]:g}: A and B have different scales '

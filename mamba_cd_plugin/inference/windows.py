@@ -278,11 +278,12 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
                 bar.update(len(columns))
             if columns[-1] == len(grid.columns) - 1:
                 probability, valid, carry = stitcher.finish_row()
-                sink.append(_strip(probability, valid, options.threshold), carry)
+                sink.append(to_strip(probability, valid, options.threshold), carry)
     if bar is not None:
         sys.stdout.write('\n')
 
 
-def _strip(probability: np.ndarray, valid: np.ndarray, threshold: float) -> Strip:
+def to_strip(probability: np.ndarray, valid: np.ndarray, threshold: float) -> Strip:
+    """Probabilities with NaN where there is no data, and the mask that follows from them."""
     probability = np.where(valid, probability, np.float32(np.nan))
     return Strip(probability, np.where(valid, probability > threshold, NODATA).astype(np.uint8))

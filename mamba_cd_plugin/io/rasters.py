@@ -3,7 +3,7 @@ import html
 import re
 import warnings
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Iterator, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 import rasterio
@@ -42,13 +42,20 @@ class BandChoice(NamedTuple):
     note: str
 
 
-def open_raster(path: Path) -> DatasetReader:
+def open_raster(path: Union[Path, str]) -> DatasetReader:
     """Open a raster and make sure that it can be read to its end.
+
+    Args:
+        path: Of the file; or, as a string, GDAL's name of one elsewhere (``/vsicurl/https://...``). Whether that is
+            complete shows only when it is read.
 
     Raises:
         FileNotFoundError: If it, or a file to which it refers, does not exist.
         ValueError: If it is no raster, is damaged or incomplete, or has bands that are no picture.
     """
+    if isinstance(path, str) and path.startswith('/vsi'):
+        return _open_elsewhere(path)
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist or is no file')
     if path.suffix.lower() == '.vrt':
@@ -64,6 +71,22 @@ def open_raster(path: Path) -> DatasetReader:
                          'not an image: replace or convert it') from error
     try:
         _check(dataset, path, size)
+    except ValueError:
+        dataset.close()
+        raise
+    return dataset
+
+
+def _open_elsewhere(name: str) -> DatasetReader:
+    try:
+        # Listing the folder of a file on a web server is one more request at best, and an error at worst.
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR'):
+            dataset = rasterio.open(name)
+    except RASTER_ERRORS as error:
+        raise ValueError(f'{name}: cannot be read as a raster: {error}. Check the address, and that this machine may '
+                         'read it') from error
+    try:
+        _check(dataset, name, None)
     except ValueError:
         dataset.close()
         raise
@@ -86,7 +109,7 @@ def _check_sources(path: Path) -> None:
                                     f'{path.name} {path.stem}.tif')
 
 
-def _check(dataset: DatasetReader, path: Path, size: int) -> None:
+def _check(dataset: DatasetReader, path: Union[Path, str], size: Optional[int]) -> None:
     if dataset.count == 0:
         raise ValueError(f'{path}: has no bands of its own, but holds {len(dataset.subdatasets)} rasters; convert the '
                          'one that you mean to GeoTIFF first (gdal_translate)')
@@ -95,12 +118,14 @@ def _check(dataset: DatasetReader, path: Path, size: int) -> None:
     if dataset.tags(ns='IMAGE_STRUCTURE').get('MINISWHITE') == 'YES':
         raise ValueError(f'{path}: its smallest value means white (MINISWHITE), so it would be read as a negative. '
                          f'Invert it first: gdal_translate -scale 0 255 255 0 -co PHOTOMETRIC=MINISBLACK {path} '
-                         f'{path.stem}_inverted.tif')
+                         f'{Path(path).stem}_inverted.tif')
     orientation = dataset.tags().get('EXIF_Orientation', '1')  # of a JPEG, which GDAL gives as it is stored
     if orientation.isdigit() and int(orientation) in TURNS:
         raise ValueError(f'{path}: its EXIF orientation ({orientation}) says that it is stored turned, and something '
                          'else where it lies on the map or beside another raster. Turn it upright first: '
-                         f'magick {path} -auto-orient {path.stem}_upright{path.suffix}')
+                         f'magick {path} -auto-orient {Path(path).stem}_upright{Path(path).suffix}')
+    if size is None:
+        return
     needed = _needed_bytes(dataset)
     if needed > size:
         raise ValueError(f'{path}: is truncated: it has {size:,} bytes, but its blocks reach to {needed:,}. Copy or '

@@ -68,7 +68,7 @@ class RegionGrid:
 
     def block_affine(self, row: int, column: int) -> rasterio.Affine:
         """The map from (column, row) of a block to coordinates."""
-        return self.affine * rasterio.Affine.translation(column * self.block, row * self.block)
+        return moved(self.affine, row * self.block, column * self.block)
 
     def save(self, out: Path) -> None:
         """Write ``grid.json``."""
@@ -90,6 +90,12 @@ class RegionGrid:
             return cls(**dict(fields, transform=tuple(fields['transform'])))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f'{path}: is no grid of a region ({error}). Choose another --out, or delete it') from error
+
+
+def moved(affine: rasterio.Affine, row: int, column: int) -> rasterio.Affine:
+    """An affine map that begins in another pixel; affine 2 has no ``@`` and affine 3 warns of ``*``."""
+    a, b, c, d, e, f = tuple(affine)[:6]
+    return rasterio.Affine(a, b, a * column + b * row + c, d, e, d * column + e * row + f)
 
 
 def block_name(row: int, column: int) -> str:

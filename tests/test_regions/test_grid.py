@@ -12,7 +12,7 @@ def test_the_last_blocks_are_smaller() -> None:
     assert GRID.shape == (2, 3)
     assert GRID.window(0, 0) == ((0, 128), (0, 128))
     assert GRID.window(1, 2) == ((128, 250), (256, 300))
-    assert GRID.block_affine(1, 2) * (0, 0) == (100 + 0.5 * 256, 200 - 0.5 * 128)
+    assert tuple(GRID.block_affine(1, 2))[:6] == (0.5, 0, 100 + 0.5 * 256, 0, -0.5, 200 - 0.5 * 128)
 
 
 def test_a_grid_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -1,0 +1,340 @@
+"""A block of a region: what it is made from, how it is made, and how its folder comes to be there as a whole."""
+import json
+import os
+import shutil
+import socket
+import time
+import traceback
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple, Sequence
+
+import cv2
+import numpy as np
+import rasterio
+import shapely
+import torch
+from mmengine.registry import init_default_scope
+from rasterio import features
+from rasterio.shutil import copy as copy_raster
+
+from .. import register_all_modules
+from ..engine.checkpoint import use_safe_loaders
+from ..engine.machine import keep_freed_memory
+from ..inference.job import NODATA, PROBABILITY_STEPS, Strip, quantize
+from ..inference.models import MAX_WORKERS, TileModel, load_model, read_config
+from ..inference.outputs import COLORMAP
+from ..inference.pairs import ReadOptions, Window
+from ..inference.windows import PredictOptions, WindowGrid
+from ..io.radiometry import Stretch
+from ..io.rasters import RASTER_ERRORS, write_band
+from ..version import __version__
+from .grid import BLOCKS, LOGS, MANIFEST, MASK, POLYGONS, PROBABILITY, RegionGrid, block_folder, block_name
+from .mosaic import MosaicPair, PlacedRaster
+from .windows import BlockWindows, predict_block
+
+# Part of the hash of a block; another number where the same inputs give other files.
+LAYOUT = 1
+PROBABILITIES = ('none', 'uint8', 'float32')
+
+
+class Grid(NamedTuple):
+    """What is beside the pixels of a raster file, for ``write_band``."""
+    crs: Any
+    transform: rasterio.Affine
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all blocks have in common; travels to every worker.
+
+    Attributes:
+        out: The folder of the results, which every worker can write to.
+        grid: Of the region.
+        checkpoint: Weights, which every worker can read.
+        config: A config where the checkpoint has none.
+        device: Where a worker runs its model; None: the best there is.
+        model: The identity of the model; a worker with another refuses to work.
+        align: What the starts of windows are multiples of.
+        options: Fitted to the model, with a batch size.
+        reading: How the rasters are read.
+        stretches: Low and high values of A and of B, or None, see :class:`~..io.radiometry.Stretch`.
+        probability: 'none', 'uint8' or 'float32'.
+        threads: Of a worker on a CPU; None: as many as it has, and no more than prediction uses.
+    """
+    out: str
+    grid: RegionGrid
+    checkpoint: str
+    config: str | None
+    device: str | None
+    model: str
+    align: int
+    options: PredictOptions
+    reading: ReadOptions
+    stretches: tuple[Any, Any]
+    probability: str
+    threads: int | None = None
+
+    def identity(self) -> dict:
+        """What the content of a block depends on, besides the block; not where it is made."""
+        return dict(layout=LAYOUT, crs=self.grid.crs, transform=self.grid.transform, model=self.model,
+                    options=self.options._asdict(), reading=self.reading._asdict(), stretches=self.stretches,
+                    probability=self.probability)
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """One block.
+
+    Attributes:
+        row, column: Of the block.
+        digest: Of everything that its content depends on.
+        a, b: The rasters that it reads, in the order in which they count.
+        states: Of the same rasters, by their paths, for the manifest.
+        inside: The part of it, as WKB in pixels of the grid, that belongs to the area of interest; None: all.
+    """
+    row: int
+    column: int
+    digest: str
+    a: tuple[PlacedRaster, ...]
+    b: tuple[PlacedRaster, ...]
+    states: dict[str, str]
+    inside: bytes | None
+
+
+def block_digest(job: Job, windows: BlockWindows, block: Window, a: Sequence[PlacedRaster], b: Sequence[PlacedRaster],
+                 states: dict[str, str], inside: bytes | None) -> str:
+    """The hash of everything that the content of a block depends on."""
+    grid = windows.grid
+    content = dict(
+        job.identity(), block=block, rows=[grid.rows[row] for row in windows.rows(block.rows)],
+        columns=[[grid.columns[column] for column in group] for group in windows.groups(block.columns)], a=a, b=b,
+        states=states, inside=None if inside is None else sha256(inside).hexdigest())
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def is_done(out: Path, task: BlockTask) -> bool:
+    """Whether a block is there, made from just what it would be made from now."""
+    folder = block_folder(out, task.row, task.column)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text('utf-8'))
+        return manifest['digest'] == task.digest and all(
+            (folder / name).stat().st_size == size for name, size in manifest['files'].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+@lru_cache(maxsize=1)
+def region_windows(height: int, width: int, tile: int, overlap: int, align: int, batch_size: int) -> BlockWindows:
+    """The windows of a region; a worker asks for the same ones with every block."""
+    return BlockWindows(WindowGrid(height, width, tile, overlap, align), batch_size)
+
+
+def windows_of(job: Job) -> BlockWindows:
+    """The windows of a job."""
+    options = job.options
+    return region_windows(job.grid.height, job.grid.width, options.tile, options.overlap, job.align,
+                          options.batch_size or 1)
+
+
+@lru_cache(maxsize=1)
+def worker_model(checkpoint: str, config: str | None, device: str | None) -> TileModel:
+    """The model of this process; loaded once.
+
+    Args:
+        checkpoint: Weights.
+        config: A config where the checkpoint has none.
+        device: Such as 'cpu' or 'cuda:0'; the best there is by default.
+    """
+    register_all_modules(init_default_scope=False)
+    init_default_scope('mmseg')
+    use_safe_loaders()
+    keep_freed_memory()
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    return load_model(None if config is None else read_config(config), checkpoint, device)
+
+
+def run_block(job: Job, task: BlockTask) -> dict:
+    """Make a block, unless it is there. What a worker of any engine does.
+
+    Returns:
+        ``row``, ``column``, ``seconds``, ``changed_pixels`` and whether it was ``made`` now.
+
+    Raises:
+        OSError, ValueError: If it cannot be made; also stands in the block's log.
+    """
+    out = Path(job.out)
+    log = out / LOGS / f'{block_name(task.row, task.column)}.log'
+    log.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    report = dict(row=task.row, column=task.column, made=False, seconds=0.)
+    if is_done(out, task):
+        return report
+    who = f'{time.strftime("%Y-%m-%d %H:%M:%S")} {socket.gethostname()} {os.getpid()}'
+    _note(log, f'{who} begins')
+    try:
+        counts = _make(job, task, out)
+    except BaseException as error:
+        text = ''.join(traceback.format_exception(error)) if isinstance(error, Exception) else f'{error!r}\n'
+        _note(log, f'{who} failed after {time.monotonic() - started:.1f} s: {text}')
+        raise
+    seconds = time.monotonic() - started
+    _note(log, f'{who} done after {seconds:.1f} s: {counts}')
+    return dict(report, made=True, seconds=seconds, **counts)
+
+
+def _note(log: Path, line: str) -> None:
+    try:
+        with log.open('a', encoding='utf-8') as file:
+            file.write(f'{line.rstrip()}\n')
+    except OSError:  # a full disk; the block itself says so
+        pass
+
+
+def _make(job: Job, task: BlockTask, out: Path) -> dict:
+    model = worker_model(job.checkpoint, job.config, job.device)
+    if model.identity != job.model:
+        raise ValueError(f'{job.checkpoint}: this worker read other weights than the plan was made with. Give all '
+                         'machines the same file')
+    # Never more than one thread for a window: with several, the last bit may depend on how many there are.
+    torch.set_num_threads(min(job.threads or torch.get_num_threads(), MAX_WORKERS))
+    window = job.grid.window(task.row, task.column)
+    stretches = [None if pair is None else Stretch(*(np.array(values, np.float32) for values in pair))
+                 for pair in job.stretches]
+    with MosaicPair(job.grid, task.a, task.b, job.reading, stretches) as source:
+        strip = predict_block(source, model, job.options, windows_of(job), window)
+    if task.inside is not None:
+        strip = _cut(strip, window, task.inside)
+    part = out / BLOCKS / f'.{block_name(task.row, task.column)}.{socket.gethostname()}.{os.getpid()}.part'
+    _remove_leftovers(part)
+    try:
+        part.mkdir(parents=True)
+        counts = _write(part, job, task, strip)
+        _put_in_place(part, block_folder(out, task.row, task.column))
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return counts
+
+
+def _cut(strip: Strip, window: Window, inside: bytes) -> Strip:
+    """The result with no data outside of the area of interest; a pixel belongs to it by its middle."""
+    shape = shapely.transform(shapely.from_wkb(inside), lambda xy: xy - (window.columns.start, window.rows.start))
+    outside = np.ones(window.shape, bool) if shape.is_empty else features.geometry_mask(
+        [shape], window.shape, rasterio.Affine.identity())
+    return Strip(np.where(outside, np.float32(np.nan), strip.probability),
+                 np.where(outside, np.uint8(NODATA), strip.mask))
+
+
+def _remove_leftovers(part: Path) -> None:
+    """Delete what killed processes of this machine left of the same block."""
+    block, host = part.name.split('.')[1], socket.gethostname()
+    for path in part.parent.glob(f'.{block}.{host}.*'):
+        number = path.name.split('.')[-2]
+        if number.isdigit() and (int(number) == os.getpid() or not _is_alive(int(number))):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        pass
+    return True
+
+
+def _write(folder: Path, job: Job, task: BlockTask, strip: Strip) -> dict:
+    grid = Grid(job.grid.rasterio_crs, job.grid.block_affine(task.row, task.column))
+    _write_cog(folder / MASK, strip.mask, grid, 'changed: 0 no, 1 yes', 'mode', nodata=NODATA, colormap=COLORMAP)
+    stored = strip.probability if job.probability == 'float32' else quantize(strip)
+    if job.probability == 'uint8':
+        _write_cog(folder / PROBABILITY, stored, grid, 'probability of change', 'average', nodata=NODATA,
+                   scale=1 / PROBABILITY_STEPS, predictor=2)
+    elif job.probability == 'float32':
+        _write_cog(folder / PROBABILITY, stored, grid, 'probability of change', 'average', nodata=float('nan'),
+                   predictor=3)
+    polygons = outline_block(strip.mask, stored, job.grid, task.row, task.column)
+    polygons.to_parquet(folder / POLYGONS, compression='zstd')
+    counts = np.bincount(strip.mask.ravel(), minlength=256)
+    summary = dict(pixels=int(counts[0] + counts[1]), changed_pixels=int(counts[1]),
+                   nodata_pixels=int(counts[NODATA]), polygons=len(polygons))
+    manifest = dict(
+        digest=task.digest, version=__version__, block=[task.row, task.column],
+        window=job.grid.window(task.row, task.column), **summary,
+        inputs={label: [dict(path=raster.path, state=task.states[raster.path], window=raster.window,
+                             warped=not raster.direct) for raster in rasters]
+                for label, rasters in (('a', task.a), ('b', task.b))},
+        job=job.identity(), files={path.name: path.stat().st_size for path in sorted(folder.iterdir())})
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), 'utf-8')
+    return summary
+
+
+def _write_cog(path: Path, values: np.ndarray, grid: Grid, description: str, overviews: str, **options: Any) -> None:
+    """Write a band as cloud-optimised GeoTIFF; GDAL makes one only of another file."""
+    plain = path.with_suffix('.plain.tif')
+    write_band(plain, values, grid, description, **options)
+    predictor = {1: 'NO', 2: 'STANDARD', 3: 'FLOATING_POINT'}[options.get('predictor', 1)]
+    try:
+        copy_raster(plain, path, driver='COG', compress='DEFLATE', predictor=predictor, overview_resampling=overviews,
+                    blocksize=512, bigtiff='IF_SAFER', num_threads=1)
+        with rasterio.open(path) as file:  # GDAL does not report a full disk when a file is closed
+            complete = np.array_equal(file.read(1), values, equal_nan=True)
+    except RASTER_ERRORS as error:
+        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
+    if not complete:
+        raise OSError(f'{path}: was not written completely. Is the disk full?')
+    plain.unlink()
+
+
+def outline_block(mask: np.ndarray, stored: np.ndarray, grid: RegionGrid, row: int, column: int) -> Any:
+    """Outline the changed pixels of a block.
+
+    Args:
+        mask: 0, 1 and nodata (h, w).
+        stored: Probabilities as they are kept, quantised or float32 (h, w).
+        grid: Of the region.
+        row, column: Of the block.
+
+    Returns:
+        A GeoDataFrame in the CRS of the region, one row for pixels that hang together by their sides: ``geometry``,
+        whose corners at a seam are bit by bit those of the neighbouring block, ``pixels``, ``probability_sum`` and
+        ``touches_edge``.
+    """
+    import geopandas
+    count, labels = cv2.connectedComponents((mask == 1).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    window = grid.window(row, column)
+    matrix = np.array(tuple(grid.affine)[:6]).reshape(2, 3)
+    shapes = {int(value): shapely.geometry.shape(shape)
+              for shape, value in features.shapes(labels, mask=labels > 0, connectivity=4)}
+    polygons = np.array([shapes[label] for label in range(1, count)], object)
+    corner = np.array([window.columns.start, window.rows.start])
+    # From whole pixels of the region: of the block's own origin the last bit would differ from block to block.
+    polygons = shapely.transform(polygons, lambda xy: (np.rint(xy) + corner) @ matrix[:, :2].T + matrix[:, 2])
+    changed = labels > 0
+    pixels = np.bincount(labels[changed], minlength=count)[1:]
+    scale = PROBABILITY_STEPS if stored.dtype == np.uint8 else 1
+    sums = np.bincount(labels[changed], stored[changed].astype(np.float64), minlength=count)[1:] / scale
+    at_edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    touches = np.isin(np.arange(1, count), at_edge)
+    return geopandas.GeoDataFrame(dict(pixels=pixels.astype(np.int64), probability_sum=sums, touches_edge=touches),
+                                  geometry=geopandas.GeoSeries(list(polygons), crs=grid.rasterio_crs))
+
+
+def _put_in_place(part: Path, final: Path) -> None:
+    """Give a complete folder its name; an older one of that name goes first."""
+    for path in part.iterdir():
+        with path.open('rb+') as file:
+            os.fsync(file.fileno())
+    if final.exists():
+        # A folder cannot be put over one with content. Whoever is killed between the two lines leaves no block, which
+        # is made again, and never half a block.
+        older = part.with_name(f'{part.name.removesuffix(".part")}.older')
+        shutil.rmtree(older, ignore_errors=True)
+        os.replace(final, older)
+        os.replace(part, final)
+        shutil.rmtree(older, ignore_errors=True)
+    else:
+        os.replace(part, final)

@@ -1,0 +1,213 @@
+"""Who makes the blocks: this process, local processes, or the workers of a Dask cluster.
+
+What is done is known from the blocks that are there and from nothing else. So an engine only hands out what is missing;
+scheduling, transport, lost workers and repeated tries are Dask's.
+"""
+import shutil
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, Iterator, Sequence
+
+from mmengine.logging import print_log
+
+from .blocks import BlockTask, Job, run_block
+from .grid import LOGS, block_name
+
+# A block that fails so often is a gap.
+TRIES = 3
+# With less free space than this after a failure, the disk is full, and all other blocks would fail as well.
+FULL = 64 << 20
+SECONDS_BETWEEN_LINES = 10
+CONNECT_TIMEOUT = 30
+_BUSY = threading.Lock()
+
+
+@dataclass
+class Outcome:
+    """What became of the blocks.
+
+    Attributes:
+        made: How many were made.
+        seconds: That this took, from the first to the last.
+        failed: By the block the reason.
+    """
+    made: int = 0
+    seconds: float = 0.
+    failed: dict[tuple[int, int], str] = field(default_factory=dict)
+
+
+class Progress:
+    """Says how far all blocks are, and what time is left at the pace so far.
+
+    Args:
+        total: Blocks of the region.
+        done: Those that were there at the start.
+    """
+
+    def __init__(self, total: int, done: int) -> None:
+        self.total, self.done, self.failed = total, done, 0
+        self._begun, self._at_start, self._said = time.monotonic(), done, 0.
+
+    def update(self, failed: bool) -> None:
+        """One more block is through."""
+        self.done, self.failed = self.done + (not failed), self.failed + failed
+        now = time.monotonic()
+        through = self.done + self.failed
+        if through < self.total and now - self._said < SECONDS_BETWEEN_LINES:
+            return
+        self._said = now
+        pace = (now - self._begun) / max(through - self._at_start, 1)
+        left = time.strftime('%H:%M:%S', time.gmtime(pace * (self.total - through) % 86400))
+        days = int(pace * (self.total - through) // 86400)
+        print_log(f'{self.done:,} of {self.total:,} blocks done{f", {self.failed:,} failed" if self.failed else ""}, '
+                  f'{pace:.1f} s each, {f"{days} d " if days else ""}{left} left', logger='current')
+
+
+@contextmanager
+def stop_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end this process as Ctrl-C does: what is open is closed, and half blocks are deleted."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_blocks(job: Job, tasks: Sequence[BlockTask], total: int, workers: int = 1,
+               scheduler: str | None = None) -> Outcome:
+    """Make blocks.
+
+    Args:
+        job: What they have in common.
+        tasks: Those that are missing.
+        total: Of the region, for the progress.
+        workers: 1: in this process; more: in so many local processes.
+        scheduler: Address of a Dask scheduler, whose workers make the blocks.
+
+    Returns:
+        What became of them.
+
+    Raises:
+        OSError: If the disk is full, or the scheduler cannot be reached or is lost.
+        ImportError: If Dask is needed and missing.
+    """
+    outcome, progress = Outcome(), Progress(total, total - len(tasks))
+    begun = time.monotonic()
+    with stop_on_sigterm():
+        if not tasks:
+            return outcome
+        results = _in_process(job, tasks) if workers == 1 and scheduler is None else _by_dask(
+            job, tasks, workers, scheduler)
+        for task, error in results:
+            if error is None:
+                outcome.made += 1
+            else:
+                _failed(job, task, error, outcome)
+            progress.update(error is not None)
+    outcome.seconds = time.monotonic() - begun
+    return outcome
+
+
+def _failed(job: Job, task: BlockTask, error: BaseException, outcome: Outcome) -> None:
+    name = block_name(task.row, task.column)
+    outcome.failed[task.row, task.column] = reason = f'{type(error).__name__}: {error}'
+    print_log(f'block {name} failed {TRIES} times and is left out: {reason} (details in {Path(job.out) / LOGS}'
+              f'/{name}.log)', logger='current', level=30)
+    if shutil.disk_usage(job.out).free < FULL:
+        raise OSError(f'{job.out}: the disk is full. Free some space and start the same command again: what is done '
+                      f'stays. The block that failed is {name}: {reason}')
+
+
+def _in_process(job: Job, tasks: Sequence[BlockTask]) -> Iterator[tuple[BlockTask, Exception | None]]:
+    for task in tasks:
+        error: Exception | None = None
+        for _ in range(TRIES):
+            try:
+                run_block(job, task)
+                error = None
+                break
+            except Exception as failure:  # whatever it is, the other blocks go on; it is reported
+                error = failure
+        yield task, error
+
+
+def run_alone(job: Job, task: BlockTask) -> dict:
+    """Make a block in a worker of Dask, one at a time: the model and its threads are the process's."""
+    with _BUSY:
+        return run_block(_on_own_device(job), task)
+
+
+def _on_own_device(job: Job) -> Job:
+    """With several GPUs each local worker has its own, by its number."""
+    import torch
+    from distributed import get_worker
+    name = get_worker().name
+    if job.device not in (None, 'cuda') or not isinstance(name, int) or torch.cuda.device_count() < 2:
+        return job
+    return replace(job, device=f'cuda:{name % torch.cuda.device_count()}')
+
+
+def _by_dask(job: Job, tasks: Sequence[BlockTask], workers: int,
+             scheduler: str | None) -> Iterator[tuple[BlockTask, BaseException | None]]:
+    try:
+        from distributed import Client, LocalCluster, as_completed
+    except ImportError as error:
+        raise ImportError("several workers need Dask: pip install 'mamba_cd_plugin[regions]'; --workers 1 and --shard "
+                          f'do without ({error})') from error
+    with _client(Client, LocalCluster, workers, scheduler) as client:
+        by_key = {f'block-{block_name(task.row, task.column)}-{task.digest[:12]}': task for task in tasks}
+        futures = client.map(partial(run_alone, job), list(by_key.values()), key=list(by_key), retries=TRIES - 1,
+                             pure=False, batch_size=1000)
+        for future in as_completed(futures):
+            if future.status not in ('finished', 'error'):
+                raise OSError(f'the scheduler {scheduler or "of the local workers"} is lost ({future.status}). The '
+                              'blocks that are done stay: start it, and then the same command, again')
+            yield by_key[future.key], future.exception() if future.status == 'error' else None
+            future.release()
+
+
+@contextmanager
+def _client(client_type: Any, cluster_type: Any, workers: int, scheduler: str | None) -> Iterator[Any]:
+    """A client of the scheduler, or of local processes that end with it."""
+    if scheduler is not None:
+        try:
+            client = client_type(scheduler, timeout=CONNECT_TIMEOUT)
+        except (OSError, ValueError) as error:
+            raise OSError(f'--scheduler {scheduler}: cannot be reached ({error}). Is it running, and its port '
+                          'open?') from error
+        with client:
+            yield client
+        return
+    # Without a limit of Dask's: it would stop a worker that takes more than its share of the memory, which the
+    # model may do for a moment.
+    with cluster_type(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=None,
+                      silence_logs=40) as cluster, client_type(cluster) as client:
+        yield client
+
+
+def shard_of(tasks: Sequence[BlockTask], shard: str) -> list[BlockTask]:
+    """The tasks of one of several shards, such as '3/16'; every shard has its part of each corner of the region.
+
+    Raises:
+        ValueError: If that is no shard.
+    """
+    try:
+        number, count = (int(part) for part in shard.split('/'))
+        if not 1 <= number <= count:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f'--shard {shard}: expected a number and how many there are, from 1/16 to 16/16') from None
+    return list(tasks[number - 1::count])

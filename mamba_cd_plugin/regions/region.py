@@ -1,0 +1,293 @@
+"""From the arguments of ``mamba-cd mosaic`` to a plan and its blocks."""
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+import torch
+
+from ..inference.pairs import ReadOptions
+from ..inference.raster_pair import RasterImage
+from ..inference.windows import PredictOptions
+from ..io.files import OutputFolder, whole_file
+from ..io.grids import describe_crs
+from ..io.radiometry import Stretch, check_value_range
+from .blocks import PROBABILITIES, BlockTask, Job, block_digest, is_done, windows_of, worker_model
+from .engine import Outcome
+from .grid import BLOCKS, GRID, LOGS, MANIFEST, RegionGrid, block_folder, block_name
+from .mosaic import MosaicPair
+from .plan import Plan, make_plan
+from .sources import DateSources, find_rasters
+
+SUMMARY, PICTURE = 'summary.json', 'plan.png'
+# On a GPU what fits into its memory differs from machine to machine, and the last bit with it; four windows of 512 px
+# fill most of the GPUs that there are.
+GPU_BATCH = 4
+# Bytes a pixel: a mask of scattered buildings compresses to a fiftieth, a probability hardly, see docs/regions.md.
+EXPECTED_BYTES = dict(none=0.03, uint8=0.5, float32=3.)
+
+
+class RegionOptions(NamedTuple):
+    """What the user asked for; the fields are those of ``mamba-cd mosaic``.
+
+    Attributes:
+        before, after: What names the rasters of the two dates, see :func:`~.sources.find_rasters`.
+        out: Folder of the results.
+        checkpoint, config, device: The model.
+        order, asset: See :func:`~.sources.find_rasters`.
+        block, crs, resolution, aoi: See :func:`~.plan.make_plan`.
+        probability: 'none', 'uint8' or 'float32'.
+        threads: Of each worker on a CPU.
+    """
+    before: Sequence[str]
+    after: Sequence[str]
+    out: str
+    checkpoint: str
+    config: str | None = None
+    device: str | None = None
+    order: str = 'first'
+    asset: str | None = None
+    block: int = 4096
+    crs: str | None = None
+    resolution: float | None = None
+    aoi: str | None = None
+    probability: str = 'none'
+    threads: int | None = None
+
+
+class Region(NamedTuple):
+    """A region that is ready to be made.
+
+    Attributes:
+        plan: Its blocks.
+        job: What they have in common.
+        sources: The rasters of both dates, and what cannot be used of them.
+        tasks: All blocks.
+        missing: Those that are not there, or were made from something else.
+    """
+    plan: Plan
+    job: Job
+    sources: tuple[DateSources, DateSources]
+    tasks: list[BlockTask]
+    missing: list[BlockTask]
+
+    @property
+    def out(self) -> Path:
+        """Folder of the results."""
+        return Path(self.job.out)
+
+
+def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOptions,
+                model_device: str | None) -> Region:
+    """Find the rasters, make the plan, and see which blocks are missing.
+
+    Args:
+        options: What the user asked for.
+        reading: How rasters are read.
+        running: How the model runs.
+        model_device: Where this process loads the model, which it needs to know which blocks are missing.
+
+    Raises:
+        ValueError, OSError, ImportError: If anything is wrong; the message says what.
+    """
+    if options.probability not in PROBABILITIES:
+        raise ValueError(f'probability: expected one of {", ".join(PROBABILITIES)}, got {options.probability!r}')
+    check_value_range(reading.value_range)
+    sources = (find_rasters('before', options.before, options.order, options.asset, reading.bands),
+               find_rasters('after', options.after, options.order, options.asset, reading.bands_b or reading.bands))
+    plan = make_plan(sources[0].rasters, sources[1].rasters, options.block, options.crs, options.resolution,
+                     None if options.aoi is None else Path(options.aoi))
+    model = worker_model(options.checkpoint, options.config, model_device)
+    running = running.fitted_to(model)
+    if running.batch_size is None:
+        on_gpu = (options.device or model_device or '').startswith('cuda')
+        running = running._replace(batch_size=GPU_BATCH if on_gpu else model.batch_size(running.tile))
+    job = Job(str(Path(options.out).resolve()), plan.grid, options.checkpoint, options.config, options.device,
+              model.identity, model.align, running, reading, _find_stretches(plan, reading), options.probability,
+              options.threads)
+    tasks = list(make_tasks(plan, job))
+    out = Path(options.out)
+    _check_grid(out, plan.grid)
+    return Region(plan, job, sources, tasks, [task for task in tasks if not is_done(out, task)])
+
+
+def _find_stretches(plan: Plan, reading: ReadOptions) -> tuple[Any, Any]:
+    """How values of other than 8 bits become 8: by one rule for the whole region, as in a single pair."""
+    types = [sorted({raster.dtype for raster in date.rasters}) for date in (plan.a, plan.b)]
+    for label, found, date in zip(('before', 'after'), types, (plan.a, plan.b)):
+        if len(found) > 1:
+            first = {kind: next(one.path for one in date.rasters if one.dtype == kind) for kind in found}
+            raise ValueError(f'--{label}: the rasters have values of different types: '
+                             f'{", ".join(f"{kind} ({path})" for kind, path in first.items())}. One rule cannot make '
+                             '8 bits of both; convert one kind (gdal_translate -ot)')
+    if reading.value_range is None and types == [['uint8'], ['uint8']]:
+        return None, None
+    with MosaicPair(plan.grid, plan.a.all_placed(), plan.b.all_placed(), reading) as pair:
+        a, b = (None if stretch is None else (stretch.low.tolist(), stretch.high.tolist())
+                for stretch in pair.stretches)
+    return a, b
+
+
+def make_tasks(plan: Plan, job: Job) -> list[BlockTask]:
+    """What every block of a plan is made from, in their order."""
+    windows = windows_of(job)
+    tasks = []
+    for one in plan.block_plans(windows):
+        block = plan.grid.window(one.row, one.column)
+        a, b = tuple(map(plan.a.placed, one.a)), tuple(map(plan.b.placed, one.b))
+        states = {date.rasters[number].path: date.rasters[number].state
+                  for date, numbers in ((plan.a, one.a), (plan.b, one.b)) for number in numbers}
+        inside = None if one.inside is None else one.inside.wkb
+        digest = block_digest(job, windows, block, a, b, states, inside)
+        tasks.append(BlockTask(one.row, one.column, digest, a, b, states, inside))
+    return tasks
+
+
+def _check_grid(out: Path, grid: RegionGrid) -> None:
+    """Refuse to mix the blocks of two grids."""
+    there = RegionGrid.load(out)
+    if there is None:
+        return
+    for what, old, new in (('CRS', there.crs, grid.crs), ('origin or pixel size', there.transform, grid.transform),
+                           ('size of blocks', there.block, grid.block)):
+        if old != new:
+            shown = '' if what == 'CRS' else f' ({old} there, {new} now)'
+            raise ValueError(f'--out {out}: holds the blocks of another grid, with another {what}{shown}. Choose '
+                             'another --out, or delete that one')
+
+
+def prepare_folder(region: Region, options: RegionOptions) -> None:
+    """Claim the folder of the results, and write the grid.
+
+    Raises:
+        FileExistsError, ValueError, OSError: If the folder holds files of others, is one of the data's, or cannot be
+            written to.
+    """
+    folders = [one for one in (*options.before, *options.after) if Path(one).is_dir()]
+    OutputFolder(region.out, folders, '--out').claim([GRID, BLOCKS, LOGS, SUMMARY])
+    region.plan.grid.save(region.out)
+
+
+def describe_plan(region: Region) -> list[str]:
+    """The plan in words: blocks, pixels, gaps, rasters that are left out, notes on the images."""
+    plan, grid = region.plan, region.plan.grid
+    size = abs(grid.affine.determinant)**0.5
+    warped = [int((~date.direct).sum()) for date in (plan.a, plan.b)]
+    lines = [f'grid: {grid.height:,} x {grid.width:,} px of {size:.6g} in {describe_crs(grid.rasterio_crs)}, in '
+             f'{grid.shape[0]:,} x {grid.shape[1]:,} blocks of {grid.block:,} px',
+             *(f'{label}: {len(date.rasters):,} rasters on it, {count:,} of them warped'
+               for label, date, count in zip(('before', 'after'), (plan.a, plan.b), warped)),
+             f'blocks: {len(plan.blocks):,} to predict with {plan.pixels():,} px; '
+             f'{len(region.tasks) - len(region.missing):,} of them are there']
+    lines += [f'gap: {len(blocks):,} blocks have {reason}: {_few(blocks)}' for reason, blocks in plan.gaps.items()]
+    for label, source in zip(('before', 'after'), region.sources):
+        lines += [f'{label}: {one.path} is left out: {one.reason}' for one in source.unusable]
+    return lines + _notes(region)
+
+
+def _notes(region: Region) -> list[str]:
+    """What is to be said about the first raster of each date; the others are taken to be like it."""
+    from contextlib import ExitStack
+    lines = []
+    for label, date, bands in (('A', region.plan.a, region.job.reading.bands),
+                               ('B', region.plan.b, region.job.reading.bands_b or region.job.reading.bands)):
+        path = date.rasters[0].path
+        with ExitStack() as stack:
+            try:
+                image = RasterImage(label, path if path.startswith('/vsi') else Path(path), bands,
+                                    region.job.reading.nodata, stack)
+            except (ValueError, OSError) as error:  # a damaged file; its blocks will say so
+                lines.append(f'{label}: {error}')
+                continue
+            lines += [f'{label}, {Path(path).name}: {note}' for note in image.notes]
+    for label, stretch in zip('AB', region.job.stretches):
+        if stretch is not None:
+            lines.append(f'{label}: values are stretched to 8 bits: {Stretch(*map(np.array, stretch))}')
+    return lines
+
+
+def _few(blocks: np.ndarray) -> str:
+    names = [block_name(*block) for block in blocks[:8].tolist()]
+    return ', '.join(names) + (' ...' if len(blocks) > len(names) else '')
+
+
+def threads_of_each(workers: int) -> int:
+    """Threads of each of several processes on this machine."""
+    return max(1, torch.get_num_threads() // workers)
+
+
+def describe_cost(region: Region, workers: int) -> list[str]:
+    """Time and space that the missing blocks will take, from one window that is predicted here."""
+    options, job = region.job.options, region.job
+    model = worker_model(job.checkpoint, job.config, job.device)
+    count = region.plan.windows(windows_of(region.job))
+    share = len(region.missing) / max(len(region.tasks), 1)
+    batch = np.random.default_rng(0).integers(0, 256, (options.batch_size, options.tile, options.tile, 6), np.uint8)
+    with model.workers(options.tile):
+        model.predict(batch, options.tta)  # the first one also sets up the libraries
+        begun = time.monotonic()
+        model.predict(batch, options.tta)
+        seconds = (time.monotonic() - begun) / options.batch_size
+    hours = count * share * seconds / workers / 3600
+    space = region.plan.pixels() * share * EXPECTED_BYTES[region.job.probability]
+    return [f'windows: {count:,} of {options.tile} px, {seconds:.3g} s each here; the missing blocks take about '
+            f'{hours:,.2f} h with {workers} of these, without reading',
+            f'space: about {space / 1e6:,.0f} MB']
+
+
+def draw_plan(region: Region, path: Path) -> None:
+    """Draw the blocks of a plan, the outlines of the rasters and the area of interest.
+
+    Raises:
+        OSError: If the picture cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import PolyCollection
+    from matplotlib.figure import Figure
+    plan, grid = region.plan, region.plan.grid
+    picture = np.full((*grid.shape, 3), 255, np.uint8)
+    colours = {'there': (166, 206, 160), 'to predict': (158, 190, 230), 'gap': (200, 200, 200)}
+    missing = {(task.row, task.column) for task in region.missing}
+    for row, column in plan.blocks.tolist():
+        picture[row, column] = colours['to predict' if (row, column) in missing else 'there']
+    for blocks in plan.gaps.values():
+        picture[blocks[:, 0], blocks[:, 1]] = colours['gap']
+    figure = Figure(figsize=(10, 10 * np.clip(grid.height / grid.width, 0.2, 5)), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    rows, columns = (count * grid.block for count in grid.shape)
+    axes.imshow(picture, extent=(0, columns, rows, 0), interpolation='nearest')
+    for date, colour, style in ((plan.a, '#0b5394', '-'), (plan.b, '#b45f06', '--')):
+        rings = [np.asarray(outline.exterior.coords) for outline in date.outlines]
+        axes.add_collection(PolyCollection(rings, facecolors='none', edgecolors=colour, linestyles=style,
+                                           linewidths=0.7))
+    if plan.aoi is not None:
+        for part in getattr(plan.aoi, 'geoms', [plan.aoi]):
+            if part.geom_type == 'Polygon':
+                axes.plot(*np.asarray(part.exterior.coords).T, color='black', linewidth=1.2)
+    axes.set(xlim=(0, columns), ylim=(rows, 0), xlabel='column, px', ylabel='row, px',
+             title='blocks: blue to predict, green there, grey gap; outlines: solid before, dashed after, black area')
+    with whole_file(path) as part:
+        figure.savefig(part, dpi=100)
+
+
+def write_summary(region: Region, outcome: Outcome) -> dict:
+    """Write ``summary.json``: what is there, what is missing and why."""
+    counts = dict(pixels=0, changed_pixels=0, nodata_pixels=0)
+    done = 0
+    for task in region.tasks:
+        if not is_done(region.out, task):
+            continue
+        manifest = json.loads((block_folder(region.out, task.row, task.column) / MANIFEST).read_text('utf-8'))
+        counts = {key: value + manifest[key] for key, value in counts.items()}
+        done += 1
+    summary = dict(
+        blocks=len(region.tasks), blocks_done=done, **counts,
+        failed=[dict(block=block_name(*block), reason=reason) for block, reason in sorted(outcome.failed.items())],
+        gaps={reason: [block_name(*block) for block in blocks.tolist()] for reason, blocks in region.plan.gaps.items()},
+        left_out=[one._asdict() for source in region.sources for one in source.unusable],
+        model=region.job.model, options=region.job.options._asdict())
+    with whole_file(region.out / SUMMARY) as part:
+        part.write_text(json.dumps(summary, indent=1, ensure_ascii=False), 'utf-8')
+    return summary

@@ -1,0 +1,323 @@
+"""The rasters of one date: found in folders, lists, tile indexes and STAC items, and put in a stated order."""
+import glob
+import json
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple, Sequence
+from urllib.error import URLError
+from urllib.parse import urljoin
+from urllib.request import Request, urlopen
+
+import rasterio
+
+from ..inference.pairs import IMAGE_SUFFIXES, PICTURE_SUFFIXES
+from ..io.files import own_outputs
+from ..io.grids import check_location
+from ..io.listing import is_clutter
+from ..io.rasters import RASTER_ERRORS, choose_bands
+from .grid import GRID
+
+ORDERS = ('first', 'newest')
+RASTER_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in PICTURE_SUFFIXES)
+TABLE_SUFFIXES = ('.parquet', '.geoparquet', '.gpkg', '.fgb', '.shp')
+# Columns of a tile index that say where the raster is: gdaltindex calls it location.
+LOCATION_COLUMNS = ('location', 'path', 'href', 'url', 'file')
+DATE_COLUMNS = ('datetime', 'date', 'timestamp', 'acquired')
+# How GDAL reads what lies elsewhere. By itself rasterio would want boto3 for S3; GDAL knows the usual settings
+# (AWS_ACCESS_KEY_ID, AWS_NO_SIGN_REQUEST ...) too.
+ELSEWHERE = {'https://': '/vsicurl/https://', 'http://': '/vsicurl/http://', 's3://': '/vsis3/', 'gs://': '/vsigs/',
+             'az://': '/vsiaz/'}
+OPENING_THREADS = 8  # what a raster elsewhere takes is waiting
+WEB_TIMEOUT = 60
+
+
+@dataclass(frozen=True)
+class Raster:
+    """One raster of a date, as its header has it.
+
+    Attributes:
+        path: Path of the file, or GDAL's name for one elsewhere.
+        crs: As WKT.
+        transform: The six numbers of its affine map.
+        height, width: In pixels.
+        dtype: Of its values.
+        state: Tells one state of its content from another.
+        date: When it was taken, ISO; '' where nothing says so.
+    """
+    path: str
+    crs: str
+    transform: tuple[float, ...]
+    height: int
+    width: int
+    dtype: str
+    state: str
+    date: str = ''
+
+
+class Unusable(NamedTuple):
+    """A file that is left out.
+
+    Attributes:
+        path: Where it is.
+        reason: Why.
+    """
+    path: str
+    reason: str
+
+
+class DateSources(NamedTuple):
+    """All rasters of one date.
+
+    Attributes:
+        rasters: In the order in which they count: where several have data, the first does.
+        unusable: What was named but cannot be used.
+    """
+    rasters: list[Raster]
+    unusable: list[Unusable]
+
+
+class _Found(NamedTuple):
+    path: str
+    date: str = ''
+
+
+def find_rasters(label: str, inputs: Sequence[str], order: str = 'first', asset: str | None = None,
+                 bands: Sequence[int] | None = None) -> DateSources:
+    """Find the rasters of one date and read their headers.
+
+    Args:
+        label: 'before' or 'after', for messages.
+        inputs: Rasters, folders, globs, lists of paths (.txt), tile indexes (GeoJSON, GeoParquet, GeoPackage,
+            FlatGeobuf, Shapefile), STAC items or item collections (JSON); all but folders and globs also by address.
+        order: 'first': as they are named, folders by name; 'newest': by the time in the index, in the STAC item or in
+            the TIFF's own header, else by that of the file.
+        asset: Of STAC items, the one to take.
+        bands: The numbers of the bands that will be read, or None.
+
+    Raises:
+        FileNotFoundError: If an input does not exist, or holds no raster.
+        ValueError: If an input cannot be understood, or no raster can be used.
+    """
+    if order not in ORDERS:
+        raise ValueError(f'order: expected one of {", ".join(ORDERS)}, got {order!r}')
+    found = list(dict.fromkeys(item for text in inputs for item in _expand(str(text), asset)))
+    with ThreadPoolExecutor(OPENING_THREADS) as pool:
+        read = list(pool.map(lambda item: _read_header(item, bands), found))
+    rasters = [one for one in read if isinstance(one, Raster)]
+    unusable = [one for one in read if isinstance(one, Unusable)]
+    if not rasters:
+        first = f': {unusable[0].path}: {unusable[0].reason}' if unusable else ''
+        raise ValueError(f'--{label} {" ".join(map(str, inputs))}: none of {len(found)} rasters can be used{first}')
+    if order == 'newest':
+        rasters.sort(key=lambda one: one.date, reverse=True)  # ties stay in their order
+    return DateSources(rasters, unusable)
+
+
+def _expand(text: str, asset: str | None) -> list[_Found]:
+    """What one input names."""
+    if text.startswith(tuple(ELSEWHERE)) or text.startswith('/vsi'):
+        return _expand_file(text, asset)
+    if glob.has_magic(text) and not Path(text).exists():
+        names = sorted(glob.glob(text, recursive=True))
+        if not names:
+            raise FileNotFoundError(f'{text}: no file has such a name')
+        return [item for name in names for item in _expand_file(name, asset)]
+    path = Path(text)
+    if path.is_dir():
+        return _in_folder(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'{text} does not exist')
+    return _expand_file(text, asset)
+
+
+def _expand_file(text: str, asset: str | None) -> list[_Found]:
+    suffix = Path(text.split('?')[0]).suffix.lower()
+    if suffix in ('.json', '.geojson') or (suffix == '' and text.startswith('http')):
+        return _in_json(text, asset)
+    if suffix in TABLE_SUFFIXES:
+        return _in_table(text)
+    if suffix == '.txt':
+        lines = (line.strip() for line in _read_text(text).splitlines())
+        return [_Found(_locate(line, text)) for line in lines if line and not line.startswith('#')]
+    return [_Found(_locate(text, ''))]
+
+
+def _in_folder(folder: Path) -> list[_Found]:
+    """The rasters in a folder and below, without results of this package; virtual ones only where there are no others,
+    since they are made of these."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        if GRID in files:  # the results of a region
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
+        ours = own_outputs(Path(place))
+        found += [Path(place) / name for name in sorted(files)
+                  if name.lower().endswith(RASTER_SUFFIXES) and not is_clutter(name) and name not in ours]
+    real = [path for path in found if path.suffix.lower() != '.vrt'] or found
+    if not real:
+        raise FileNotFoundError(f'{folder}: holds no raster ({", ".join(RASTER_SUFFIXES)})')
+    return [_Found(str(path)) for path in real]
+
+
+def _in_json(text: str, asset: str | None) -> list[_Found]:
+    """A STAC item or item collection, or a tile index."""
+    try:
+        content = json.loads(_read_text(text))
+    except ValueError as error:
+        raise ValueError(f'{text}: is no JSON ({error}); expected a STAC item collection or a GeoJSON tile '
+                         'index') from error
+    features = content.get('features') if isinstance(content, dict) else None
+    if features is None and isinstance(content, dict) and 'assets' in content and content.get('type') == 'Feature':
+        features = [content]
+    if not features:
+        raise ValueError(f'{text}: has no features; expected a STAC item collection, a STAC item or a GeoJSON tile '
+                         'index')
+    if 'assets' in features[0]:
+        return _in_stac(text, features, asset)
+    return _from_columns(text, [feature.get('properties') or {} for feature in features])
+
+
+def _in_stac(text: str, features: list[dict], asset: str | None) -> list[_Found]:
+    try:
+        import pystac
+    except ImportError as error:
+        raise ImportError(f"reading {text} needs pystac: pip install 'mamba_cd_plugin[regions]' ({error})") from error
+    found = []
+    for feature in features:
+        try:
+            item = pystac.Item.from_dict(feature, preserve_dict=False)
+        except Exception as error:  # pystac raises what its parsers do
+            raise ValueError(f'{text}: item {feature.get("id")!r} is no STAC item ({error})') from error
+        name = asset or _only_asset(text, item)
+        if name not in item.assets:
+            raise ValueError(f'{text}: item {item.id} has no asset {name!r}, but {", ".join(item.assets)}. Choose one '
+                             'with --asset')
+        when = item.datetime or item.common_metadata.start_datetime
+        base = item.get_self_href() or text
+        found.append(_Found(_locate(item.assets[name].href, base), '' if when is None else _iso(when)))
+    return found
+
+
+def _only_asset(text: str, item: Any) -> str:
+    """The asset of a STAC item that is meant if none is named."""
+    if 'visual' in item.assets:
+        return 'visual'
+    data = [name for name, one in item.assets.items() if 'data' in (one.roles or [])] or list(item.assets)
+    if len(data) == 1:
+        return data[0]
+    raise ValueError(f'{text}: item {item.id} has the assets {", ".join(item.assets)}. Choose one with --asset')
+
+
+def _in_table(text: str) -> list[_Found]:
+    try:
+        import geopandas
+    except ImportError as error:
+        raise ImportError(f"reading {text} needs geopandas: pip install 'mamba_cd_plugin[regions]' "
+                          f'({error})') from error
+    is_parquet = 'parquet' in Path(text).suffix.lower()
+    try:
+        table = geopandas.read_parquet(text) if is_parquet else geopandas.read_file(_to_gdal(text))
+    except Exception as error:  # pyarrow, pyogrio and fsspec have no common base
+        raise ValueError(f'{text}: cannot be read as a tile index ({error})') from error
+    return _from_columns(text, table.drop(columns=table.geometry.name).to_dict('records'))
+
+
+def _from_columns(text: str, rows: list[dict]) -> list[_Found]:
+    names = {name.lower(): name for name in (rows[0] if rows else {})}
+    where = next((names[name] for name in LOCATION_COLUMNS if name in names), None)
+    if where is None:
+        raise ValueError(f'{text}: is no tile index; expected a column {", ".join(LOCATION_COLUMNS[:-1])} or '
+                         f'{LOCATION_COLUMNS[-1]} with the path of each raster, got {", ".join(names) or "none"}')
+    when = next((names[name] for name in DATE_COLUMNS if name in names), None)
+    return [_Found(_locate(str(row[where]), text), '' if when is None else _iso(row[when])) for row in rows]
+
+
+def _iso(value: Any) -> str:
+    """A time as text that sorts like time; '' for none."""
+    if hasattr(value, 'to_pydatetime'):
+        value = value.to_pydatetime()
+    if not isinstance(value, datetime):
+        try:
+            value = datetime.fromisoformat(str(value).strip().replace('Z', '+00:00'))
+        except ValueError:
+            return ''
+    value = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+    return value.astimezone(timezone.utc).isoformat()
+
+
+def _locate(name: str, base: str) -> str:
+    """A path or address that stands in a file, seen from here, as GDAL reads it."""
+    name = re.sub(r'^file://', '', name)
+    if name.startswith((*ELSEWHERE, '/vsi')):
+        return _to_gdal(name)
+    if base.startswith(tuple(ELSEWHERE)):
+        return _to_gdal(urljoin(base, name))
+    return str((Path(base).parent / name if base else Path(name)).resolve())
+
+
+def _to_gdal(text: str) -> str:
+    return next((gdal + text[len(scheme):] for scheme, gdal in ELSEWHERE.items() if text.startswith(scheme)), text)
+
+
+def _read_text(text: str) -> str:
+    try:
+        if text.startswith('http'):
+            with urlopen(text, timeout=WEB_TIMEOUT) as answer:
+                return answer.read().decode('utf-8')
+        return Path(text).read_text('utf-8')
+    except (URLError, OSError) as error:
+        raise OSError(f'{text}: cannot be read ({error})') from error
+
+
+def _read_header(found: _Found, bands: Sequence[int] | None) -> Raster | Unusable:
+    path = found.path
+    elsewhere = path.startswith('/vsi')
+    if not elsewhere and not Path(path).is_file():
+        return Unusable(path, 'does not exist')
+    try:
+        with rasterio.Env(**(dict(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR') if elsewhere else {})), \
+                rasterio.open(path) as file:
+            check_location(file)
+            if file.crs is None:
+                return Unusable(path, 'has no CRS, so it cannot be known where it lies. Assign it: rio edit-info --crs '
+                                      f'EPSG:<code> {path}')
+            choice = choose_bands(file, bands)
+            facts = [path, file.nodata, [str(colour) for colour in file.colorinterp], choice.indexes]
+            state = sha256(json.dumps([facts, _content(path, file.files)]).encode()).hexdigest()[:16]
+            return Raster(path, file.crs.to_wkt(), tuple(file.transform)[:6], file.height, file.width,
+                          file.dtypes[choice.indexes[0] - 1], state, found.date or _date_of(path, file))
+    except RASTER_ERRORS as error:
+        return Unusable(path, f'cannot be read as a raster ({error})')
+    except ValueError as error:
+        return Unusable(path, str(error))
+
+
+def _content(path: str, files: Sequence[str]) -> list:
+    """What changes when a raster, or a file of which it is made, does."""
+    if path.startswith('/vsicurl/'):
+        with_head = Request(path[len('/vsicurl/'):], method='HEAD')
+        try:
+            with urlopen(with_head, timeout=WEB_TIMEOUT) as answer:
+                return [answer.headers.get(key) for key in ('ETag', 'Last-Modified', 'Content-Length')]
+        except (URLError, OSError):
+            return []
+    # Viewers write statistics into .aux.xml; what else may stand there is in the header that GDAL gives.
+    kept = [name for name in sorted(files) if Path(name).is_file() and not name.endswith('.aux.xml')]
+    return [[name, Path(name).stat().st_size, Path(name).stat().st_mtime_ns] for name in kept]
+
+
+def _date_of(path: str, file: Any) -> str:
+    """When a raster was taken by its own header, else when its file was written; '' where neither is known."""
+    tag = file.tags().get('TIFFTAG_DATETIME', '')  # 2023:05:01 12:00:00
+    date = _iso(re.sub(r'^(\d{4}):(\d\d):(\d\d)', r'\1-\2-\3', tag)) if tag else ''
+    if date or path.startswith('/vsi'):
+        return date
+    return _iso(datetime.fromtimestamp(Path(path).stat().st_mtime, timezone.utc))
+
+
