@@ -24,7 +24,7 @@ from .. import register_all_modules
 from ..engine.checkpoint import use_safe_loaders
 from ..engine.machine import keep_freed_memory
 from ..inference.job import NODATA, PROBABILITY_STEPS, Strip, quantize
-from ..inference.models import MAX_WORKERS, TileModel, load_model, read_config
+from ..inference.models import MAX_WORKERS, TileModel, load_model, read_named_config
 from ..inference.outputs import COLORMAP
 from ..inference.pairs import ReadOptions, Window
 from ..inference.windows import PredictOptions, WindowGrid
@@ -153,7 +153,7 @@ def worker_model(checkpoint: str, config: str | None, device: str | None) -> Til
     use_safe_loaders()
     keep_freed_memory()
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    return load_model(None if config is None else read_config(config), checkpoint, device)
+    return load_model(None if config is None else read_named_config(config), checkpoint, device)
 
 
 def run_block(job: Job, task: BlockTask) -> dict:
