@@ -74,7 +74,7 @@ class PolygonGrid(NamedTuple):
 
         They are right in every CRS, also in degrees or Web Mercator.
         """
-        return shapely.area(shapes) if self.crs is None else _areas(list(self.to_ground(shapes)), self.crs)
+        return shapely.area(shapes) if self.crs is None else geodesic_areas(self.to_ground(shapes), self.crs)
 
 
 def outline_pixels(band: Any) -> np.ndarray:
@@ -144,13 +144,14 @@ def _outline(shape: Polygon, outline: str) -> Polygon:
     return shapely.transform(moved, lambda xy: xy + corner)
 
 
-def _areas(polygons: list, crs: CRS) -> np.ndarray:
-    """Areas in square metres on the ground."""
+def geodesic_areas(shapes: np.ndarray, crs: CRS) -> np.ndarray:
+    """Areas of polygons and multipolygons in square metres on the ellipsoid; in a local CRS those of the plane."""
     try:
         transformer = Transformer.from_crs(crs, 'EPSG:4326', always_xy=True)
     except ProjError:  # the local CRS of a building site, which has no place on Earth
-        return shapely.area(np.array(polygons)) * crs.axis_info[0].unit_conversion_factor**2
-    return np.array([_geodesic_area(polygon, transformer) for polygon in polygons])
+        return shapely.area(np.asarray(shapes)) * crs.axis_info[0].unit_conversion_factor**2
+    parts, owner = shapely.get_parts(np.asarray(shapes, object), return_index=True)
+    return np.bincount(owner, [_geodesic_area(part, transformer) for part in parts], minlength=len(shapes))
 
 
 def _geodesic_area(polygon: Polygon, transformer: Transformer) -> float:

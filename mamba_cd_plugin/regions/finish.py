@@ -1,0 +1,289 @@
+"""From a folder of blocks to the files of the region: polygons, virtual rasters, a STAC item, a map and a summary."""
+import json
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import datetime, timezone
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
+
+import numpy as np
+import rasterio
+import shapely
+from mmengine.logging import print_log
+from pyproj import CRS
+
+from ..inference.outputs import OUTLINE_CHOICES
+from ..inference.pairs import PairSource
+from ..inference.polygons import PolygonGrid, select_polygons, tabulate
+from ..io.files import OutputFolder
+from ..version import __version__
+from .catalog import Asset, stac_item, write_vrt
+from .grid import MANIFEST, MASK, PROBABILITY, RegionGrid, block_folder, finished_blocks
+from .merge import first_pixels, merge_blocks, read_block
+from .page import ChangeCollector, Changes, why_no_page, write_page
+from .vectors import VECTOR_FORMATS, convert, parquet_sink
+from .zones import Zones
+
+SUMMARY, ITEM, PAGE = 'summary.json', 'item.json', 'index.html'
+Block = tuple[int, int]
+
+
+class FinishOptions(NamedTuple):
+    """What is made of the blocks.
+
+    Attributes:
+        polygons: 'parquet', or another of :data:`~.vectors.VECTOR_FORMATS` in addition.
+        min_area, outline, split: Of the polygons, see :class:`~..inference.outputs.OutputOptions`.
+        zones: A file of polygons for which changes are added up.
+        zone_name: Its column of names, see :class:`~.zones.Zones`.
+        page: Whether to draw a map, where the region fits into one.
+    """
+    polygons: str = 'parquet'
+    min_area: float = 10.
+    outline: str = 'simple'
+    split: float | None = None
+    zones: str | None = None
+    zone_name: str | None = None
+    page: bool = True
+
+    def check(self) -> 'FinishOptions':
+        """The options themselves.
+
+        Raises:
+            ValueError: If one is unknown.
+        """
+        choices = [record.choice for record in VECTOR_FORMATS]
+        for option, known in (('polygons', choices), ('outline', OUTLINE_CHOICES)):
+            if getattr(self, option) not in known:
+                raise ValueError(f'{option}: expected one of {", ".join(known)}, got {getattr(self, option)!r}')
+        if self.split is not None and not 0 < self.split < 1:
+            raise ValueError(f'split: expected a probability between 0 and 1, got {self.split}. Choose one above the '
+                             'threshold, such as 0.8')
+        return self
+
+
+class RegionFacts(NamedTuple):
+    """What the blocks do not know about the region.
+
+    Attributes:
+        planned: All blocks of the plan; None: those that are there.
+        failed: Blocks that could not be made, with the reason.
+        gaps: Blocks that were not planned, by the reason.
+        dates: When the first and the last image was taken; None where it is not known.
+        weights: What the user calls the model.
+    """
+    planned: Sequence[Block] | None = None
+    failed: Mapping[Block, str] = {}
+    gaps: Mapping[str, Sequence[Block]] = {}
+    dates: tuple[datetime, datetime] | None = None
+    weights: str = ''
+
+
+def finish(out: Path, options: FinishOptions | None = None, facts: RegionFacts | None = None,
+           open_source: Callable[[], PairSource] | None = None) -> dict:
+    """Make the files of a region from its blocks. Where they are there, made from the same blocks, nothing is done.
+
+    Every file is put in place whole, the summary last: where it is, everything is.
+
+    Args:
+        out: The folder of the results.
+        options: What is made.
+        facts: What the blocks do not know.
+        open_source: Opens the images on the grid of the region, for the map.
+
+    Returns:
+        The summary, as in ``summary.json``.
+
+    Raises:
+        ValueError: If there is no block, or an option cannot be had from them.
+        FileExistsError: If a file is there that this package did not make.
+        OSError: If something cannot be read or written.
+    """
+    return _Finish(out, (options or FinishOptions()).check(), facts or RegionFacts(), open_source).run()
+
+
+class _Finish:
+    """The steps of :func:`finish`, and what they share."""
+
+    def __init__(self, out: Path, options: FinishOptions, facts: RegionFacts,
+                 open_source: Callable[[], PairSource] | None) -> None:
+        self.out, self.options, self.facts, self.open_source = out, options, facts, open_source
+        grid = RegionGrid.load(out)
+        there = finished_blocks(out)
+        if facts.planned is not None:  # others are of an earlier plan
+            planned = set(facts.planned)
+            there = [block for block in there if block in planned]
+        if grid is None or not there:
+            raise ValueError(f'{out}: holds no finished block. Run mamba-cd mosaic first; its log says why blocks '
+                             'failed')
+        self.grid, self.blocks = grid, there
+        self.crs = CRS.from_wkt(grid.crs) if grid.crs else None
+        self.polygon_grid = PolygonGrid(grid.affine, self.crs)
+        self.has_probability = all((block_folder(out, *block) / PROBABILITY).is_file() for block in there)
+        if options.split is not None and not self.has_probability:
+            raise ValueError('--split needs the probability of every block, and some have none. Run with '
+                             '--probability uint8')
+        self.zones = None
+        if options.zones is not None:
+            if self.crs is None:
+                raise ValueError('--zones: the rasters have no CRS, so it cannot be known where the zones lie')
+            self.zones = Zones(Path(options.zones), self.crs, options.zone_name)
+        self.formats = [record for record in VECTOR_FORMATS if record.choice in ('parquet', options.polygons)]
+        self.collector = ChangeCollector()
+        self.outputs = OutputFolder(out, option='--out')
+
+    def run(self) -> dict:
+        """All files."""
+        manifests = [json.loads((block_folder(self.out, *block) / MANIFEST).read_text('utf-8'))
+                     for block in self.blocks]
+        digest = self._digest(manifests)
+        earlier = read_summary(self.out)
+        if earlier is not None and earlier['digest'] == digest and all(
+                (self.out / name).is_file() for name in earlier['files']):
+            print_log(f'{self.out}: the files of the region are there already', 'current')
+            return earlier
+        no_page = why_no_page(self.grid) if self.options.page else 'it was not asked for'
+        names = ['mask.vrt', *(['probability.vrt'] if self.has_probability else []),
+                 *(record.name for record in self.formats), *([] if no_page else [PAGE]),
+                 *([] if self.facts.dates is None else [ITEM])]
+        self.outputs.claim([*names, SUMMARY])
+        (self.out / SUMMARY).unlink(missing_ok=True)  # it says that all is complete, and now it is not
+        self._write_vrts()
+        totals = dict(self._count(manifests), **self._write_polygons())
+        if not no_page:
+            self._write_page(totals)
+        elif self.options.page:
+            print_log(f'no map: {no_page}', 'current')
+        summary = dict(
+            name=self.out.resolve().name, version=__version__,
+            grid=dict(asdict(self.grid), transform=list(self.grid.transform)),
+            **totals, **self._gaps(), **({} if self.zones is None else self._zones()),
+            **({} if not no_page else dict(no_page=no_page)),
+            model=self._model(manifests[0]), files=names, digest=digest)
+        if self.facts.dates is not None:
+            self._write_item(summary)
+        for name in set((earlier or dict(files=[]))['files']) - set(names):
+            (self.out / Path(name).name).unlink(missing_ok=True)
+        with self.outputs.write(SUMMARY) as part:
+            part.write_text(json.dumps(summary, indent=1, ensure_ascii=False), 'utf-8')
+        return summary
+
+    def _digest(self, manifests: list[dict]) -> str:
+        zones = None
+        if self.options.zones is not None:
+            zones = sha256(Path(self.options.zones).read_bytes()).hexdigest()
+        facts = self.facts
+        content = [__version__, [one['digest'] for one in manifests], self.blocks, self.options, zones,
+                   sorted((*block, reason) for block, reason in facts.failed.items()),
+                   {reason: list(map(list, blocks)) for reason, blocks in facts.gaps.items()},
+                   facts.dates, facts.weights, self.open_source is not None]
+        return sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+    def _write_vrts(self) -> None:
+        for name in (MASK, PROBABILITY) if self.has_probability else (MASK, ):
+            with self.outputs.write(Path(name).with_suffix('.vrt').name) as part:
+                write_vrt(part, self.out, self.grid, self.blocks, name)
+
+    @staticmethod
+    def _count(manifests: list[dict]) -> dict:
+        changed, unchanged, nodata = (sum(one[f'{kind}_pixels'] for one in manifests)
+                                      for kind in ('changed', 'unchanged', 'nodata'))
+        return dict(pixels=changed + unchanged, changed_pixels=changed, nodata_pixels=nodata)
+
+    def _write_polygons(self) -> dict:
+        """Merge, finish and write all polygons."""
+        count, total, column = 0, 0., self.polygon_grid.area_column
+        with ExitStack() as stack:
+            read = None
+            if self.options.split is not None:
+                probability = stack.enter_context(rasterio.open(self.out / 'probability.vrt'))
+
+                def read(rows: slice, columns: slice) -> np.ndarray:
+                    window = ((rows.start, rows.stop), (columns.start, columns.stop))
+                    return probability.read(1, window=window)
+
+            part = stack.enter_context(self.outputs.write(self.formats[0].name))
+            with parquet_sink(part, self.polygon_grid) as sink:
+                for merged in merge_blocks(self.grid, self.blocks, partial(read_block, self.out, self.grid)):
+                    polygons, areas = select_polygons(merged, self.polygon_grid, self.options.min_area,
+                                                      self.options.split, read)
+                    ids = first_pixels(self.grid, polygons.shapes)
+                    table = tabulate(ids, polygons, areas, self.polygon_grid, self.options.outline)
+                    sink.add(table)
+                    self._collect(table)
+                    count, total = count + len(table), total + float(table[column].sum())
+        newest = datetime.fromtimestamp(0, timezone.utc) if self.facts.dates is None else self.facts.dates[1]
+        for record in self.formats[1:]:
+            with self.outputs.write(record.name) as part:
+                part.unlink(missing_ok=True)  # of a run that was killed; a GeoPackage would be added to
+                convert(self.out / self.formats[0].name, part, record, self.polygon_grid,
+                        f'{newest.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.000Z}')
+        return {'polygons': count, f'changed_{column}': round(total, 2)}
+
+    def _collect(self, table: Any) -> None:
+        areas, shapes = table[self.polygon_grid.area_column].to_numpy(), table.geometry.to_numpy()
+        if self.zones is not None:
+            self.zones.add(shapes, areas)
+        matrix = np.array(tuple(~self.grid.affine)[:6]).reshape(2, 3)
+        pixels = shapely.transform(shapes, lambda xy: xy @ matrix[:, :2].T + matrix[:, 2])
+        self.collector.add(Changes(table['id'].to_numpy(), areas, table['mean_probability'].to_numpy(), pixels))
+
+    def _gaps(self) -> dict:
+        facts = self.facts
+        planned = self.blocks if facts.planned is None else facts.planned
+        return dict(
+            blocks=dict(planned=len(planned), finished=len(self.blocks), failed=len(facts.failed),
+                        gaps=sum(map(len, facts.gaps.values()))),
+            failed=[dict(block=list(block), reason=reason) for block, reason in sorted(facts.failed.items())],
+            gaps=[dict(reason=reason, blocks=[list(map(int, block)) for block in blocks])
+                  for reason, blocks in facts.gaps.items()])
+
+    def _zones(self) -> dict:
+        zones = self.zones
+        return dict(zones=zones.result(), outside_zones=dict(
+            polygons=zones.outside_count, changed_area_m2=round(zones.outside_area, 2)))
+
+    def _model(self, manifest: dict) -> dict:
+        job = manifest.get('job', {})
+        return dict(weights=self.facts.weights, **{key: job[key] for key in ('model', 'options', 'reading')
+                                                   if key in job})
+
+    def _write_item(self, summary: dict) -> None:
+        titles = {'mask.vrt': ('mask', 'Changed pixels: 0 no, 1 yes, 255 nodata', 'application/xml', ('data', )),
+                  'probability.vrt': ('probability', 'Probability of change', 'application/xml', ('data', )),
+                  PAGE: ('map', 'Map of both dates and the changes', 'text/html', ('overview', ))}
+        titles.update({record.name: (record.choice, 'Changes as polygons', record.media_type, ('data', ))
+                       for record in self.formats})
+        assets = [Asset(key, f'./{name}', title, kind, roles) for name, (key, title, kind, roles) in titles.items()
+                  if name in summary['files']]
+        assets.append(Asset('summary', f'./{SUMMARY}', 'Totals, gaps and settings', 'application/json',
+                            ('metadata', )))
+        kept = {key: value for key, value in summary.items() if key in (
+            'pixels', 'changed_pixels', 'nodata_pixels', 'polygons') or key.startswith('changed_area')}
+        item = stac_item(summary['name'], self.grid, self.facts.dates, assets, kept, summary['model'])
+        with self.outputs.write(ITEM) as part:
+            part.write_text(json.dumps(item.to_dict(include_self_link=False), indent=1, ensure_ascii=False), 'utf-8')
+
+    def _write_page(self, totals: dict) -> None:
+        area = totals.get('changed_area_m2')
+        words = f'{totals["polygons"]:,} changes' + ('' if area is None else f' of {area:,.0f} m²')
+        there = set(self.blocks)
+        missing = [block for block in (self.facts.planned or ()) if block not in there]
+        missing += [(int(row), int(column)) for blocks in self.facts.gaps.values() for row, column in blocks]
+        dates = [] if self.facts.dates is None else [f'{date:%Y-%m-%d}' for date in self.facts.dates]
+        with ExitStack() as stack:
+            source = None if self.open_source is None else stack.enter_context(self.open_source())
+            part = stack.enter_context(self.outputs.write(PAGE))
+            write_page(part, f'Changes: {self.out.resolve().name}', self.grid, self.collector, source, missing, dates,
+                       f'{words}, {self.grid.width:,} x {self.grid.height:,} px')
+
+
+def read_summary(out: Path) -> dict | None:
+    """The summary of an earlier run; None where there is none that can be read."""
+    try:
+        summary = json.loads((out / SUMMARY).read_text('utf-8'))
+    except (OSError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) and {'files', 'digest'} <= set(summary) else None

@@ -1,0 +1,150 @@
+"""The polygons of a region as files, written as they come: memory does not grow with their number."""
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, NamedTuple
+
+import geopandas
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pyogrio
+import shapely
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from ..inference.polygons import LAYER, PolygonGrid
+from ..version import __version__
+
+# Polygons in a row group: readers skip whole groups by their bounds, and 20,000 of them take some megabytes.
+ROW_GROUP = 20_000
+# https://geoparquet.org/releases/v1.1.0, the first with the bounds of each row for readers to skip by.
+GEOPARQUET = '1.1.0'
+BOUNDS = ('xmin', 'ymin', 'xmax', 'ymax')
+
+
+class VectorFormat(NamedTuple):
+    """A format of the polygons. A record in :data:`VECTOR_FORMATS` is all that a new one of GDAL needs.
+
+    Attributes:
+        choice: The value of ``--polygons``.
+        name: Of the file.
+        driver: GDAL's; None for GeoParquet, which is always written and which the others are made from.
+        media_type: For the STAC item.
+        what: For ``--help`` and docs/regions.md.
+        options: For GDAL.
+    """
+    choice: str
+    name: str
+    driver: str | None
+    media_type: str
+    what: str
+    options: dict[str, Any] = {}
+
+
+VECTOR_FORMATS = [
+    VectorFormat('parquet', 'changes.parquet', None, 'application/vnd.apache.parquet',
+                 'GeoParquet 1.1 with the bounds of each row, always written'),
+    VectorFormat('fgb', 'changes.fgb', 'FlatGeobuf', 'application/vnd.flatgeobuf',
+                 'the same as FlatGeobuf with a spatial index, which a web map reads part by part'),
+    VectorFormat('gpkg', 'changes.gpkg', 'GPKG', 'application/geopackage+sqlite3',
+                 f'the same as GeoPackage, layer `{LAYER}`', dict(layer=LAYER)),
+]
+
+
+class ParquetSink:
+    """Writes polygons as GeoParquet, group by group.
+
+    Args:
+        path: Path of the file.
+        grid: Of the region.
+    """
+
+    def __init__(self, path: Path, grid: PolygonGrid) -> None:
+        self.path, self.grid = path, grid
+        bounds = pyarrow.struct([(name, pyarrow.float64()) for name in BOUNDS])
+        self.schema = pyarrow.schema([
+            ('id', pyarrow.int64()), (grid.area_column, pyarrow.float64()), ('mean_probability', pyarrow.float64()),
+            ('geometry', pyarrow.binary()), ('bbox', bounds)])
+        self._writer = pyarrow.parquet.ParquetWriter(path, self.schema, compression='zstd')
+        self._waiting: list[pyarrow.Table] = []
+        self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
+
+    def add(self, table: geopandas.GeoDataFrame) -> None:
+        """Take polygons, as :func:`~..inference.polygons.tabulate` gives them."""
+        if not len(table):
+            return
+        shapes = table.geometry.to_numpy()
+        bounds = shapely.bounds(shapes)
+        self._bounds = np.concatenate([np.minimum(self._bounds[:2], bounds[:, :2].min(0)),
+                                       np.maximum(self._bounds[2:], bounds[:, 2:].max(0))])
+        columns = [*(pyarrow.array(table[name].to_numpy(), self.schema.field(name).type)
+                     for name in self.schema.names[:3]),
+                   pyarrow.array(shapely.to_wkb(shapes).tolist(), pyarrow.binary()),
+                   pyarrow.StructArray.from_arrays([pyarrow.array(values) for values in bounds.T], BOUNDS)]
+        self._waiting.append(pyarrow.Table.from_arrays(columns, schema=self.schema))
+        if sum(len(waiting) for waiting in self._waiting) >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pyarrow.concat_tables(self._waiting), row_group_size=ROW_GROUP)
+            self._waiting.clear()
+
+    def close(self) -> None:
+        """Write what is left, and what makes a GeoParquet of a Parquet file."""
+        self._flush()
+        crs = self.grid.crs
+        column: dict[str, Any] = dict(
+            encoding='WKB', geometry_types=['Polygon'], crs=None if crs is None else crs.to_json_dict(),
+            covering=dict(bbox={name: ['bbox', name] for name in BOUNDS}))
+        if np.isfinite(self._bounds).all():
+            column['bbox'] = self._bounds.tolist()
+        self._writer.add_key_value_metadata({'geo': json.dumps(dict(
+            version=GEOPARQUET, primary_column='geometry', columns=dict(geometry=column),
+            creator=dict(library='mamba_cd_plugin', version=__version__)))})
+        self._writer.close()
+
+
+@contextmanager
+def parquet_sink(path: Path, grid: PolygonGrid) -> Iterator[ParquetSink]:
+    """A :class:`ParquetSink` that is closed; after an error only its file is, incomplete."""
+    sink = ParquetSink(path, grid)
+    try:
+        yield sink
+        sink.close()
+    finally:
+        sink._writer.close()
+
+
+def convert(parquet: Path, path: Path, record: VectorFormat, grid: PolygonGrid, date: str) -> None:
+    """Write the polygons of a GeoParquet file in another format.
+
+    Args:
+        parquet: Of :class:`ParquetSink`.
+        path: Path of the new file.
+        record: Its format.
+        grid: Of the region.
+        date: ISO time that a GeoPackage gives as its last change. The current time would make two runs differ.
+
+    Raises:
+        OSError: If it cannot be written completely.
+    """
+    file = pyarrow.parquet.ParquetFile(parquet)
+    names = file.schema_arrow.names[:4]
+    schema = pyarrow.schema([file.schema_arrow.field(name) for name in names])
+    batches = (pyarrow.RecordBatch.from_arrays(batch.columns, schema=schema)
+               for batch in file.iter_batches(ROW_GROUP, columns=names))
+    pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': date})
+    try:
+        pyogrio.write_arrow(
+            pyarrow.RecordBatchReader.from_batches(schema, batches), path, driver=record.driver,
+            geometry_name='geometry', geometry_type='Polygon', crs=None if grid.crs is None else grid.crs.to_wkt(),
+            **record.options)
+        # GDAL need not report a full disk, so the file itself is asked.
+        written = pyogrio.read_info(path, force_feature_count=True)['features']
+    except (DataSourceError, DataLayerError) as error:
+        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
+    finally:
+        pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': None})
+    if written != file.metadata.num_rows:
+        raise OSError(f'{path}: was not written completely. Is the disk full?')

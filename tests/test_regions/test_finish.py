@@ -1,0 +1,191 @@
+"""The files of a region against those of one prediction, opened with what users open them with."""
+import json
+import re
+from datetime import datetime, timezone
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+rasterio = pytest.importorskip('rasterio')
+geopandas = pytest.importorskip('geopandas')
+shapely = pytest.importorskip('shapely')
+pytest.importorskip('pyarrow')
+pystac = pytest.importorskip('pystac')
+
+from mamba_cd_plugin.inference.array_pair import ArrayPair  # noqa: E402  after the skips
+from mamba_cd_plugin.inference.pairs import ReadOptions  # noqa: E402
+from mamba_cd_plugin.inference.polygons import vectorize  # noqa: E402
+from mamba_cd_plugin.regions.finish import FinishOptions, RegionFacts, finish  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
+DATES = datetime(2019, 5, 1, tzinfo=timezone.utc), datetime(2023, 6, 1, tzinfo=timezone.utc)
+SHAPE = 150, 230
+
+
+@pytest.fixture(scope='module')
+def change():
+    """A mask with shapes of all sizes, and a probability that agrees with it."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(3).random(SHAPE), 2.5)
+    low, high = noise.min(), noise.max()
+    steps = ((noise - low) / (high - low) * 254 + 0.5).astype(np.uint8)
+    return (steps > 140).astype(np.uint8), steps
+
+
+@pytest.fixture
+def predicted(tmp_path, change):
+    """The polygons of one prediction."""
+
+    def run(**options):
+        path = tmp_path / 'whole.tif'
+        transform = rasterio.Affine(0.5, 0, 500000., 0, -0.5, 5300000.)
+        with rasterio.open(path, 'w', driver='GTiff', count=1, height=SHAPE[0], width=SHAPE[1], dtype='uint8',
+                           nodata=255, crs='EPSG:32632', transform=transform) as file:
+            file.write(change[0], 1)
+        return vectorize(path, change[1], **options)
+
+    return run
+
+
+@pytest.fixture(scope='module')
+def regions(tmp_path_factory, change, write_region):
+    """The same in blocks of two sizes."""
+    out = tmp_path_factory.mktemp('regions')
+    for block in (64, 90):
+        write_region(out / str(block), *change, block, cog=False)
+    return out
+
+
+def rows(table):
+    """What two tables of polygons must have in common, whatever their order."""
+    return sorted((shape.normalize().wkb, area, probability) for shape, area, probability in zip(
+        table.geometry, table.area_m2, table.mean_probability))
+
+
+@pytest.mark.parametrize('options', [
+    dict(min_area=0, outline='pixels'), dict(min_area=10, outline='simple'), dict(min_area=3, outline='square'),
+    dict(min_area=3, outline='simple', split=0.7)], ids=str)
+def test_polygons_are_those_of_one_prediction(change, regions, predicted, options):
+    expected = predicted(**options)
+    found = {}
+    for block in (64, 90):
+        summary = finish(regions / str(block), FinishOptions(page=False, **options))
+        table = geopandas.read_parquet(regions / str(block) / 'changes.parquet')
+        assert rows(table) == rows(expected)
+        assert table.crs.to_epsg() == 32632
+        assert (summary['polygons'], summary['changed_pixels']) == (len(expected), change[0].sum())
+        assert summary['changed_area_m2'] == pytest.approx(expected.area_m2.sum(), abs=0.01)
+        found[block] = dict(zip(table.id, table.geometry.to_wkb()))
+    assert found[64] == found[90]  # also the ids
+    if 'split' in options:
+        assert len(expected) > len(predicted(**dict(options, split=None)))
+
+
+def test_everything_that_a_region_leaves(tmp_path, change, write_region, predicted):
+    out = tmp_path / 'town'
+    grid = write_region(out, *change, 64, gaps=[(0, 1)])
+    images = np.random.default_rng(0).integers(0, 255, (2, *SHAPE, 3), np.uint8)
+    planned = [(row, column) for row in range(3) for column in range(4) if (row, column) != (2, 3)]
+    facts = RegionFacts(planned, {(0, 1): 'disk <full>'}, {'no image after': [(2, 3)]}, DATES, 'small')
+    arguments = FinishOptions(polygons='fgb'), facts, lambda: ArrayPair(*images, ReadOptions())
+    summary = finish(out, *arguments)
+    files = ['changes.fgb', 'changes.parquet', 'index.html', 'item.json', 'mask.vrt', 'probability.vrt']
+    assert sorted(summary['files']) == files
+    assert sorted(path.name for path in out.glob('[!.]*')) == sorted([*files, 'blocks', 'grid.json', 'summary.json'])
+    assert summary == json.loads((out / 'summary.json').read_text())
+    assert summary['blocks'] == dict(planned=11, finished=10, failed=1, gaps=1)
+    assert summary['failed'] == [dict(block=[0, 1], reason='disk <full>')]
+    assert summary['gaps'] == [dict(reason='no image after', blocks=[[2, 3]])]
+
+    expected = change[0].copy()
+    expected[:64, 64:128] = 255
+    (top, bottom), (left, right) = grid.window(2, 3)
+    expected[top:bottom, left:right] = 255
+    with rasterio.open(out / 'mask.vrt') as mask, rasterio.open(out / 'probability.vrt') as probability:
+        np.testing.assert_array_equal(mask.read(1), expected)
+        assert (mask.crs.to_epsg(), mask.transform, mask.nodata) == (32632, grid.affine, 255)
+        assert (probability.read(1) == np.where(expected == 255, 255, change[1])).all()
+
+    parquet, fgb = geopandas.read_parquet(out / 'changes.parquet'), geopandas.read_file(out / 'changes.fgb')
+    assert sorted(fgb.columns) == ['area_m2', 'geometry', 'id', 'mean_probability']
+    assert rows(fgb) == rows(parquet) and len(parquet) == summary['polygons'] > 20
+    assert rows(geopandas.read_parquet(out / 'changes.parquet', bbox=(500000, 5299990, 500010, 5300000))) == rows(
+        parquet[parquet.intersects(shapely.box(500000, 5299990, 500010, 5300000))])
+
+    item = pystac.Item.from_file(str(out / 'item.json'))
+    assert pystac.validation.validate_dict(item.to_dict(), extensions=[])  # the core; extensions are on the web
+    assert (item.properties['proj:code'], item.properties['mamba_cd:polygons']) == ('EPSG:32632', len(parquet))
+    assert all((out / asset.href).is_file() for asset in item.assets.values())
+    assert item.bbox[0] == pytest.approx(9, abs=1e-6) and item.bbox[3] == pytest.approx(47.8556, abs=0.01)
+
+    page = (out / 'index.html').read_text()
+    assert set(re.findall(r'https?://[^\'"\s]*', page)) == {'http://www.w3.org/2000/svg'}
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
+    assert len(data['changes']) == len(parquet)
+    assert data['changes'][0]['area'] == parquet.area_m2.max()
+    assert data['before'].startswith('data:image/jpeg') and data['missing'] == [[64, 0, 128, 64], [192, 128, 230, 150]]
+    certain = [change['probability'] for change in data['changes']]
+    assert min(certain) == parquet.mean_probability.min()
+
+    before = {path: path.stat().st_mtime_ns for path in out.glob('*.*')}
+    assert finish(out, *arguments) == summary
+    assert {path: path.stat().st_mtime_ns for path in out.glob('*.*')} == before
+    content = {name: (out / name).read_bytes() for name in [*files, 'summary.json']}
+    (out / 'mask.vrt').unlink()
+    finish(out, *arguments)
+    assert {name: (out / name).read_bytes() for name in content} == content
+    finish(out, FinishOptions(page=False))
+    assert not (out / 'index.html').exists() and not (out / 'changes.fgb').exists()
+
+
+def test_zones_by_hand(tmp_path, write_region):
+    mask = np.zeros((60, 100), np.uint8)
+    mask[10:20, 10:30] = 1  # 200 px = 50 m2 in zone 1
+    mask[30:40, 40:60] = 1  # half in zone 1, half in zone 2; the centre on their border is in both
+    mask[50:54, 88:98] = 1  # 10 m2, a fifth of it in zone 2
+    write_region(tmp_path / 'out', mask, mask * np.uint8(254), 32, cog=False)
+    west, north = 500000, 5300000
+    zones = geopandas.GeoDataFrame(
+        dict(Name=['one', 'two'], code=[7, 8]),
+        geometry=[shapely.box(west + left, north - 30, west + right, north) for left, right in ((0, 25), (25, 45))],
+        crs='EPSG:32632')
+    zones.to_crs('EPSG:4326').to_file(tmp_path / 'zones.geojson')
+    options = FinishOptions(page=False, outline='pixels', zones=str(tmp_path / 'zones.geojson'))
+    summary = finish(tmp_path / 'out', options)
+    one, two = summary['zones']
+    assert (one['name'], two['name']) == ('one', 'two')
+    # The scale of UTM is 0.9996 on the central meridian, so the ground is 0.08 % larger.
+    assert [one['changed_area_m2'], two['changed_area_m2']] == pytest.approx([75 * 1.0008, 27 * 1.0008], abs=0.02)
+    assert one['zone_area_m2'] == pytest.approx(750 * 1.0008, abs=0.1)
+    assert summary['outside_zones']['changed_area_m2'] == pytest.approx(8 * 1.0008, abs=0.02)
+    assert summary['outside_zones']['polygons'] == 1
+    named = finish(tmp_path / 'out', options._replace(zone_name='code'))
+    assert [zone['name'] for zone in named['zones']] == ['7', '8']
+    with pytest.raises(ValueError, match=r"has no column 'nam', but Name, code"):
+        finish(tmp_path / 'out', options._replace(zone_name='nam'))
+
+
+def test_what_cannot_be_had(tmp_path, change, write_region):
+    with pytest.raises(ValueError, match='holds no finished block'):
+        finish(tmp_path)
+    write_region(tmp_path / 'out', *change, 64, cog=False)
+    for options, message in ((dict(polygons='shp'), 'polygons: expected one of parquet, fgb, gpkg'),
+                             (dict(outline='round'), 'outline: expected one of'), (dict(split=1.5), 'split: expected')):
+        with pytest.raises(ValueError, match=message):
+            finish(tmp_path / 'out', FinishOptions(**options))
+    (tmp_path / 'out/blocks/0_0/probability.tif').unlink()
+    with pytest.raises(ValueError, match='--split needs the probability'):
+        finish(tmp_path / 'out', FinishOptions(split=0.8))
+    (tmp_path / 'out/changes.parquet').write_text('of the user')
+    with pytest.raises(FileExistsError, match='changes.parquet would be overwritten'):
+        finish(tmp_path / 'out')
+    assert (tmp_path / 'out/changes.parquet').read_text() == 'of the user'
+
+
+def test_a_region_too_wide_for_a_map_says_so(tmp_path, write_region, monkeypatch):
+    mask = np.ones((40, 50), np.uint8)
+    write_region(tmp_path, mask, mask, 32, cog=False)
+    monkeypatch.setattr('mamba_cd_plugin.regions.page.LARGEST_SIDE', 49)
+    summary = finish(tmp_path)
+    assert summary['no_page'].startswith('the region has 50 px along its longer side')
+    assert not (tmp_path / 'index.html').exists() and 'item.json' not in summary['files']
