@@ -37,8 +37,8 @@ try:
 # AssertionError is how mmseg refuses a version of mmcv or mmengine.
 except (ImportError, AssertionError) as error:
     raise ImportError(
-        f'mamba_cd_plugin needs mmengine, mmcv and mmsegmentation, and importing them failed: {error}. What to do '
-        'says `python -m mamba_cd_plugin.doctor`. Install one of the two distributions, never both over each other: '
+        f'mamba_cd_plugin needs mmengine, mmcv and mmsegmentation, and importing them failed: {error}. '
+        '`python -m mamba_cd_plugin.doctor` says what to do. Install one of the two distributions, never both: '
         "pip install 'mamba_cd_plugin[onedl]' (maintained, tested) or 'mamba_cd_plugin[upstream]'") from error
 
 from . import datasets, engine, evaluation, models, visualization  # noqa: E402, F401  each registers its components

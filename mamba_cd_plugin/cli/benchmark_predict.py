@@ -15,7 +15,7 @@ from ..analysis.machine import resident
 MIB = 2**20
 
 
-def measure_pair(checkpoint: str, a: str, b: str, out: str, tile: int) -> dict:
+def predict_and_measure(checkpoint: str, a: str, b: str, out: str, tile: int) -> dict:
     """Predict one pair in this process.
 
     Returns:
@@ -75,4 +75,4 @@ def run(args: argparse.Namespace) -> None:
 
 if __name__ == '__main__':  # the process of measure_alone
     weights, before, after, folder, side = sys.argv[1:]
-    sys.stdout.write('\n' + json.dumps(measure_pair(weights, before, after, folder, int(side))) + '\n')
+    sys.stdout.write('\n' + json.dumps(predict_and_measure(weights, before, after, folder, int(side))) + '\n')

@@ -14,16 +14,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     defaults = Limits()
     parser.add_argument('data_root', help='folder with train|val|test / A, B, label')
-    parser.add_argument('--splits', nargs='+', help='look at these only (default: all that are there)')
+    parser.add_argument('--splits', nargs='+', help='splits to check (default: all)')
     add_json_argument(parser)
     parser.add_argument('--strict', action='store_true', help='warnings give exit status 1 too')
-    parser.add_argument('--ignore-value', type=int, help='value of label pixels without truth')
+    parser.add_argument('--ignore-value', type=int, help='value of label pixels without ground truth')
     parser.add_argument('--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
                         help='values for black and white, for images of more than 8 bits')
     parser.add_argument('--max-shift', type=float, default=defaults.max_shift, metavar='PX',
-                        help=f'report pairs whose images lie further apart (default {defaults.max_shift:g})')
+                        help=f'report pairs that are shifted by more than this (default {defaults.max_shift:g})')
     parser.add_argument('--no-shift', action='store_true', help='do not measure the registration: several times faster')
-    parser.add_argument('--workers', type=int, help='threads (default: one a processor, at most 8)')
+    parser.add_argument('--workers', type=int, help='threads (default: one per processor, at most 8)')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -124,5 +124,5 @@ def run(args: argparse.Namespace) -> None:
     found.update(compare_with_whole(args.checkpoint, pair, args.whole))
     lines = '\n'.join(f'{key}: {value if isinstance(value, str) else format(value, ".2g")}'
                       for key, value in found.items())
-    print_log(f'the grid is that of A, the polygons are the changed pixels, killed and started again {len(names)} '
-              f'files have the same bytes\n{lines}\nlook at {out / "meeting.png"}', logger='current')
+    print_log(f'the grid is that of A, the polygons are the changed pixels, after a kill and a restart '
+              f'{len(names)} files have the same bytes\n{lines}\nlook at {out / "meeting.png"}', logger='current')

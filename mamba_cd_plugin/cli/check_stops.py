@@ -13,9 +13,10 @@ SIGNALS = {'SIGKILL': signal.SIGKILL, 'SIGTERM': signal.SIGTERM, 'SIGINT': signa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument('--stops', type=int, default=20, help='how often (default 20)')
-    parser.add_argument('--signals', nargs='+', choices=SIGNALS, default=['SIGKILL'], help='which, in turn')
-    parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    parser.add_argument('--stops', type=int, default=20, help='number of stops (default 20)')
+    parser.add_argument('--signals', nargs='+', choices=SIGNALS, default=['SIGKILL'],
+                        help='signals to stop it with, in turn')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the moments')
     parser.add_argument('--out', default='work_dirs/check_stops', help='folder for the data and the trainings')
 
 

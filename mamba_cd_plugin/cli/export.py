@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('out', help='file to write; .onnx, or .pt2 for torch.export')
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
     parser.add_argument(
-        '--size', type=int, help=f'export for images of this side only; by default for all multiples of {ALIGN} px')
+        '--size', type=int, help=f'fix the side of the images (default: any multiple of {ALIGN} px)')
     parser.add_argument('--trust-checkpoint', action='store_true', help='run whatever code the checkpoint contains')
 
 

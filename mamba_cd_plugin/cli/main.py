@@ -59,8 +59,8 @@ def list_commands() -> str:
     width = max(map(len, COMMANDS)) + 2
     lines = '\n'.join(f'  {name:{width}}{command.help}' for name, command in COMMANDS.items())
     return ('usage: mamba-cd COMMAND [arguments]\n\nChange detection in bitemporal satellite images with state-space '
-            f'models.\n\ncommands:\n{lines}\n\nmamba-cd COMMAND --help describes one; mamba-cd --version tells the '
-            'version.\n')
+            f'models.\n\ncommands:\n{lines}\n\nmamba-cd COMMAND --help describes one; mamba-cd --version prints '
+            'the version.\n')
 
 
 @contextmanager

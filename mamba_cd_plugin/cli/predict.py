@@ -10,7 +10,7 @@ from ..inference.outputs import OUTLINE_CHOICES, OutputOptions, choices, describ
 from ..inference.windows import PredictOptions
 from ..zoo import STARTER
 
-STOPPED = 'stopped; the same command resumes'
+STOPPED = 'stopped; run the same command again to resume'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,29 +22,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--checkpoint', default=STARTER,
         help='checkpoint (.pth), model of `mamba-cd export` (.onnx), or the name of weights of the package (default: '
         f'{STARTER})')
-    parser.add_argument('--out', required=True, help='folder of the results')
+    parser.add_argument('--out', required=True, help='folder for the results')
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
-    parser.add_argument('--device', help='such as cpu or cuda:0; the best there is by default')
+    parser.add_argument('--device', help='such as cpu or cuda:0 (default: the best available)')
     parser.add_argument('--trust-checkpoint', action='store_true', help='run whatever code the checkpoint contains')
-    parser.add_argument('--fresh', action='store_true', help='begin anew, also where a run was stopped or complete')
+    parser.add_argument('--fresh', action='store_true', help='start over, even if there is an earlier result')
 
     reading = parser.add_argument_group('images')
     reading.add_argument('--bands', type=int, nargs='+', help='numbers of the red, green and blue, or of a grey band')
-    reading.add_argument('--bands-b', type=int, nargs='+', help='the same of B, where it has others')
+    reading.add_argument('--bands-b', type=int, nargs='+', help='the same for B, if its bands differ')
     reading.add_argument(
         '--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
         help='values for black and white; by default 8-bit images are used as they are, all others from their 2nd to '
         'their 98th percentile')
     reading.add_argument(
         '--nodata', type=float, metavar='VALUE', help='pixels with this value in all bands have no data, such as 0 in '
-        "a collar; in the place of the files' own nodata values")
+        "a collar; replaces the files' own nodata values")
 
     running = parser.add_argument_group('model')
     running.add_argument('--tile', type=int, default=run.tile, help='side of the windows in pixels')
     running.add_argument('--overlap', type=int, default=run.overlap, help='pixels that neighbouring windows share')
-    running.add_argument('--batch-size', type=int, help='windows per step; by the memory by default')
+    running.add_argument('--batch-size', type=int, help='windows per step (default: as many as fit into memory)')
     running.add_argument('--tta', action='store_true', help='average over flips')
-    running.add_argument('--threshold', type=float, help="probability of a change; the model's own by default")
+    running.add_argument('--threshold', type=float,
+                         help="probability above which a pixel is changed (default: the model's own)")
 
     writing = parser.add_argument_group('results')
     writing.add_argument(
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     writing.add_argument(
         '--split', type=float, metavar='PROBABILITY', help='part buildings that grew together: a polygon that falls '
         'into several where only pixels of this probability and above are kept, such as 0.8')
-    writing.add_argument('--no-overview', dest='overview', action='store_false', help='draw no overview picture')
+    writing.add_argument('--no-overview', dest='overview', action='store_false', help='draw no overview')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('source', help='folder of the download, unpacked or with its zips, or one zip')
     parser.add_argument('out', help='folder to write, such as data/levir_cd_256')
     parser.add_argument('--size', type=int, default=256, metavar='PX', help='side of a tile (default 256)')
-    parser.add_argument('--overlap', type=int, default=0, metavar='PX', help='pixels that neighbours share (default 0)')
+    parser.add_argument('--overlap', type=int, default=0, metavar='PX',
+                        help='pixels shared by neighbouring tiles (default 0)')
     parser.add_argument(
         '--edges', choices=EDGES,
         help='where tiles do not fit: shift = one more that ends with the image, drop = leave the rest out '
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--val-share', type=float, metavar='SHARE',
         help='share of train set aside where there is no official val split (default 0.1); 0 = none')
-    parser.add_argument('--workers', type=int, metavar='N', help='threads (default: one a processor, at most 8)')
+    parser.add_argument('--workers', type=int, metavar='N', help='threads (default: one per processor, at most 8)')
     parser.add_argument('--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
                         help='values for black and white, for images of more than 8 bits')
     parser.add_argument('--accept-incomplete', action='store_true', help='use what is there, whatever is missing')
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
                               value_range=args.value_range)
         reports = converter.run()
     except KeyboardInterrupt:
-        print_log('interrupted; the same command resumes')
+        print_log('interrupted; run the same command again to resume')
         return _INTERRUPTED
     print_log(format_reports(facts, tiling, args.out, reports))
     return 0 if args.accept_incomplete or all(report.is_in_place for report in reports.values()) else 1

@@ -14,16 +14,16 @@ from ..zoo import resolve_checkpoint
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument('checkpoint', help='training checkpoint')
-    parser.add_argument('out', help='file to write; the hash of its content is put before the ending')
+    parser.add_argument('out', help='file to write; a hash of its content is added to the name')
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
     parser.add_argument(
         '--metrics', nargs='+', action=DictAction, help='scores to write into it, such as test_changed_F1=0.9012')
     parser.add_argument(
-        '--calibrate', metavar='DATA_ROOT', help='choose a temperature on the pairs of this folder of LEVIR layout')
-    parser.add_argument('--calibrate-split', default='val', metavar='SPLIT', help='which of its splits (default: val)')
+        '--calibrate', metavar='DATA_ROOT', help='fit a temperature to the pairs in this folder (LEVIR layout)')
+    parser.add_argument('--calibrate-split', default='val', metavar='SPLIT', help='split of that folder (default: val)')
     parser.add_argument(
         '--choose-threshold', action='store_true', help='with --calibrate: also the threshold with the highest F1')
-    parser.add_argument('--device', default='cpu', help='of the calibration (default: cpu)')
+    parser.add_argument('--device', default='cpu', help='device for the calibration (default: cpu)')
     parser.add_argument('--half', action='store_true', help='store the weights as float16: half the size')
     parser.add_argument('--trust-checkpoint', action='store_true', help='run whatever code the checkpoint contains')
 

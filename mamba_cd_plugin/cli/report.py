@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from ..report import ReportOptions, Sampling, open_runs, write_report
 
 ERRORS = (OSError, ValueError, KeyError)
-STOPPED = 'stopped; the same command resumes'
+STOPPED = 'stopped; run the same command again to resume'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,20 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR', help='folders of finished runs')
     parser.add_argument('--out', help='folder to write; default WORK_DIR/report, or work_dirs/report for several')
     parser.add_argument('--names', nargs='+', help='what to call the runs (default: the names of their folders)')
-    parser.add_argument('--checkpoint', help='file in each work dir (default: the best one)')
-    parser.add_argument('--split', choices=['test', 'val'], default=options.split, help='whose loader (default test)')
-    parser.add_argument('--device', default=get_device(), help='such as cpu or cuda:0 (default: the best there is)')
+    parser.add_argument('--checkpoint', help='checkpoint file in each work dir (default: the best one)')
+    parser.add_argument('--split', choices=['test', 'val'], default=options.split, help='split to score (default test)')
+    parser.add_argument('--device', default=get_device(), help='such as cpu or cuda:0 (default: the best available)')
     parser.add_argument('--threshold', type=float,
                         help="probability above which a pixel is called changed (default: the head's)")
     parser.add_argument('--panels', type=int, default=options.panels,
-                        help=f'worst, best and most different tiles shown of each run (default {options.panels})')
+                        help=f'number of worst, best and most different tiles per run (default {options.panels})')
     parser.add_argument('--maps', type=int, default=options.maps,
-                        help=f"tiles whose gates and edge maps are shown (default {options.maps})")
+                        help=f"number of tiles with gates and edge maps (default {options.maps})")
     parser.add_argument('--no-maps', action='store_const', dest='maps', const=0, help='no gates and edge maps')
     parser.add_argument('--no-speed', action='store_true', help='do not time the models')
-    parser.add_argument('--fresh', action='store_true', help='evaluate again what is evaluated already')
+    parser.add_argument('--fresh', action='store_true', help='evaluate again, even where results are stored')
     parser.add_argument('--resamples', type=int, default=sampling.resamples,
-                        help=f'of the bootstrap (default {sampling.resamples})')
+                        help=f'bootstrap resamples (default {sampling.resamples})')
     parser.add_argument('--seed', type=int, default=sampling.seed, help='of the bootstrap and the tests (default 0)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='overrides of the configs, key=value, such as data_root=/my/pairs')

@@ -7,17 +7,17 @@ from ..synthetic import write_dataset
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument('out', help='folder to write; train, val and test with A, B and label each will lie in it')
+    parser.add_argument('out', help='folder to write: train, val and test, each with A, B and label')
     parser.add_argument('--pairs', type=int, metavar='N',
-                        help='pairs in all: 80 %% to train on, 8 %% val, 12 %% test; not the numbers below')
+                        help='pairs in all: 80 %% train, 8 %% val, 12 %% test; replaces the three numbers below')
     parser.add_argument('--num-train', type=int, default=400, help='pairs to train on')
-    parser.add_argument('--num-val', type=int, default=40, help='pairs to choose the checkpoint by')
+    parser.add_argument('--num-val', type=int, default=40, help='pairs to select the checkpoint with')
     parser.add_argument('--num-test', type=int, default=60, help='pairs to score')
     parser.add_argument('--size', type=int, nargs='+', default=[256], metavar='PX', help='one, or height and width')
     parser.add_argument('--seed', type=int, default=0, help='the same seed gives the same files')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes; the files do not depend on it')
     parser.add_argument('--easy', action='store_true',
-                        help='dates alike in season and light, registered to a pixel, most with change')
+                        help='both dates alike in season and light, registered to a pixel, most with change')
     parser.add_argument('--overwrite', action='store_true', help='replace scenes made with other parameters')
 
 

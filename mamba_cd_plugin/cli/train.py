@@ -11,7 +11,7 @@ from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_con
 from .main import one_line
 
 ERRORS = RUN_ERRORS
-STOPPED = 'stopped; the same command with --resume goes on from the newest checkpoint of the work dir'
+STOPPED = 'stopped; run the same command with --resume to continue from the newest checkpoint in the work dir'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common_arguments(parser)
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-        help='resume from this checkpoint, or from the newest of the work dir')
+        help='resume from this checkpoint, or from the newest in the work dir')
     parser.add_argument(
         '--amp', nargs='?', const='auto', choices=['auto', *AMP_DTYPES], help='mixed precision; by default bf16 where '
         'the GPU, or without one the CPU, has it, else fp16')
     parser.add_argument('--accumulate', type=int, default=1, metavar='N',
-                        help='batches that make one step; BatchNorm still sees one batch at a time')
-    parser.add_argument('--sync-bn', action='store_true', help='on several GPUs: BatchNorm over the batches of all')
+                        help='number of batches per optimizer step; BatchNorm still sees one batch at a time')
+    parser.add_argument('--sync-bn', action='store_true', help='synchronise BatchNorm over several GPUs')
     parser.add_argument('--compile', action='store_true', help='torch.compile the encoder and the neck')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size (base batch 12)')

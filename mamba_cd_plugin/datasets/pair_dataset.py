@@ -36,7 +36,7 @@ class PairCDDataset(BaseCDDataset):
     Args:
         split: Folder of the split below ``data_root``, or '' where the three folders lie in ``data_root`` itself.
         data_root: Folder of the data. Default None: the environment variable ``MAMBA_CD_DATA``.
-        ann_file: Optional list of names, one a line, see :func:`~mamba_cd_plugin.io.listing.read_names`; relative to
+        ann_file: Optional list of names, one per line, see :func:`~mamba_cd_plugin.io.listing.read_names`; relative to
             ``data_root``. Without it all images of the split are used.
         data_prefix: Folders of A (``img_path``), B (``img_path2``) and the labels (``seg_map_path``) inside the split.
             Default: those of LEVIR-CD. ``seg_map_path=None`` for pairs without labels.
@@ -121,7 +121,7 @@ class PairCDDataset(BaseCDDataset):
 
     def _listed_names(self, known: Set[str]) -> List[str]:
         if not fileio.isfile(self.ann_file, backend_args=self.backend_args):
-            raise FileNotFoundError(f'ann_file {self.ann_file} is not a file; expected a list with one image name a '
+            raise FileNotFoundError(f'ann_file {self.ann_file} is not a file; expected a list with one image name per '
                                     'line. Relative paths start at data_root.')
         return read_names(self.ann_file, known, self.backend_args)
 

@@ -93,7 +93,7 @@ def find_wrong_versions(facts: Facts) -> Iterator[Problem]:
                           f'{row.version or "its interface alone"}', install(row))
         elif row.version and release(version)[:2] > release(row.version)[:2]:
             yield Problem('untried', NOTE, f'{row.name} {version} is newer than {row.version}, the newest that was '
-                          'tried; should something fail, try that one', pip('install', f'{row.name}=={row.version}'))
+                          'tried; if something fails, try that one', pip('install', f'{row.name}=={row.version}'))
 
 
 def _is_reported_elsewhere(name: str, facts: Facts) -> bool:
@@ -151,9 +151,9 @@ def find_unused_cuda_build(facts: Facts) -> Iterator[Problem]:
     reinstall = pip('install', '--force-reinstall', 'torch', '--index-url', 'INDEX')
     build = f'torch {torch["version"]} is built for CUDA {torch["cuda"]}'
     if 'nvidia-smi' in facts.commands:
-        yield Problem('cuda', WARNING, f'{build} and sees no device, though a driver is installed: mostly the driver '
-                      'is older than that CUDA. Compare with the version that nvidia-smi names, and choose the build '
-                      f'for it ({SELECTOR})', f'nvidia-smi\n{reinstall}')
+        yield Problem('cuda', WARNING, f'{build} and sees no device, though a driver is installed: usually the '
+                      'driver is older than that CUDA version. Compare it with that of nvidia-smi, and choose the '
+                      f'build for it ({SELECTOR})', f'nvidia-smi\n{reinstall}')
     else:
         yield Problem('cuda', NOTE, f'{build} and there is no GPU. It works, but takes gigabytes that the build for '
                       f'CPUs does not ({SELECTOR}, compute platform CPU)', reinstall)

@@ -56,7 +56,7 @@ def _weights_only() -> Iterator[None]:
     """Make every torch.load inside, however it is called, refuse all but tensors, plain values and log histories."""
     if not hasattr(torch.serialization, 'safe_globals'):
         raise RuntimeError(f'torch {torch.__version__} cannot read a checkpoint without the danger of running code '
-                           'from it (CVE-2025-32434); install torch 2.6 or newer, or say --trust-checkpoint')
+                           'from it (CVE-2025-32434); install torch 2.6 or newer, or pass --trust-checkpoint')
     before = {key: os.environ.pop(key) for key in (FORCE_SAFE, FORCE_UNSAFE) if key in os.environ}
     os.environ[FORCE_SAFE] = '1'
     try:
@@ -83,7 +83,7 @@ def _safely(load: Callable[..., dict]) -> Callable[..., dict]:
             raise ValueError(
                 f'checkpoint {filename} was refused: {reason} Either it is truncated or no checkpoint at all, or it '
                 'contains objects other than tensors, plain values and log histories, which could run code when '
-                'loaded. If you trust its source, say so with --trust-checkpoint.') from error
+                'loaded. If you trust its source, pass --trust-checkpoint.') from error
         _check_resume_text(checkpoint, filename)
         return checkpoint
 

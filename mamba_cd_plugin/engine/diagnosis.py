@@ -109,8 +109,9 @@ def examine_labels(evidence: Evidence) -> Verdict:
     if not unchanged:
         return Verdict(LABELS, True, seen, 'The labels are all 1, and the model has learned that. Check their mapping.')
     if changed < RARE_CHANGE * labelled:
-        return Verdict(LABELS, True, f'{seen} ({100 * changed / labelled:.2f} %)', 'So little change drowns: crop '
-                       'where there is change (RandomChangeCrop with a higher change_prob), or weight that class more.')
+        return Verdict(LABELS, True, f'{seen} ({100 * changed / labelled:.2f} %)',
+                       'So few pixels barely affect the loss: crop where there is change (RandomChangeCrop with a '
+                       'higher change_prob), or weight that class more.')
     return Verdict(LABELS, False, f'{seen} ({100 * changed / labelled:.1f} %)')
 
 
@@ -163,8 +164,8 @@ def examine_loss_terms(evidence: Evidence) -> Verdict:
                        'nothing between the head and the loss is detached.')
     weak = [name for name, norm in norms.items() if norm < WEAK_GRADIENT * strongest]
     if weak:
-        return Verdict(LOSS, True, seen, f'{", ".join(weak)} hardly counts: raise its loss_weight, or lower that of '
-                       'the others.')
+        return Verdict(LOSS, True, seen, f'{", ".join(weak)} contributes almost nothing: raise its loss_weight, or '
+                       'lower that of the others.')
     return Verdict(LOSS, False, seen)
 
 
@@ -175,7 +176,7 @@ def examine_high_rate(evidence: Evidence) -> Verdict:
         return Verdict(HIGH_RATE, False, 'too early to tell')
     seen = _describe_curve(evidence, parts)
     if parts[-1] > LOSS_ROSE * parts.min() or parts.max() > LOSS_JUMPED * parts[0]:
-        return Verdict(HIGH_RATE, True, seen, f'The loss was thrown up. Try lr {evidence.rates.max() / 3:.2g} with a '
+        return Verdict(HIGH_RATE, True, seen, f'The loss jumped. Try lr {evidence.rates.max() / 3:.2g} with a '
                        'warm-up, or clip the gradients (optim_wrapper.clip_grad).')
     return Verdict(HIGH_RATE, False, seen)
 

@@ -81,7 +81,7 @@ def fit_temperature(histogram: np.ndarray) -> float:
                           bounds=np.log(TEMPERATURES), method='bounded', options=dict(xatol=1e-4))
     temperature = float(np.exp(fit.x))
     if not 1.01 * TEMPERATURES[0] < temperature < TEMPERATURES[1] / 1.01:
-        reason = 'say nothing about change' if temperature > 1 else 'make no error, or hardly one'
+        reason = 'say nothing about change' if temperature > 1 else 'make almost no error'
         raise ValueError(f'No temperature from {TEMPERATURES[0]} to {TEMPERATURES[1]} fits: the logits {reason}. Train '
                          'the model longer, or calibrate on more pairs that it has not seen')
     return temperature

@@ -135,7 +135,7 @@ class ChangeDetectionInferencer(BaseInferencer):
                 job = self._job(source, reading, options)
                 done = complete_summary(Path(out_dir), source.name, [job, outputs]) if out_dir and not fresh else None
                 if done is not None:
-                    print_log(f'{source.name}: is complete already; --fresh predicts it again', logger='current')
+                    print_log(f'{source.name}: is already complete; --fresh predicts it again', logger='current')
                     results['predictions'].append(done)
                     results['visualization'].append(None)
                     continue

@@ -230,7 +230,7 @@ def load_model(cfg: ConfigDict, weights: Optional[str], device: str = 'cpu') -> 
     """
     device = check_device(device)
     if weights is None:
-        raise ValueError('no checkpoint was named; an untrained model predicts nothing')
+        raise ValueError('no checkpoint was named; an untrained model predicts nothing useful')
     if str(weights).endswith('.onnx'):
         return OnnxTileModel(Path(weights), device)
     checkpoint = read_checkpoint(weights)

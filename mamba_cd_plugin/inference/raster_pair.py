@@ -106,7 +106,7 @@ class RasterImage:
             return
         number = self._alpha
         if number in self.indexes:
-            self.notes.append(f'band {number} is called alpha; since --bands names it, it is a colour and no mask')
+            self.notes.append(f'band {number} is called alpha, but --bands selects it: read as a colour, not as a mask')
         elif alpha_band(self.dataset):
             return
         else:
@@ -227,7 +227,7 @@ class RasterPair(PairSource):
         self.transform = None if grid.crs is None and grid.transform.is_identity else grid.transform
         self.notes = [f'{image.label}: {note}' for image in self._images for note in image.notes]
         if self.transform is not None and self.transform.determinant > 0:
-            self.notes.append('A is stored as in a mirror (such as bottom row first); so are the results')
+            self.notes.append('A is stored mirrored (such as bottom row first); so are the results')
         if not same_grid(a.dataset, b.dataset):
             self.notes.append(describe_difference(a.dataset, b.dataset, coverage(a.dataset, b.dataset)))
             b.warp_to(a.dataset, stack)

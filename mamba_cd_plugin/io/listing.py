@@ -44,7 +44,7 @@ def sort_images(files: Iterable[str]) -> tuple[dict[str, str], list[str], list[t
 
 
 def read_names(path: str, known: Collection[str], backend_args: Optional[dict] = None) -> list[str]:
-    """The names in a list, one a line, as the files are called.
+    """The names in a list, one per line, as the files are called.
 
     UTF-8 with or without a byte order mark and UTF-16 are read, lines of any system, blank lines and lines that begin
     with #. A line may have a suffix, folders before the name (``train/A/x.png``), or several files of one pair
@@ -61,7 +61,7 @@ def read_names(path: str, known: Collection[str], backend_args: Optional[dict] =
     lines = [line.strip() for line in re.split(r'\r\n|\r|\n', _decode(fileio.get(path, backend_args), path))]
     lines = [line for line in lines if line and not line.startswith('#')]
     if not lines:
-        raise ValueError(f'{path} names no image; expected one name a line.')
+        raise ValueError(f'{path} names no image; expected one name per line.')
     known = set(known)
     names = [_match(line, known) for line in lines]
     twice = [name for name, count in Counter(names).items() if count > 1]

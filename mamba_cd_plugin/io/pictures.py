@@ -72,8 +72,8 @@ def to_8_bits(values: np.ndarray, path: str, value_range: Optional[tuple[float, 
         finite = values[np.isfinite(values)]
         found = f'{finite.min():g} to {finite.max():g}' if finite.size else 'NaN only'
         raise ValueError(f'{path}: {values.dtype} pixels with values from {found}, expected 8 bits per channel. '
-                         'Name the values of the sensor that are black and white, the same for all images of the data '
-                         'set, as value_range=(LOW, HIGH) of LoadImagePair or --value-range LOW HIGH of the tools; or '
+                         'Give the sensor values for black and white, the same for all images of the data set, '
+                         'as value_range=(LOW, HIGH) of LoadImagePair or --value-range LOW HIGH of the tools; or '
                          'convert them all: mamba-cd prepare folder DATA OUT --value-range LOW HIGH')
     return values
 
@@ -197,7 +197,7 @@ def _reason(error: Exception, content: bytes) -> str:
     if content.startswith(b'version https://git-lfs'):
         return 'it is the pointer of a file in Git LFS (git lfs pull gets the file)'
     if isinstance(error, UnidentifiedImageError) and not content.startswith(TIFF_STARTS):
-        return f'it begins with {content[:12]!r}, as no kind of image does'
+        return f'it begins with {content[:12]!r}, which no image format does'
     if content.startswith(TIFF_STARTS):
         return (f'{type(error).__name__}; kinds of TIFF that Pillow does not know need rasterio: '
                 "pip install 'mamba_cd_plugin[geo]'")

@@ -105,7 +105,7 @@ def _check_sources(path: Path) -> None:
                 _check_sources(source)
         elif not re.search(r':|^/vsi|^<', html.unescape(name)):  # those are GDAL's to find
             raise FileNotFoundError(f'{path}: is a virtual raster that refers to {source}, which does not exist. Copy '
-                                    'that file along, or make one file of both where it is: gdal_translate '
+                                    'that file too, or merge both into one where it is: gdal_translate '
                                     f'{path.name} {path.stem}.tif')
 
 

@@ -51,7 +51,7 @@ def to_levels(probability: np.ndarray) -> np.ndarray:
     if not ((probability >= 0) & (probability <= 1)).all():
         raise ValueError(f'change probabilities must lie in [0, 1], found {np.nanmin(probability):g} to '
                          f'{np.nanmax(probability):g} and {np.isnan(probability).sum()} NaN: the model has diverged, '
-                         'or its head gives something else than one logit or two classes')
+                         'or its head gives something other than one logit or two classes')
     return np.clip(np.ceil(probability * LEVELS) - 1, 0, LEVELS - 1).astype(np.uint8)
 
 

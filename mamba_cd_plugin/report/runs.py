@@ -262,7 +262,7 @@ def evaluate(run: Run, split: str, device: str, tile: Optional[int], fresh: bool
         shutil.rmtree(folder, ignore_errors=True)
     store = Store(folder, len(dataset))
     missing = store.missing()
-    print_log(f'{run.name}: {len(dataset) - len(missing)} of {len(dataset)} images are evaluated already ({folder})',
+    print_log(f'{run.name}: {len(dataset) - len(missing)} of {len(dataset)} images are already evaluated ({folder})',
               logger='current')
     if missing:
         folder.mkdir(parents=True, exist_ok=True)

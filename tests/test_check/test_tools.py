@@ -86,5 +86,5 @@ def test_sheet_of_samples_of_different_size():
     samples = [Sample(picture, picture, picture[..., 0], '') for picture in pictures]
     with pytest.raises(ValueError, match='of one size, these have 8 x 8, 8 x 9'):
         draw_contact_sheet(samples)
-    with pytest.raises(ValueError, match='there are none'):
+    with pytest.raises(ValueError, match='there are no samples'):
         draw_contact_sheet([])

@@ -62,7 +62,7 @@ def test_interruption_from_the_keyboard(source, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr('mamba_cd_plugin.preparation.convert.converter.Converter.run', interrupt)
     assert main(['prepare', 'levircd', source, str(tmp_path)]) == 130
-    assert 'the same command resumes' in capsys.readouterr().out
+    assert 'run the same command again to resume' in capsys.readouterr().out
 
 
 def test_a_data_set_is_one_record(tmp_path, monkeypatch, capsys):

@@ -189,7 +189,7 @@ def test_broken_zips_are_named(small, download, pack, tmp_path):
     report = convert(facts, zips, tmp_path / 'out')['train']
     assert report.problems[0].startswith(f'train_1: A/train_1.png in {zips}/train.zip cannot be unpacked: Bad CRC-32')
     (zips / 'train.zip').write_bytes(content[:len(content) // 2])
-    with pytest.raises(ValueError, match=r'train.zip is not a whole zip'):
+    with pytest.raises(ValueError, match=r'train.zip is not a complete zip'):
         convert(facts, zips, tmp_path / 'out2')
 
 

@@ -111,7 +111,7 @@ def test_trust_is_given_by_a_flag_only(tmp_path, monkeypatch):
     load(path)
     assert (tmp_path / 'ran').exists()
     checkpoint.trust_checkpoints(False)
-    with pytest.raises(ValueError, match='say so with --trust-checkpoint'):
+    with pytest.raises(ValueError, match='pass --trust-checkpoint'):
         load(path)
 
 

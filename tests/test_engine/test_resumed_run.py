@@ -198,7 +198,7 @@ def test_sigterm(make_runner: Make, tmp_path: Path, uninterrupted: Dict[str, Any
         runner.train()
     assert signal.getsignal(signal.SIGTERM) is handler
     assert ended.value.code == 143
-    assert 'Stopped by SIGTERM' in told[-1] and 'The same command with --resume' in told[-1]
+    assert 'Stopped by SIGTERM' in told[-1] and 'Run the same command with --resume' in told[-1]
     assert newest_checkpoint(tmp_path / 'work').name == newest
     run(make_runner, tmp_path / 'work')
     assert_same(end_of(tmp_path / 'work'), uninterrupted)

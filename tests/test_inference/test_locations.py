@@ -54,7 +54,7 @@ def test_however_the_rows_are_stored_the_same_ground_is_compared(write, image, w
     assert (pair[..., :3] == pair[..., 3:]).all()
     assert valid.all()
     assert source.transform == transform
-    mirrored = any('A is stored as in a mirror' in note for note in source.notes)
+    mirrored = any('A is stored mirrored' in note for note in source.notes)
     assert mirrored == (way != 'turned by 180 degrees')
 
 

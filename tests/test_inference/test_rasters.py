@@ -241,7 +241,7 @@ def test_near_infrared_that_the_header_calls_alpha_is_no_mask(tmp_path, a, image
     false_colour, valid, source = read(a, b, bands_b=[4, 1, 2])
     assert (false_colour[:, 4:, 3] == infrared[:, :-4, 0]).all()
     assert valid[:, 4:].all()
-    assert 'since --bands names it, it is a colour and no mask' in source.notes[0]
+    assert 'but --bands selects it: read as a colour, not as a mask' in source.notes[0]
 
 
 def test_the_share_that_alpha_takes_away_is_said(tmp_path, a, images, write_raster, read):

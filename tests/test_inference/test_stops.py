@@ -61,7 +61,7 @@ def test_a_stop_by_hand_says_how_to_go_on(tmp_path, inferencer, local_model, pai
     monkeypatch.setattr(local_model, 'forward', stop)
     monkeypatch.setattr(sys, 'argv', ['predict.py', *map(str, pair), '--checkpoint', 'local.pth', '--out',
                                       str(tmp_path / 'out')])
-    with pytest.raises(SystemExit, match='stopped; the same command resumes'):
+    with pytest.raises(SystemExit, match='stopped; run the same command again to resume'):
         runpy.run_path(str(Path(outputs.__file__).parents[2] / 'tools' / 'predict.py'), run_name='__main__')
 
 

@@ -166,7 +166,7 @@ def describe_start(trial: Trial, outcome: Outcome) -> str:
     newest = trial.newest_checkpoint
     if outcome.trained:
         return 'testing'
-    return f'training from {newest.name} on' if newest else 'training'
+    return f'training, resumed from {newest.name}' if newest else 'training'
 
 
 def _train(trial: Trial, tools: Path, subprocesses: Subprocesses, outcome: Outcome) -> Optional[str]:

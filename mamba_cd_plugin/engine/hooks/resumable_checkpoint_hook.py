@@ -76,7 +76,7 @@ class ResumableCheckpointHook(CheckpointHook):
         if threading.current_thread() is threading.main_thread():  # the only one that Python lets handle signals
             self._previous_handler = signal.signal(signal.SIGTERM, self._note_signal)
         if resumed and self._validation_is_due(runner):
-            runner.logger.info('The validation after the checkpoint was not finished: it is made now')
+            runner.logger.info('The validation after the checkpoint was interrupted: it is run now')
             runner.val_loop.run()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
@@ -208,8 +208,8 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def _stop(self, runner: Runner, where: str) -> None:
         runner.visualizer.close()  # writes out what TensorBoard still holds back
-        runner.logger.warning(f'Stopped by {signal.Signals(self._stopped_by).name} {where}. The same command with '
-                              '--resume goes on from there.')
+        runner.logger.warning(f'Stopped by {signal.Signals(self._stopped_by).name} {where}. Run the same command with '
+                              '--resume to continue.')
         if get_rank() != 0:  # it has nothing to write, and no process may wait for it at its exit
             os._exit(TERMINATED)
         raise SystemExit(TERMINATED)

@@ -68,7 +68,7 @@ def draw_contact_sheet(samples: list[Sample], columns: int = 2) -> np.ndarray:
     sizes = {sample.a.shape[:2] for sample in samples}
     if len(sizes) != 1:
         shown = ', '.join(f'{width} x {height}' for height, width in sorted(sizes))
-        raise ValueError(f'a sheet shows samples of one size, these have {shown or "none, for there are none"}')
+        raise ValueError(f'a sheet shows samples of one size, these have {shown or "none: there are no samples"}')
     strips = [_strip(sample) for sample in samples]
     strips += [np.full_like(strips[0], PAPER[0])] * (-len(strips) % columns)
     legend = [('changed', TRUE_POSITIVE), ('unchanged', TRUE_NEGATIVE), ('outline of changed', FALSE_POSITIVE)]

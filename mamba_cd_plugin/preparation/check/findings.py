@@ -95,7 +95,7 @@ def find_unreadable_files(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     """Files that cannot be decoded to their end."""
     broken = [file for _, file in split.each_file(*ROLES) if file.unreadable]
     if broken:
-        yield Finding('unreadable', ERROR, split.name, 'cannot be decoded; get it again. The first: '
+        yield Finding('unreadable', ERROR, split.name, 'cannot be decoded; replace it. The first: '
                       f'{broken[0].unreadable}', [file.path for file in broken])
 
 
@@ -129,7 +129,7 @@ def find_wrong_modes(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     """Images that are not 8-bit RGB, and labels of more than one channel."""
     deep = [file for _, file in split.each_file('A', 'B') if file.refused]
     if deep:
-        yield Finding('mode', ERROR, split.name, f'no 8-bit picture. The first: {deep[0].refused}',
+        yield Finding('mode', ERROR, split.name, f'not an 8-bit image. The first: {deep[0].refused}',
                       [file.path for file in deep])
     for roles, modes, effect in ((('A', 'B'), _IMAGE_MODES, 'grey is repeated to three channels'),
                                  (('label', ), _LABEL_MODES, 'only labels of which all channels agree can be read')):
@@ -146,8 +146,8 @@ def find_missing_data(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     if holes:
         share, path = holes[-1]
         yield Finding('missing_data', WARNING, split.name, f'up to {share:.1%} of an image is transparent or nodata '
-                      f'(most in {path}): training takes what lies below for ground, prediction leaves it out; give '
-                      'these pixels the ignore_value in the labels', [path for _, path in holes])
+                      f'(most in {path}): training reads these pixels as ground, prediction leaves them out; give '
+                      'them the ignore_value in the labels', [path for _, path in holes])
 
 
 def find_blank_images(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
@@ -238,8 +238,8 @@ def find_leaks(splits: list[SplitFacts], limits: Limits) -> Iterator[Finding]:
         if len(place) > 1:
             shared[tuple(place)].append(' = '.join(place.values()))
     for names, images in shared.items():
-        yield Finding('leak', ERROR, '', f'{" and ".join(names)} share {len(images)} images: the score on one is '
-                      'partly the memory of the other; remove them from the training split', images)
+        yield Finding('leak', ERROR, '', f'{" and ".join(names)} share {len(images)} images: the score on one '
+                      'rewards memorising the other; remove them from the training split', images)
 
 
 # With fewer measured pairs, a median or a share says nothing about the split.
@@ -265,8 +265,8 @@ def find_common_shift(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
     common = common_shift(split, limits)
     if common and np.hypot(*common) > limits.max_common_shift:
         yield Finding('common_shift', WARNING, split.name, f'B lies {common[0]:+.1f} px to the right and '
-                      f'{common[1]:+.1f} px down of A in the median over the split: seemingly one mistake for all, '
-                      'such as different crops; move B back')
+                      f'{common[1]:+.1f} px down of A in the median over the split: probably one mistake for all, '
+                      'such as different crops; shift B back')
 
 
 def find_shifted_pairs(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
@@ -279,8 +279,9 @@ def find_shifted_pairs(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
     if shifted:
         _, worst, shift = shifted[0]
         yield Finding('misregistered', WARNING, split.name, f'B lies more than {limits.max_shift:g} px beside A (most '
-                      f'in {worst}: {shift.dx:+.1f}, {shift.dy:+.1f} px), or leans with its buildings: edges look like '
-                      'change; co-register the pair, or expect a lower score', [name for _, name, _ in shifted])
+                      f'in {worst}: {shift.dx:+.1f}, {shift.dy:+.1f} px), or its buildings lean another way: edges '
+                      'look like change; co-register the pair, or expect lower scores',
+                      [name for _, name, _ in shifted])
 
 
 def find_unmatched_pairs(split: SplitFacts, limits: Limits) -> Iterator[Finding]:

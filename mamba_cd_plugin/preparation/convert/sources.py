@@ -131,8 +131,8 @@ def _open_zip_once(container: str, _changed: int) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(container)
     except zipfile.BadZipFile as error:
-        raise ValueError(f'{container} is not a whole zip: {error}. It is damaged, its download was cut short, or it '
-                         'is one part of several: get it again.') from error
+        raise ValueError(f'{container} is not a complete zip: {error}. It is damaged, its download was cut short, or '
+                         'it is one part of several: download it again.') from error
 
 
 class SplitProblem(NamedTuple):
