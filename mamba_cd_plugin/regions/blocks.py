@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
-import cv2
+import geopandas
 import numpy as np
 import rasterio
 import shapely
@@ -27,6 +27,7 @@ from ..inference.job import NODATA, PROBABILITY_STEPS, Strip, quantize
 from ..inference.models import MAX_WORKERS, TileModel, load_model, read_named_config
 from ..inference.outputs import COLORMAP
 from ..inference.pairs import ReadOptions, Window
+from ..inference.polygons import PolygonGrid, count_pixels, outline_pixels
 from ..inference.windows import PredictOptions, WindowGrid
 from ..io.radiometry import Stretch
 from ..io.rasters import RASTER_ERRORS, write_band
@@ -289,7 +290,8 @@ def _write_cog(path: Path, values: np.ndarray, grid: Grid, description: str, ove
     plain.unlink()
 
 
-def outline_block(mask: np.ndarray, stored: np.ndarray, grid: RegionGrid, row: int, column: int) -> Any:
+def outline_block(mask: np.ndarray, stored: np.ndarray, grid: RegionGrid, row: int,
+                  column: int) -> geopandas.GeoDataFrame:
     """Outline the changed pixels of a block.
 
     Args:
@@ -299,28 +301,20 @@ def outline_block(mask: np.ndarray, stored: np.ndarray, grid: RegionGrid, row: i
         row, column: Of the block.
 
     Returns:
-        A GeoDataFrame in the CRS of the region, one row for pixels that hang together by their sides: ``geometry``,
-        whose corners at a seam are bit by bit those of the neighbouring block, ``pixels``, ``probability_sum`` and
+        In the CRS of the region, one row for pixels that hang together by their sides: ``geometry``, whose
+        corners at a seam are bit by bit those of the neighbouring block, ``pixels``, ``probability_sum`` and
         ``touches_edge``.
     """
-    import geopandas
-    count, labels = cv2.connectedComponents((mask == 1).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    shapes = outline_pixels((mask == 1).astype(np.uint8))
+    pixels, sums = count_pixels(shapes, stored)
+    bounds = shapely.bounds(shapes).reshape(-1, 4)
+    touches = (bounds[:, :2] == 0).any(axis=1) | (bounds[:, 2:] == mask.shape[::-1]).any(axis=1)
     window = grid.window(row, column)
-    matrix = np.array(tuple(grid.affine)[:6]).reshape(2, 3)
-    shapes = {int(value): shapely.geometry.shape(shape)
-              for shape, value in features.shapes(labels, mask=labels > 0, connectivity=4)}
-    polygons = np.array([shapes[label] for label in range(1, count)], object)
-    corner = np.array([window.columns.start, window.rows.start])
     # From whole pixels of the region: of the block's own origin the last bit would differ from block to block.
-    polygons = shapely.transform(polygons, lambda xy: (np.rint(xy) + corner) @ matrix[:, :2].T + matrix[:, 2])
-    changed = labels > 0
-    pixels = np.bincount(labels[changed], minlength=count)[1:]
-    scale = PROBABILITY_STEPS if stored.dtype == np.uint8 else 1
-    sums = np.bincount(labels[changed], stored[changed].astype(np.float64), minlength=count)[1:] / scale
-    at_edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    touches = np.isin(np.arange(1, count), at_edge)
-    return geopandas.GeoDataFrame(dict(pixels=pixels.astype(np.int64), probability_sum=sums, touches_edge=touches),
-                                  geometry=geopandas.GeoSeries(list(polygons), crs=grid.rasterio_crs))
+    shapes = PolygonGrid(grid.affine, None).to_ground(
+        shapely.transform(shapes, lambda xy: xy + (window.columns.start, window.rows.start)))
+    return geopandas.GeoDataFrame(dict(pixels=pixels, probability_sum=sums, touches_edge=touches),
+                                  geometry=geopandas.GeoSeries(list(shapes), crs=grid.rasterio_crs))
 
 
 def _put_in_place(part: Path, final: Path) -> None:

@@ -24,7 +24,7 @@ class BlockWindows:
     def __init__(self, grid: WindowGrid, batch_size: int) -> None:
         self.grid = grid
         # Those of every row of windows.
-        self._group_of = {column: group for group in grid.batches(0, batch_size) for column in group}
+        self._group_of = {column: group for group in grid.batches(batch_size) for column in group}
         self._rows: dict[Span, list[int]] = {}
         self._of_columns: dict[Span, list[list[int]]] = {}
 
