@@ -20,7 +20,7 @@ class Card(NamedTuple):
         file: Name of the weight file, with the hash of its content.
         config: Name of the config they were trained with.
         trained_on: The data.
-        good_for: What they may be used for, and what not, in one or two sentences.
+        good_for: Intended use and its limits, in one or two sentences.
         scores: Measured scores by what they were measured on.
         licence: Licence of the weights.
     """

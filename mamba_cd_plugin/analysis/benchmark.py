@@ -31,17 +31,17 @@ class Settings:
     Attributes:
         config: file of the model.
         suites: some of ``SUITES``.
-        backends: of the scan, the first of them is the one whose growth is measured.
+        backends: scan backends; the first is the one whose growth is measured.
         other: ``package.module:factory`` of another model to run beside ours, or ''.
         other_train: whether a training step of it is timed too.
         op_shapes: (N, K, C, L, S) of the scans.
         size: side of the pair in pixels.
         growth: sides of the pairs of the growth suite.
-        seconds: for each group of cases.
+        seconds: time budget of each group of cases.
         min_rounds: samples of the slowest case.
         clock: a name in ``timing.CLOCKS``.
         memory: whether peak memory is measured.
-        threads: of torch.
+        threads: number of threads of torch.
     """
     config: str
     suites: Sequence[str] = SUITES
@@ -63,11 +63,11 @@ class Group:
     """Cases that are compared with each other.
 
     Attributes:
-        title: of the table.
+        title: title of the table.
         baseline: name of the case that the ratios refer to.
-        cases: to be measured.
-        timings: per case.
-        memory: per case, MiB above the imported libraries, at the peak.
+        cases: cases to measure.
+        timings: timing of each case.
+        memory: peak memory of each case, MiB above the imported libraries.
         bound: seconds in which the inputs are read and the output written once; None where that says nothing.
     """
     title: str

@@ -34,7 +34,7 @@ class Case:
     """One thing to measure. Plain values only, so that another process can make it again.
 
     Attributes:
-        name: in the table.
+        name: name in the table.
         kind: one of ``KINDS``.
         scan: backend of the selective scan, ``identity``, or for an op an expression of ``EXPRESSIONS``; with
             ``other`` of no effect.
@@ -42,7 +42,7 @@ class Case:
         shape: op: (N, K, C, L, S); others: (N, H, W) of the pair.
         config: file of the model.
         other: ``package.module:factory`` of another model, made by a call without arguments.
-        threads: of torch.
+        threads: number of threads of torch.
     """
     name: str
     kind: str

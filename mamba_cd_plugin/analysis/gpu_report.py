@@ -12,8 +12,8 @@ class GpuReport:
     """Rows by section, written anew to check_gpu.json and check_gpu.md after each row, so that a crash loses none.
 
     Args:
-        folder: of the files, made if missing.
-        seconds: after so many no section is begun; a running one ends with its next row.
+        folder: folder of the files, created if needed.
+        seconds: time limit; afterwards no section is begun, and a running one ends with its next row.
     """
 
     def __init__(self, folder: Path, seconds: float) -> None:

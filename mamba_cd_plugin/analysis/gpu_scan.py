@@ -27,12 +27,12 @@ class Sizes:
 
     Attributes:
         levels: (H, W, C, R) of the encoder's maps.
-        images: in a batch of the timed scans.
+        images: batch size of the timed scans.
         batches: pairs of a training step.
-        side: of a pair, px.
-        config: of the timed model.
-        steps, scenes, scene_side, scene_batch: of the training runs of the small model.
-        repeats: of what is timed, at least.
+        side: side of a pair in pixels.
+        config: config of the timed model.
+        steps, scenes, scene_side, scene_batch: size of the training runs of the small model.
+        repeats: least number of timed repetitions.
         dtypes: names in DTYPES.
     """
     device: str = 'cuda'

@@ -15,7 +15,7 @@ def write_files(out_dir: Path, name: str, text: str, fields: Sequence[str], reco
         name: Name of the files without suffix.
         text: Content of the Markdown file.
         fields: columns of the CSV file.
-        records: its rows.
+        records: rows of the CSV file.
         draw: writes the picture to the path that it gets.
 
     Returns:

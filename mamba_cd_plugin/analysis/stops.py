@@ -37,9 +37,9 @@ class Stop:
 
     Attributes:
         number: The signal.
-        place: At what it was aimed.
+        place: Moment that it was aimed at.
         status: Exit status.
-        seconds: From the signal to the end.
+        seconds: Time from the signal to the end.
         reached: Iterations that had been logged.
         resumed: Iteration from which the run went on.
         last_words: Last line of its output.
@@ -64,9 +64,9 @@ class StoppedTraining:
     """A toy training in a folder, started as users start theirs.
 
     Args:
-        data: Of LEVIR layout, with six pairs to train on.
-        work_dir: Its folder.
-        options: More of ``--cfg-options``.
+        data: Folder of LEVIR layout, with six pairs to train on.
+        work_dir: Work dir of the training.
+        options: Further ``--cfg-options``.
     """
 
     def __init__(self, data: StrPath, work_dir: StrPath, options: Sequence[str] = ()) -> None:
@@ -169,11 +169,11 @@ def stop_often(data: StrPath, folder: Path, stops: int, seed: int = 0,
     """Stop trainings at random until there were so many stops, each finished afterwards and compared.
 
     Args:
-        data: Of LEVIR layout, with six pairs to train on.
-        folder: For the trainings.
-        stops: How many.
-        seed: Of the moments.
-        signals: That are sent in turn.
+        data: Folder of LEVIR layout, with six pairs to train on.
+        folder: Folder for the trainings.
+        stops: Number of stops.
+        seed: Random seed of the moments.
+        signals: Signals that are sent in turn.
 
     Returns:
         The stops, and per finished training where it differs from one that was left alone, '' for nowhere.

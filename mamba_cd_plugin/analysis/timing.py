@@ -23,7 +23,7 @@ class Timing(NamedTuple):
     """Times of one function, in seconds per call.
 
     Attributes:
-        median: of the samples.
+        median: median of the samples.
         low: first quartile.
         high: third quartile.
         best: shortest sample, the one that the rest of the machine disturbed least.
@@ -55,8 +55,8 @@ def alternate(functions: Mapping[str, Callable[[], object]],
     The order turns round every second round. A function that needs long takes part in the first rounds only.
 
     Args:
-        functions: what to time, by name. Each is called once or twice beforehand, which does not count.
-        seconds: for all functions together, about.
+        functions: functions to time, by name. Each is called once or twice beforehand, which does not count.
+        seconds: approximate time for all functions together.
         min_rounds: samples that even the slowest one gets.
         max_rounds: samples that the fastest one gets at most.
         clock: one of ``CLOCKS``.

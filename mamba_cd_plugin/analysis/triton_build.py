@@ -16,8 +16,8 @@ def compile_kernel(function: Any, capability: int, dtype: str, constants: Dict[s
 
     Args:
         function: a kernel of `mamba_cd_plugin.ops`.
-        capability: of the GPU, 90 for 9.0.
-        dtype: of the map, in Triton's words: fp32, bf16 or fp16.
+        capability: compute capability of the GPU, 90 for 9.0.
+        dtype: dtype of the map, as Triton names it: fp32, bf16 or fp16.
         constants: values of its constexpr arguments, and of others that it does not have.
 
     Returns:

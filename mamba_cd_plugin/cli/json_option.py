@@ -17,7 +17,7 @@ def print_result(text: str, content: dict, json_file: str | None) -> None:
 
     Args:
         text: The result for a reader.
-        content: The same for a program.
+        content: The same as data, for a program.
         json_file: The value of --json.
     """
     as_json = json.dumps(content, indent=2)

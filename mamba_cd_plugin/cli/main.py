@@ -15,8 +15,8 @@ class Command(NamedTuple):
     """A subcommand.
 
     Attributes:
-        module: What has ``add_arguments`` and ``run``.
-        help: One line for the list.
+        module: Name of the module with ``add_arguments`` and ``run``.
+        help: Description in one line.
         loads_models: Whether it needs the registered components; they are registered before the module is imported.
     """
     module: str

@@ -42,7 +42,7 @@ class PairCDDataset(BaseCDDataset):
             Default: those of LEVIR-CD. ``seg_map_path=None`` for pairs without labels.
         ignore_value: Value in the label files that marks pixels without truth. Default None: there is none.
         check_labels: Whether a split whose labels hold no change at all is an error.
-        **kwargs: As in :class:`mmseg.datasets.BaseCDDataset`.
+        **kwargs: Other arguments of :class:`mmseg.datasets.BaseCDDataset`.
 
     Raises:
         FileNotFoundError: No data root, or one of its folders or ``ann_file`` does not exist.

@@ -23,7 +23,7 @@ class SyntheticCDDataset(BaseCDDataset):
 
     Args:
         length: Scenes in an epoch.
-        size: Of a scene in pixels, one number or (height, width).
+        size: Size of a scene in pixels, one number or (height, width).
         seed: The scenes of two seeds have nothing in common. The written data sets of
             ``tools/dataset_converters/synthetic.py`` have none in common with these either.
         **kwargs: ``pipeline`` and others of :class:`mmseg.datasets.BaseCDDataset`.

@@ -31,7 +31,7 @@ class Problem:
         check: Name of the check.
         level: ``error``: something does not work; ``warning``: it is slow, or it was never tried; ``note``: good to
             know.
-        message: What was found, and what was expected.
+        message: Description of what was found and what was expected.
         remedy: Commands that fix it, one per line.
     """
 

@@ -102,7 +102,7 @@ class Facts:
     Attributes:
         machine: Python, system, processor, by name, for the report.
         installed: Version of each distribution of interest that is installed, by its normalised name.
-        probe: What each step of :mod:`.probe` said, in its order; a step with the key ``error`` is the last.
+        probe: Results of the steps of :mod:`.probe`, in order; a step with the key ``error`` is the last.
         commands: Programs found on the PATH, such as nvidia-smi.
     """
 

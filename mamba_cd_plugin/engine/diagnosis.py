@@ -43,7 +43,7 @@ class Evidence:
         rates: Learning rate per iteration.
         gradient_norms: Norm of the gradient of each loss term on the last batch.
         loss_scale: Scale of the GradScaler, None without mixed precision.
-        batch_label_pixels: As ``label_pixels``, for the last batch alone.
+        batch_label_pixels: The same as ``label_pixels``, for the last batch alone.
         bad_images: Files of the last batch whose pixels are not finite.
     """
     label_pixels: Tuple[int, int, int] = (0, 0, 0)
@@ -63,7 +63,7 @@ class Verdict:
         cause: Name of the cause.
         fits: Whether it explains what was seen.
         seen: The observation, with its numbers.
-        remedy: What to do, when it fits.
+        remedy: Instruction for the user, if the cause fits.
     """
     cause: str
     fits: bool
@@ -279,7 +279,7 @@ def gradient_norms(model: nn.Module, data_batch: dict) -> Dict[str, float]:
 
     Args:
         model: The segmentor, or its distributed wrapper.
-        data_batch: One training batch as the data loader gives it.
+        data_batch: One training batch from the data loader.
     """
     segmentor: Any = getattr(model, 'module', model)
     segmentor.train()

@@ -12,7 +12,7 @@ def check_device(name: str) -> str:
     """Give back the name of a device that is there.
 
     Args:
-        name: As torch has it: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        name: Name as in torch: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
 
     Raises:
         ValueError: If torch knows no such device, or this machine has none.

@@ -150,7 +150,7 @@ def protocol_table(report: Dict[str, Tuple[Dict[str, float], Optional[int]]], nu
     """A table for the log: one row per protocol, scores in percent.
 
     Args:
-        report: Per protocol its scores as fractions and the number of scored pixels.
+        report: Scores as fractions and the number of scored pixels, per protocol.
         num_images: Length of the data set.
     """
     columns = list(dict.fromkeys(key for scores, _ in report.values() for key in scores))

@@ -78,7 +78,7 @@ def refit_schedule(runner: Runner, changes: Changes) -> None:
 
     Args:
         runner: The runner, with its checkpoint loaded.
-        changes: From :func:`check_resume`.
+        changes: Output of :func:`check_resume`.
 
     Raises:
         ResumeError: If the schedule was changed and cannot be replayed.

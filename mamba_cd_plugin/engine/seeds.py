@@ -62,8 +62,8 @@ class SeededSampler(Sampler):
 
     Args:
         sampler: Config of the sampler.
-        dataset: Its data set.
-        seed: Of the run; None where every process draws one of its own.
+        dataset: Data set of the loader.
+        seed: Seed of the run; None where every process draws one of its own.
     """
 
     def __init__(self, sampler: dict, dataset: Sized, seed: Optional[int] = None) -> None:
@@ -100,7 +100,7 @@ class SeededDataset(Dataset):
     """A data set that draws the augmentation of a pair from the seed in its index; all else is the data set's own.
 
     Args:
-        dataset: Its config.
+        dataset: Config of the data set.
     """
 
     def __init__(self, dataset: dict) -> None:

@@ -23,7 +23,7 @@ class WeightsFit:
         missing: Names that only the model has.
         unexpected: Names that only the checkpoint has.
         reshaped: Names of both, with the shape in the checkpoint and the one in the model.
-        share: Of the model's numbers (not names) that the checkpoint provides, 0..1.
+        share: Share of the model's numbers (not names) that the checkpoint provides, 0..1.
     """
     taken: List[str] = field(default_factory=list)
     missing: List[str] = field(default_factory=list)
@@ -55,7 +55,7 @@ def fit_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> WeightsFi
 
     Args:
         model: The model; its wrappers, distributed or for test-time augmentation, do not count.
-        state_dict: Of the checkpoint. A leading ``module.`` of its names is left out, as mmengine does.
+        state_dict: Weights of the checkpoint. A leading ``module.`` of the names is left out, as mmengine does.
     """
     inner: Any = model
     while is_model_wrapper(inner) or isinstance(inner, BaseTTAModel):

@@ -57,7 +57,7 @@ def with_steady_workers(dataloader: Any, seed: Optional[int]) -> Any:
 
     Args:
         dataloader: The config; a built loader is returned as it is.
-        seed: Of the run.
+        seed: Seed of the run.
     """
     if not isinstance(dataloader, dict):
         return dataloader

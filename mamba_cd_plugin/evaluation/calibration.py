@@ -19,7 +19,7 @@ class Calibration(NamedTuple):
         temperature: Divides the logits.
         threshold: Probability, after the temperature, above which F1 of the changed pixels is highest.
         nll_before: Mean negative log-likelihood of a pixel, in nats, as the model is.
-        nll_after: With the temperature.
+        nll_after: The same with the temperature.
         f1_before: F1 of the changed pixels at 0.5, which the temperature does not change.
         f1_after: At the threshold.
     """
@@ -35,7 +35,7 @@ def logit_histogram(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Count the logits of unchanged and changed pixels.
 
     Args:
-        logits: Of any shape.
+        logits: Logits of any shape.
         truth: 0 or 1, the same shape; pixels with any other value, such as 255, are left out.
 
     Returns:
@@ -66,7 +66,7 @@ def fit_temperature(histogram: np.ndarray) -> float:
     Source: Guo et al., ICML 2017, arXiv 1706.04599, section 4.2.
 
     Args:
-        histogram: From :func:`logit_histogram`.
+        histogram: Output of :func:`logit_histogram`.
 
     Raises:
         ValueError: If there is no such temperature: the histogram holds only one class, or logits that say nothing (the

@@ -93,7 +93,7 @@ class ChangeMetric(BaseMetric):
         """Add up the counts of all samples and score the sum.
 
         Args:
-            results: One per sample.
+            results: Results of :meth:`process`, one per sample.
 
         Returns:
             The scores as fractions, or nothing with ``format_only``.

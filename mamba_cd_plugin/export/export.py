@@ -83,7 +83,7 @@ def export_onnx(model: TorchTileModel, path: Path, size: Optional[int] = None) -
 
     Args:
         model: On the CPU.
-        path: Of the .onnx file; it appears only if the comparison succeeds.
+        path: Path of the .onnx file, which appears only if the comparison succeeds.
         size: See :func:`trace`.
 
     Returns:

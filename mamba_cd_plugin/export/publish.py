@@ -44,9 +44,9 @@ def publish(checkpoint_path: str,
         calibration_data: Folder of LEVIR layout on which a temperature is chosen, so that probabilities mean what they
             say. The last layer is divided by it: prediction, export and report have it without knowing of it, and
             what is called changed stays the same.
-        calibration_split: Its split; never one that was trained on, nor the one that scores are told of.
+        calibration_split: Split of that folder; never one that was trained on, nor the one whose scores are reported.
         choose_threshold: Also put the threshold with the highest F1 on that split into the config.
-        device: Of the calibration.
+        device: Device for the calibration.
         half: Store matrices and kernels as float16, for half the size; they are cast to float32 when they are loaded.
             Vectors (biases, norms and their running variances, of which some are too small for it) stay float32.
 
@@ -113,7 +113,7 @@ def calibrate_model(model: Any, data_root: str, split: str) -> Calibration:
     Args:
         model: An mmseg segmentor in evaluation mode.
         data_root: Folder of LEVIR layout.
-        split: Its split.
+        split: Split of that folder.
 
     Raises:
         FileNotFoundError: If there is no such data.

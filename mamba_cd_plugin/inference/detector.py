@@ -89,7 +89,7 @@ def get_model(name: Union[str, Path],
     """Build a model by its name.
 
     Args:
-        name: One of :func:`list_models`; or a config, by its file or its name.
+        name: A name from :func:`list_models`, or a config, by its file or its name.
         embed_dims: Channels d of the first level, instead of the config's; the levels have d, 2d, 4d and 8d.
         weights: A checkpoint, or the name of weights that come with the package; random by default.
         options: Settings of the model to override, by dotted keys, such as ``{'backbone.drop_path_rate': 0.}``.

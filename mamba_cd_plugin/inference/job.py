@@ -35,8 +35,8 @@ class StripSink(ABC):
 
     Attributes:
         next_row: The row of windows to resume with.
-        carry: What the rows before left over for it; None at the start.
-        batch_size: Of the windows; a resumed run keeps it, since it can change the last bit of a probability.
+        carry: Left over by the rows before; None at the start.
+        batch_size: Batch size; a resumed run keeps it, since it can change the last bit of a probability.
     """
 
     next_row: int = 0
@@ -75,8 +75,8 @@ class Spool(StripSink):
     Args:
         folder: Made if missing, in a folder that exists.
         shape: (H, W) of the result.
-        dtype: Of the stored probability: 'uint8' (see PROBABILITY_STEPS) or 'float32'.
-        job: What identifies the run; JSON-serialisable. A folder of another job is emptied.
+        dtype: Type of the stored probability: 'uint8' (see PROBABILITY_STEPS) or 'float32'.
+        job: Identity of the run; JSON-serialisable. A folder of another job is emptied.
 
     Raises:
         OSError: If the folder cannot be written, or its disk has not the space.

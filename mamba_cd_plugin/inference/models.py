@@ -93,7 +93,7 @@ class TorchTileModel(TileModel):
 
     Args:
         model: The segmentor, on its device.
-        cfg: Its config, which is part of its identity.
+        cfg: Config of the model, which is part of its identity.
     """
 
     def __init__(self, model: Any, cfg: dict) -> None:

@@ -24,7 +24,7 @@ def simplify_outline(polygon: Polygon) -> Polygon:
     longer edges stay where they are.
 
     Args:
-        polygon: Its corners are whole numbers and its edges horizontal and vertical, as GDAL outlines pixels.
+        polygon: Outline of pixels as GDAL gives it: corners are whole numbers, edges horizontal and vertical.
 
     Returns:
         The polygon itself where nothing is gained, or no simpler one is close enough.
@@ -41,7 +41,7 @@ def square_outline(polygon: Polygon) -> Polygon:
     """Give an outline right angles to the building's main direction, which is that of its smallest rectangle.
 
     Args:
-        polygon: As :func:`simplify_outline` takes it.
+        polygon: The same as for :func:`simplify_outline`.
 
     Returns:
         The simplified polygon where a squared one would not cover nearly the same ground, such as a round pond.

@@ -31,8 +31,8 @@ class Result(NamedTuple):
         source: The pair.
         mask: 0, 1 and nodata (H, W); lies on the disk.
         probability: (H, W), float32 or quantised; lies on the disk.
-        options: What the user asked for.
-        files: What was written before, by the option that chose it; the mask is the first.
+        options: Options of the user.
+        files: Files written before this one, by the option that chose them; the mask is the first.
     """
     source: PairSource
     mask: np.ndarray
@@ -48,8 +48,8 @@ class OutputFormat(NamedTuple):
         option: The field of :class:`OutputOptions` that asks for it; 'mask' is always written.
         choice: The value of that field.
         raster: Whether it is for rasters (True), for pictures (False), or for both (None).
-        suffix: What follows the name of the pair.
-        what: What it is, for ``--help`` and docs/predict.md.
+        suffix: Ending of the file name, behind the name of the pair.
+        what: Description for ``--help`` and docs/predict.md.
         write: Writes the file; gives what the summary should say of it.
         check: Raises ValueError or ImportError where a pair cannot have this file, before anything is computed.
     """
@@ -160,7 +160,7 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
         out_dir: The folder of the results.
         source: The pair.
         spool: Holds the complete strips.
-        options: Which files.
+        options: Choice of files.
         job: Stored in the summary, see :func:`~.job.complete_summary`.
 
     Returns:

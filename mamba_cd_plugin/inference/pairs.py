@@ -48,7 +48,7 @@ class ReadOptions(NamedTuple):
 
     Attributes:
         bands: Numbers, from 1, of A's red, green and blue band, or of one grey band; None to choose by their names.
-        bands_b: The same of B; None: as A.
+        bands_b: The same for B; None: as for A.
         value_range: Values that become 0 and 255; None: see :class:`~.radiometry.Stretch`.
         nodata: Pixels with this value in all bands have no data, in the place of the files' own nodata values.
     """
@@ -62,14 +62,14 @@ class PairSource(ABC):
     """A pair of images on the pixel grid of A.
 
     Attributes:
-        name: What its outputs are called.
+        name: Name of the outputs.
         height: Rows of the grid.
         width: Columns of the grid.
         is_raster: Whether GDAL read it, so that the results are GeoTIFF and polygons, not pictures.
         crs: Coordinate reference system of the grid (rasterio's), None where it has none.
         transform: Affine map from (column, row) to coordinates; None where it has none.
-        notes: What was decided about the images and should be told.
-        origin: What identifies the input: names, sizes and times of the files. JSON-serialisable.
+        notes: Decisions about the images that the user should know.
+        origin: Identity of the input: names, sizes and times of the files. JSON-serialisable.
     """
 
     name: str

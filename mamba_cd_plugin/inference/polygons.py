@@ -31,9 +31,9 @@ def vectorize(mask_path: Path, probability: np.ndarray, min_area: float, outline
 
     Args:
         mask_path: The mask as a raster.
-        probability: Of change, (H, W), float32 or quantised; may lie on the disk.
+        probability: Probability of change, (H, W), float32 or quantised; may lie on the disk.
         min_area: Smaller polygons are dropped; square metres, or pixels without a CRS.
-        outline: How the pixels are outlined, a key of :data:`OUTLINES`. Area and probability are those of the pixels.
+        outline: Kind of outline, a key of :data:`OUTLINES`. Area and probability are those of the pixels.
         split: Part what grew together at this probability, see :func:`~.splitting.split_polygons`.
 
     Returns:
@@ -53,7 +53,7 @@ class PolygonGrid(NamedTuple):
     """The grid that pixel coordinates belong to.
 
     Attributes:
-        transform: From (column, row) to coordinates.
+        transform: Transformation from (column, row) to coordinates.
         crs: pyproj's; None where there is none, so that areas are in pixels.
     """
     transform: rasterio.Affine
@@ -104,7 +104,7 @@ def select_polygons(polygons: PixelPolygons, grid: PolygonGrid, min_area: float,
     """Measure polygons, drop the small ones, and part what grew together. None of it depends on other polygons.
 
     Args:
-        polygons: In pixel coordinates.
+        polygons: Polygons in pixel coordinates.
         grid: Theirs.
         min_area: See :func:`vectorize`.
         split: See :func:`vectorize`.
@@ -164,8 +164,8 @@ def count_pixels(shapes: np.ndarray, probability: np.ndarray) -> tuple[np.ndarra
     """How many pixels each polygon has, and the sum of their probabilities, from one pass over the image in strips.
 
     Args:
-        shapes: Of pixels that no two share, in (column, row).
-        probability: Of change, (H, W), float32 or quantised; may lie on the disk.
+        shapes: Disjoint outlines of pixels, in (column, row).
+        probability: Probability of change, (H, W), float32 or quantised; may lie on the disk.
     """
     sums, counts = np.zeros(len(shapes) + 1), np.zeros(len(shapes) + 1, int)
     for top, inside in _strips(shapes, len(probability)):
@@ -192,7 +192,7 @@ def write_polygons(polygons: geopandas.GeoDataFrame, path: Path, driver: str, da
     """Write polygons in a format of GDAL: a GeoPackage in their own CRS, GeoJSON in degrees as RFC 7946 wants it.
 
     Args:
-        polygons: From :func:`vectorize`.
+        polygons: Output of :func:`vectorize`.
         path: Path of the file.
         driver: GDAL's name of the format.
         date: ISO time that a GeoPackage gives as its last change. The current time would make two runs differ.

@@ -23,7 +23,7 @@ class PixelPolygons(NamedTuple):
 
     Attributes:
         shapes: Polygons along the edges of pixels, in (column, row), (N,).
-        pixels: How many pixels each has, (N,).
+        pixels: Number of pixels of each, (N,).
         sums: The sum of their probabilities of change, each 0..1, (N,).
     """
     shapes: np.ndarray

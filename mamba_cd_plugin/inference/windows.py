@@ -39,7 +39,7 @@ def axis_weights(spans: list[Span], size: int, overlap: int, margin: int) -> lis
     gains weight along a cosine. Towards the border of the image it counts fully: there is nothing beyond.
 
     Args:
-        spans: From :func:`axis_spans`.
+        spans: Output of :func:`axis_spans`.
         size: Length of the axis.
         overlap: Pixels that neighbours share.
         margin: Pixels without weight.
@@ -107,7 +107,7 @@ class RowStitcher:
     Args:
         grid: Where the windows lie.
         row: The row of windows to begin with.
-        carry: What the row before left over for it (h, W), see :meth:`finish_row`; None for the first.
+        carry: Left over by the row before (h, W), see :meth:`finish_row`; None for the first.
     """
 
     def __init__(self, grid: WindowGrid, row: int = 0, carry: Optional[np.ndarray] = None) -> None:
@@ -125,7 +125,7 @@ class RowStitcher:
         """Add one window of this row.
 
         Args:
-            column: Of the window.
+            column: Column of the window.
             values: (h, w); None where the window has no data.
             valid: Where it has data (h, w).
         """
@@ -255,7 +255,7 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
     Args:
         source: The pair.
         model: The model.
-        options: From :meth:`PredictOptions.fitted_to`.
+        options: Output of :meth:`PredictOptions.fitted_to`.
         sink: Takes the strips.
         progress: Whether to show a progress bar with the time that is left.
     """

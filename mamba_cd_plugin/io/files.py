@@ -139,7 +139,7 @@ class OutputFolder:
         """Make sure that files may be written, and note in the record that they are ours.
 
         Args:
-            names: Of the files, or of folders that will hold nothing else, relative to the folder.
+            names: Names of files, or of folders that will hold nothing else, relative to the folder.
 
         Raises:
             FileExistsError: A file is there that this package did not make, or that was changed since.

@@ -66,7 +66,7 @@ def binarize_label(label: np.ndarray, source: str, ignore_value: Optional[int] =
 
     Args:
         label: Shape (H, W).
-        source: What the error message calls the label, normally its path.
+        source: Name of the label in messages, normally its path.
         ignore_value: The value that becomes :data:`IGNORE_INDEX`.
 
     Raises:
@@ -164,7 +164,7 @@ def open_label(file: str, name: str) -> Iterator[Any]:
 
     Args:
         file: The file.
-        name: What messages call it.
+        name: Name in messages.
 
     Raises:
         OSError: It is damaged, found out here or while it is read.
@@ -189,8 +189,8 @@ def read_label_window(dataset: Any, name: str, ignore_value: Optional[int] = Non
     """A part of a label, or all of it, as :func:`read_label` gives it.
 
     Args:
-        dataset: From :func:`open_label`.
-        name: What messages call it.
+        dataset: Output of :func:`open_label`.
+        name: Name in messages.
         ignore_value: The value in the file that marks pixels without truth.
         window: ((first row, last but one), (first column, last but one)).
     """

@@ -28,7 +28,7 @@ class Picture(NamedTuple):
     Attributes:
         values: RGB (H, W, 3), of the file's own type.
         valid: Where it is not fully transparent and, of a raster, not nodata; bool (H, W).
-        note: What was done to it that the user should know, or ''.
+        note: Message for the user about how it was read, or ''.
     """
     values: np.ndarray
     valid: np.ndarray
@@ -61,8 +61,8 @@ def to_8_bits(values: np.ndarray, path: str, value_range: Optional[tuple[float, 
     """The values of a picture as uint8; args and errors as of :func:`read_rgb`.
 
     Args:
-        values: Of :class:`Picture`.
-        path: Of the file, for the error.
+        values: Values of a :class:`Picture`.
+        path: Path of the file, for the error.
         value_range: See :func:`read_rgb`.
     """
     stretch = find_stretch(values, np.ones(values.shape[:2], bool), value_range) if value_range is not None else None

@@ -25,8 +25,8 @@ class Stretch(NamedTuple):
     so that what only one image shows cannot shift the colours of the rest. ``value_range`` replaces the percentiles.
 
     Attributes:
-        low: Per band (3,) the value that becomes 0.
-        high: Per band (3,) the value that becomes 255.
+        low: Values that become 0, per band (3,).
+        high: Values that become 255, per band (3,).
     """
     low: np.ndarray
     high: np.ndarray
@@ -46,7 +46,7 @@ def find_stretch(values: np.ndarray, valid: np.ndarray,
 
     Args:
         values: Sample of the image (H, W, 3).
-        valid: Which pixels of it have data in both dates (H, W).
+        valid: Mask of the pixels with data in both dates (H, W).
         value_range: The values for 0 and 255, where the user gives them.
 
     Returns:

@@ -36,7 +36,7 @@ class BandChoice(NamedTuple):
 
     Attributes:
         indexes: Three band numbers, from 1.
-        note: What the user should be told about the choice, or ''.
+        note: Message for the user about the choice, or ''.
     """
     indexes: tuple[int, ...]
     note: str
@@ -252,10 +252,10 @@ def write_band(path: Path, values: np.ndarray, grid: Any, description: str, noda
         path: Path of the file.
         values: (H, W); may lie on the disk, it is read in strips.
         grid: Gives ``crs`` and ``transform``, either of which may be None.
-        description: Of the band.
+        description: Description of the band.
         nodata: The value of pixels without data.
-        scale: What a value is multiplied by to get the quantity; stands in the header.
-        predictor: Of the compression: 1 none, 2 differences of integers, 3 of floats.
+        scale: Factor from a value to the quantity, written into the header.
+        predictor: Predictor of the compression: 1 none, 2 differences of integers, 3 of floats.
         colormap: Colours (red, green, blue, alpha) by value, so that every viewer shows the band.
 
     Raises:

@@ -108,7 +108,7 @@ def pad_by_reflection(images: Tensor, multiple: int) -> Tensor:
 
     Args:
         images: (N, C, H, W), of any size.
-        multiple: of which both sides are to be multiples. Where they are, the very tensor is returned.
+        multiple: divisor of both sides afterwards. Where it divides them already, the tensor itself is returned.
     """
     for axis in (2, 3):
         size = images.shape[axis]

@@ -14,8 +14,8 @@ class PairDataPreProcessor(SegDataPreProcessor):
     channels, without a word for six. Here the means of one RGB image count for both dates, and a swap is refused.
 
     Args:
-        mean: of R, G, B in 0..255.
-        std: of R, G, B in 0..255.
+        mean: mean of R, G, B in 0..255.
+        std: standard deviation of R, G, B in 0..255.
         **kwargs: see mmseg's SegDataPreProcessor.
 
     Raises:

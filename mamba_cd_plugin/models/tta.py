@@ -20,7 +20,7 @@ class ChangeTTAModel(SegTTAModel):
         """Merge the views of each pair.
 
         Args:
-            data_samples_list: per pair its views; ``seg_logits`` of each holds probabilities (1, H, W).
+            data_samples_list: views of each pair; their ``seg_logits`` hold probabilities (1, H, W).
         """
         merged = []
         for views in data_samples_list:

@@ -21,7 +21,7 @@ class Backend(NamedTuple):
     """One implementation of the scan.
 
     Attributes:
-        title: what it is, in a few words.
+        title: short description.
         scan: takes all arguments of `selective_scan_ref`, by position; their shapes are checked before.
         cross_scan: the fused scan of an image, with the arguments of `cross_selective_scan`; without it `scan` is put
             together with the four directions.

@@ -44,7 +44,7 @@ def linear_scan(decay: Tensor, drive: Tensor, reverse: bool = False) -> Tensor:
 
     Args:
         decay: (T, ..., J), position l = j*T + t at [t, ..., j].
-        drive: Like decay.
+        drive: Input of the recurrence, of the same shape as decay.
         reverse: Whether the recurrence runs from the end to the start.
 
     Returns:

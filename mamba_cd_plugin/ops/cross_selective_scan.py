@@ -64,7 +64,7 @@ def cross_selective_scan(x: Tensor,
 
     Args:
         x: Feature map, (N, H, W, C).
-        proj: Per pixel and direction the low-rank step sizes (R), B (S) and C (S), in this order,
+        proj: Low-rank step sizes (R), B (S) and C (S), in this order, per pixel and direction,
             (N, H, W, 4, R+2S). All are stored at the pixel that they belong to, whatever the direction.
         dt_weight: Raises the low-rank step sizes to the channels, (4, C, R).
         dt_bias: (4, C).

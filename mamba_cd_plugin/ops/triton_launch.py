@@ -25,7 +25,7 @@ class Geometry:
 
     Attributes:
         paired: whether it is the scan of an image in four directions, else that of sequences.
-        rank: of the step sizes, 0 where they are given for every channel.
+        rank: rank of the step sizes, 0 where they are given for every channel.
     """
     images: int
     height: int

@@ -240,7 +240,7 @@ def to_inline_svg(figure: Figure, name: str, label: str, colors: Mapping[str, st
     matplotlib numbers the parts of each alike.
 
     Args:
-        figure: With a transparent background.
+        figure: Figure with a transparent background.
         name: Prefix of the ids, unique on the page.
         label: Description for screen readers.
         colors: Replacements of colours as CSS values, besides those of the ink and the grid.

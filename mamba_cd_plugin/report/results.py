@@ -44,7 +44,7 @@ class Results:
         names: Names of the images.
         sizes: Heights and widths of the images.
         groups: Scene that each image was cut from, or its own name.
-        histograms: Per protocol the levels of each image by truth, (N, 2, 256).
+        histograms: Levels of each image by ground truth, (N, 2, 256), per protocol.
         reason: Explanation of the choice of protocols.
         tiles: Tiles of all images, by the tiled protocol if there is one.
         objects: Objects of all images, by the first protocol.

@@ -18,7 +18,7 @@ def outline_parts(rng: np.random.Generator, shape: str, length: float, width: fl
     Args:
         rng: Where the wings stand and how thick they are.
         shape: 'rect', 'L', 'T', 'U' or 'cluster', a body with several wings.
-        length, width: Of the bounding box, in any unit.
+        length, width: Length and width of the bounding box, in any unit.
 
     Returns:
         The parts, in the same unit, centred on the bounding box.
@@ -191,8 +191,8 @@ def draw_building(canvas: Canvas, building: Building, date: int, relief: Relief,
     """Draws one building as it looks at one date: colour, height and slopes.
 
     Args:
-        canvas: What to draw on.
-        building: What to draw.
+        canvas: Canvas to draw on.
+        building: Building to draw.
         date: 0 or 1.
         relief: Noise of the roof skins.
         roofs: Those drawn before, by the place of the building's object in memory; grows.

@@ -25,7 +25,7 @@ class Camera:
         blur: Gaussian sigma in px.
         sharpening: Strength of the unsharp mask that follows.
         noise: Standard deviation, 0-1 scale.
-        quality: Of the JPEG file, 0 for none.
+        quality: Quality of the JPEG compression, 0 for none.
     """
 
     mixing: np.ndarray
@@ -38,11 +38,11 @@ class Camera:
 
     @classmethod
     def random(cls, rng: np.random.Generator, strength: float = 1.0, neutral: bool = False) -> 'Camera':
-        """Draws a camera, a day and somebody who prepares pictures to his taste.
+        """Draw a camera, an illumination and the post-processing of the picture.
 
         Args:
             rng: Source of randomness.
-            strength: Of the departures from the middle.
+            strength: Factor on the departures from the mean camera.
             neutral: Whether the middle leaves an image as it is, for one that has been photographed already; without,
                 it turns the light of a generated scene into an image like LEVIR-CD's.
         """

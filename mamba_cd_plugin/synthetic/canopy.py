@@ -64,12 +64,12 @@ def draw_woods(canvas: Canvas, woods: list[Wood], date: int, greenness: float, g
     """Draws the crowns of all woods as they stand at one date.
 
     Args:
-        canvas: What to draw on.
-        woods: In the order of painting.
+        canvas: Canvas to draw on.
+        woods: Woods in the order of painting.
         date: 0 or 1.
-        greenness: Of the season.
+        greenness: Greenness of the season.
         glades: Float32 (H, W) of unit variance; crowns are rare where it is low.
-        seed: Of the woods' crowns, the same for both dates.
+        seed: Random seed of the crowns, the same for both dates.
     """
     thinning = np.clip(0.9 + 0.5 * glades, 0.1, 1)
     for kind in KINDS:

@@ -38,8 +38,8 @@ class Growth:
     Attributes:
         kind: Key of `GROWTH`.
         front: Up to this u (metres) the block is settled whatever its kind: towns grow from an edge.
-        cover: What the land was before: 'meadow', 'forest', 'scrub', 'savanna', 'field' or 'bare'.
-        waiting: Per date, the usual ground of plots without a building.
+        cover: Land cover before: 'meadow', 'forest', 'scrub', 'savanna', 'field' or 'bare'.
+        waiting: Usual ground of plots without a building, per date.
     """
 
     kind: str

@@ -32,7 +32,7 @@ class Block:
 
     Attributes:
         rect: (u0, v0, u1, v1) in metres.
-        growth: How it changes.
+        growth: Growth between the dates.
         leafy: Density of the trees that stand between and over the houses.
         clearings: Rectangles without wild trees, and whether that holds at each date.
     """

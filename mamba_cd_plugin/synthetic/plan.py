@@ -26,9 +26,9 @@ class Area:
 
     Attributes:
         polygon: (N, 2).
-        materials: Per date; None leaves what lies below.
+        materials: Material per date; None leaves what lies below.
         ragged: Whether its border is frayed, as that of grass and soil; all ragged areas lie below the sharp ones.
-        variant: Which tone of the material, 0 to VARIANTS - 1.
+        variant: Tone of the material, 0 to VARIANTS - 1.
         rows: (angle in rad, period in px, contrast) of plough or crop rows.
     """
 
@@ -51,7 +51,7 @@ class Wood:
     Attributes:
         polygon: (N, 2).
         kind: 'shrub' or 'tree'.
-        density: Per date, 0 to 1; None leaves what is there.
+        density: Density per date, 0 to 1; None leaves what is there.
     """
 
     polygon: np.ndarray
@@ -72,7 +72,7 @@ class Lines:
         segments: (N, 2, 2), N lines of two points.
         colour: RGB, 0-255.
         opacity: 0 to 1; lines are thinner than a pixel.
-        present: Per date.
+        present: Whether it is there, per date.
     """
 
     segments: np.ndarray
@@ -87,13 +87,13 @@ class Building:
 
     Attributes:
         centre: (x, y).
-        angle: Of the local p axis against x, rad.
+        angle: Angle of the local p axis against x, in radians.
         parts: (M, 4) rectangles (centre p, centre q, half length, half width) in local pixels.
         roof: 'gable', 'hip', 'flat' or 'metal'.
         eaves: Height of the walls in metres.
         pitch: Slope of the roof (rise over run), 0 for flat ones.
         colours: RGB 0-255, per date.
-        present: Per date.
+        present: Whether it is there, per date.
         detail: Seed of the small things on the roof.
     """
 
@@ -119,7 +119,7 @@ class Box:
 
     Attributes:
         centre: (x, y).
-        angle: Of its length against x, rad.
+        angle: Angle of the long side against x, in radians.
         length, width: Pixels.
         height: Metres.
         colour: RGB, 0-255.

@@ -56,13 +56,13 @@ def render(plan: Plan, date: int, shape: tuple[int, int], relief: Relief, season
     """Draws a plan as it looks at one date.
 
     Args:
-        plan: What stands where.
+        plan: Plan of the scene.
         date: 0 or 1.
         shape: (H, W) of the canvas.
         relief: Noise of the ground, of the same size.
         season: State of vegetation and soil.
         sun: Direction and strength of the light.
-        roofs: The same dictionary for both dates saves a second computation of what does not change.
+        roofs: Cache of roofs that do not change; pass the same dictionary for both dates.
 
     Returns:
         Float32 (H, W, 3), lit, before the camera.

@@ -31,7 +31,7 @@ class SamplePair(NamedTuple):
     Attributes:
         a: The earlier image.
         b: The later image.
-        truth: Which pixels of A changed, 0 and 255.
+        truth: Mask of the changed pixels of A, 0 and 255.
     """
     a: Path
     b: Path
@@ -59,7 +59,7 @@ def write_sample_pair(folder: Path, size: tuple[int, int], seed: int = 0) -> Sam
     Args:
         folder: Made if missing.
         size: (H, W) of A in pixels.
-        seed: The same seed gives the same scene.
+        seed: Random seed; the same seed gives the same scene.
 
     Raises:
         FileExistsError: If files of these names are there that were not made here.

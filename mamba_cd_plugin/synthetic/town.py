@@ -43,7 +43,7 @@ class Town:
 
     Args:
         rng: Source of all randomness of the plan.
-        frame: From metres to pixels.
+        frame: Transformation from metres to pixels.
         shape: (H, W) of the canvas; what lies wholly outside is not kept.
     """
 

@@ -39,7 +39,7 @@ class ChangeVisualizer(SegLocalVisualizer):
         Args:
             name: Name of the picture; also its title.
             image: The pair, uint8 RGB (H, W, 6), A first.
-            data_sample: With ``pred_sem_seg`` and, where known, ``gt_sem_seg``, data (1, H, W).
+            data_sample: Sample with ``pred_sem_seg`` and, where known, ``gt_sem_seg``, data (1, H, W).
             draw_gt: Use the ground truth.
             draw_pred: Must be True; part of mmseg's interface.
             show: Open a window instead of writing anything.

@@ -171,7 +171,7 @@ def draw_page(rows: Sequence[Sequence[PictureCell]],
 
     Args:
         rows: Cells, those of a row of equal height; rows may differ in width.
-        title: One line; it shrinks to the width of the page.
+        title: Title of one line, shrunk to the width of the page.
         legend: Meaning and colour of each swatch.
         size: Height of the text in pixels; by default a share of the first picture's shorter side.
         gap: Pixels between the pictures of a row; by default a share of that side too.

@@ -28,7 +28,7 @@ class TestedPair(NamedTuple):
 
     Attributes:
         info: The pair's files by the data set's keys.
-        masks: What each trial predicted, in the order of the trials.
+        masks: Predicted masks, in the order of the trials.
         wrong: Number of wrong pixels of all trials together.
     """
     info: dict
@@ -45,7 +45,7 @@ def write_error_sheet(trials: Sequence[Trial], out_file: Union[str, Path], numbe
     Args:
         trials: finished, tested on the same data, with their masks written; one per config.
         out_file: PNG.
-        number: of pairs at most.
+        number: largest number of pairs.
 
     Returns:
         Whether there was anything to draw: trials on different test sets share no pair.

@@ -26,8 +26,8 @@ class Ended(NamedTuple):
     """Result of a subprocess.
 
     Attributes:
-        error: what it said last, or None if it succeeded.
-        peak_bytes: its peak resident memory, without that of its data workers.
+        error: its last line of output, or None if it succeeded.
+        peak_bytes: peak resident memory, without that of the data workers.
     """
     error: Optional[str]
     peak_bytes: int
@@ -107,9 +107,9 @@ def run_all(trials: Sequence[Trial], tools: Path, jobs: int = 1, pictures: bool 
     step does not use them all.
 
     Args:
-        trials: what to do, in this order.
+        trials: trials to run, in this order.
         tools: folder with train.py and test.py.
-        jobs: how many trials at once. With more than one, each gets its share of the cores; one alone is left torch's
+        jobs: number of trials at once. With more than one, each gets its share of the cores; one alone is left torch's
             own number of threads, or OMP_NUM_THREADS.
         pictures: whether the tests draw their pairs and write their masks.
 
@@ -135,11 +135,11 @@ def carry_out(trial: Trial, tools: Path, subprocesses: Subprocesses, pictures: b
     """Train and test one trial, resuming an earlier call; a failed trial is retried.
 
     Args:
-        trial: what to train.
+        trial: trial to train.
         tools: folder with train.py and test.py.
         subprocesses: run them.
         pictures: whether the test draws its pairs and writes its masks.
-        label: in front of messages.
+        label: prefix of messages.
     """
     outcome = read_outcome(trial)
     if outcome.status == 'done':

@@ -81,7 +81,7 @@ def make_plan(configs: Sequence[str],
     Args:
         configs: config files.
         seeds: a trial per config and seed.
-        work_dir: for the folders of the trials.
+        work_dir: folder for the folders of the trials.
         options: settings for all trials, by dotted keys.
         minutes: wall-clock time that every training gets, its schedule fitted by TimeBudgetHook; None trains every
             config for its own number of epochs.
@@ -143,9 +143,9 @@ class Outcome:
         trained: whether the training has ended, whatever became of the test.
         error: why it failed.
         seconds: wall-clock time of the training, its starts included; all attempts together.
-        epochs: that were trained.
+        epochs: number of trained epochs.
         peak_mib: peak memory of the training process, without its data workers.
-        scores: of the test, as fractions.
+        scores: scores of the test, as fractions.
     """
     status: str = 'new'
     trained: bool = False

@@ -30,14 +30,14 @@ class Row:
     """One config in the table.
 
     Attributes:
-        name: of the config.
-        scores: by protocol and metric, the fraction that each seed reached.
+        name: name of the config.
+        scores: fraction that each seed reached, by protocol and metric.
         seeds: those that finished, in the order of the scores.
-        epochs: that each of them trained.
-        minutes: that each of them took to train.
+        epochs: number of epochs that each of them trained.
+        minutes: duration of each of the trainings.
         peak_mib: the highest peak memory of a training.
-        errors: of the seeds that failed, each with its seed.
-        cost: of the model; None before it is measured.
+        errors: errors of the failed trainings, each with its seed.
+        cost: cost of the model; None before it is measured.
     """
     name: str
     scores: Dict[str, Dict[str, List[float]]] = field(default_factory=dict)
@@ -97,7 +97,7 @@ def ablation_markdown(rows: Sequence[Row], conditions: Sequence[str]) -> str:
     """A table per protocol, and the failed trials.
 
     Args:
-        rows: of the table.
+        rows: rows of the table.
         conditions: sentences on how it was measured.
     """
     lines = ['# Ablation', '', *conditions]
@@ -139,7 +139,7 @@ def draw_ablation(rows: Sequence[Row], out_file: Union[str, Path]) -> None:
     """Draw the mean of each config, and a dot for each seed, into a PNG, which is replaced as a whole.
 
     Args:
-        rows: of the table; the scores are those of its first protocol.
+        rows: rows of the table; the scores are those of the first protocol.
         out_file: the picture.
     """
     figure = Figure(figsize=(9, 1.2 + 0.45 * len(rows)), dpi=120, layout='constrained')

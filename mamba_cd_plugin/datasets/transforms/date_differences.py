@@ -17,7 +17,7 @@ class RandomCamera(BaseTransform):
 
     Args:
         prob: Probability for each date by itself, in [0, 1].
-        strength: Of the departures from the picture as it is; 1 is that of generated scenes.
+        strength: Factor on the departures from the original picture; 1 is that of generated scenes.
     """
 
     def __init__(self, prob: float = 0.7, strength: float = 0.7) -> None:
@@ -50,7 +50,7 @@ class RandomMisregistration(BaseTransform):
     Args:
         prob: Probability, in [0, 1].
         largest: Bound of the offset in pixels.
-        date: Which date moves: 0 for A, 1 for B. LEVIR-CD's labels lie on B; before ``RandomSwapDates`` that is
+        date: Date that moves: 0 for A, 1 for B. LEVIR-CD's labels lie on B; before ``RandomSwapDates`` that is
             known.
     """
 

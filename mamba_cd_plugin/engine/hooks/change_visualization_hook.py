@@ -24,7 +24,7 @@ class ChangeVisualizationHook(SegVisualizationHook):
         draw: Whether to draw at all. Default False, as in mmseg: pictures of large images fill a disk quickly.
         show_dir: Folder for the pictures of a test, ``<name of the image>.png``, instead of the visualizer's own.
         interval: Draw every n-th pair of the data set.
-        max_images: At most so many pictures per validation (a test is drawn completely); None for no limit.
+        max_images: Largest number of pictures per validation (a test is drawn completely); None for no limit.
         show: Open windows instead of writing files.
         wait_time: Seconds for which a window stays; 0 is forever.
         backend_args: File backend for reading the images.
@@ -115,7 +115,7 @@ def load_pair(sample: SegDataSample,
         sample: May name the files as ``img_path`` and ``img_path2`` (``meta_keys`` of ``PackSegInputs``).
         inputs: ``data_batch['inputs']``: (6, H, W) per image, before normalisation; with test-time augmentation one
             such list per augmentation, of which the first must be the plain image.
-        index: Of the sample in the batch.
+        index: Index of the sample in the batch.
         backend_args: File backend for reading.
 
     Returns:

@@ -22,7 +22,7 @@ class CurvesHook(Hook):
 
     Args:
         monitor: Score whose best validation is marked.
-        filename: Of the picture, in the work dir.
+        filename: Name of the picture in the work dir.
     """
 
     # After LoggerHook (BELOW_NORMAL), which writes the values, and before the guards (LOWEST), which may end the run.

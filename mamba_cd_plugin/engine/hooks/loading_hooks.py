@@ -17,7 +17,7 @@ class LoadedWeightsHook(Hook):
     that is next to nothing, since a typing error in the path or in a width would otherwise cost the whole run.
 
     Args:
-        min_share: Of the model's numbers that ``load_from`` must provide. The default lets everything pass that helps:
+        min_share: Least share of the model's numbers that ``load_from`` must provide. The default accepts what helps:
             an encoder alone is more than half of every model here, and a tenth is less than any one of its stages.
 
     Raises:

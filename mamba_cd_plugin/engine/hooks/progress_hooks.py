@@ -23,7 +23,7 @@ class LossRampHook(Hook):
 
     Args:
         loss: Name of the loss in the log, such as ``loss_lovasz``.
-        iters: After so many iterations of the run it has its full weight.
+        iters: Number of iterations after which the loss has its full weight.
         start: Share of the weight at the first iteration, 0 to 1.
 
     Raises:

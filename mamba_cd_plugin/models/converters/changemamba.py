@@ -69,7 +69,7 @@ def convert_change_mamba(weights: StateDict) -> Conversion:
     - The convolution before each fusion's BatchNorm loses its bias b: the norm's running mean m becomes m - b.
 
     Args:
-        weights: of ``encoder.*``, ``decoder.*`` and ``main_clf.*``, the decoder under its names since 2026
+        weights: those of ``encoder.*``, ``decoder.*`` and ``main_clf.*``, the decoder under its names since 2026
             (``stage_blocks``) or before (``st_block_41``).
 
     Raises:

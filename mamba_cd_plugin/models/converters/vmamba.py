@@ -147,10 +147,10 @@ def fit(name: str, weight: Tensor, expected: Tensor, form: str = FORM) -> Tensor
     """The weight as ours is laid out; VMamba's channels-first form stores linear layers like 1x1 convolutions.
 
     Args:
-        name: for the error.
+        name: name in the error.
         weight: the checkpoint's.
-        expected: of ours, its shape and type.
-        form: what kind of checkpoint is read, for the error.
+        expected: our weight, for its shape and type.
+        form: description of the expected checkpoint, for the error.
 
     Raises:
         ValueError: if the shape is another, or a number is not finite.
@@ -172,7 +172,7 @@ def convert_state_dict(weights: StateDict) -> Conversion:
     hold LayerNorm's start values, and are named in ``fresh``.
 
     Args:
-        weights: of VMamba (``patch_embed.*``, ``layers.*``, ``classifier.*``), of its dense models or ChangeMamba's
+        weights: those of VMamba (``patch_embed.*``, ``layers.*``, ``classifier.*``), its dense models or ChangeMamba's
             (``backbone.*`` or ``encoder.*`` with ``outnorm*``).
 
     Raises:

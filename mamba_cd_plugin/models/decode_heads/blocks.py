@@ -25,7 +25,7 @@ class LSSM(BaseModule):
         channels: C.
         norm_cfg: norm after each depthwise convolution.
         act_cfg: activation after each norm.
-        kernel_sizes: of the local convolutions.
+        kernel_sizes: kernel sizes of the local convolutions.
         vss: arguments of the VSS block.
     """
 

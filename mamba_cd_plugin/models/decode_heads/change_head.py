@@ -20,7 +20,7 @@ class ChangeHead(BaseDecodeHead):
 
     Args:
         in_channels: C_i of the levels, stride 4 first.
-        channels: of what is classified.
+        channels: channels of the features to classify.
         loss_decode: dict of named loss configs, which a leaf can change one by one (a list would be replaced whole);
             a loss set to None is left out.
         threshold: probability above which a pixel is called changed.

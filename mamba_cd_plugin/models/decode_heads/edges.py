@@ -21,8 +21,8 @@ class LaplacianMap(BaseModule):
             convolution needs no bias"). It stays at 0: the weights of the Laplacian sum to 0, so its gradient is
             exactly 0 at the start, and it could only add a constant, as the Laplacian's own bias does. It is kept,
             frozen, because the weights of those versions contain it.
-        kernel_size: of the Gaussian, in pixels.
-        sigma: of the Gaussian, in pixels; 1 px, which a 5x5 window holds to 98.8 % on each axis.
+        kernel_size: size of the Gaussian's kernel, in pixels.
+        sigma: standard deviation of the Gaussian, in pixels; a 5x5 window holds 98.8 % of 1 px on each axis.
     """
 
     def __init__(self, channels: int, gaussian_bias: bool, kernel_size: int = 5, sigma: float = 1.0) -> None:

@@ -141,9 +141,9 @@ class ThreeWayFusion(BaseModule):
 
     Args:
         channels: C.
-        num_inputs: how many features of C channels are fused, 2 or 3.
+        num_inputs: number of fused features of C channels, 2 or 3.
         reduction: config of the channel reduction to C.
-        kernel_size: of ``convsmall``.
+        kernel_size: kernel size of ``convsmall``.
         norm_cfg: norm of all convolutions.
         act_cfg: activation of all convolutions.
     """
@@ -170,7 +170,7 @@ class FuseThenVSS(Skip):
 
     Args:
         reduction: config of the channel reduction from 3C (or 2C) to C.
-        kernel_size: of ``convsmall``.
+        kernel_size: kernel size of ``convsmall``.
         **kwargs: see :class:`Skip`.
     """
 

@@ -30,9 +30,9 @@ class CheckResult:
 
     Attributes:
         root: Folder of the data set.
-        splits: Its splits.
+        splits: Facts of each split.
         findings: Errors first, then warnings, then notes.
-        limits: From where on something was found.
+        limits: Limits above which something is a finding.
     """
 
     root: str
@@ -62,7 +62,7 @@ def check_dataset(root: str,
     Args:
         root: Folder in the layout of LEVIR-CD.
         splits: Splits to look at. Default None: all that are there.
-        limits: From where on something is found. Default None: see :class:`Limits`.
+        limits: Limits above which something is a finding. Default None: those of :class:`Limits`.
         ignore_value: Value of label pixels without truth. Default None: there is none.
         with_shift: Whether to measure the registration, which takes most of the time.
         workers: Threads. Default None: one for each processor, at most 8.

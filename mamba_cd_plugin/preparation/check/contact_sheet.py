@@ -31,7 +31,7 @@ class Sample(NamedTuple):
     Attributes:
         a, b: RGB images, (H, W, 3) uint8.
         label: 0, 1 or 255 per pixel, (H, W).
-        caption: What it is.
+        caption: Text above the pictures.
     """
 
     a: np.ndarray
@@ -44,8 +44,8 @@ def sample_from(packed: dict, caption: str) -> Sample:
     """Take apart what ``PackSegInputs`` made of a pair.
 
     Args:
-        packed: With ``inputs`` (6, H, W) uint8 and ``data_samples``.
-        caption: What it is.
+        packed: Output of the pipeline, with ``inputs`` (6, H, W) uint8 and ``data_samples``.
+        caption: Text above the pictures.
     """
     pair = packed['inputs'].permute(1, 2, 0).numpy()
     label = packed['data_samples'].gt_sem_seg.data[0].numpy().astype(np.uint8)
@@ -56,7 +56,7 @@ def draw_contact_sheet(samples: list[Sample], columns: int = 2) -> np.ndarray:
     """Put samples below and beside each other, each as A | B | label | B with the outline of the label.
 
     Args:
-        samples: Of one size.
+        samples: Samples of one size.
         columns: Samples in a row.
 
     Returns:

@@ -25,7 +25,7 @@ class SplitListing:
 
     Attributes:
         name: Name of the split.
-        files: By role (A, B, label) and name without suffix, the path.
+        files: Paths by role (A, B, label) and name without suffix.
         strays: Files that are no images.
         doubles: Files whose name without suffix is there already.
         missing_folders: Folders that do not exist.
@@ -129,7 +129,7 @@ class FileFacts:
         path: Path of the file.
         size: (width, height) in px; None where it cannot be read.
         mode: Pillow's name of its channels and bits.
-        digest: Of its decoded pixels, so that PNG and TIFF of one picture agree.
+        digest: Hash of the decoded pixels, so that PNG and TIFF of one picture agree.
         unreadable: Why it cannot be decoded.
         refused: Why it is not what an image or label has to be, though it can be decoded.
         missing: Share of the pixels of an image that are transparent or nodata.
@@ -149,13 +149,13 @@ class PairFacts:
     """A pair.
 
     Attributes:
-        split, name: Which.
-        files: By role (A, B, label), those that exist.
-        blank: By role (A, B), share of pixels that are all black or all white, or 1. where there is only one colour.
+        split, name: Split and name of the pair.
+        files: Existing files by role (A, B, label).
+        blank: Share of black or white pixels by role (A, B), or 1. where there is only one colour.
         changed: Share of changed pixels; None without a valid label.
         changed_pixels: Their number.
         judged_pixels: Number of pixels that are not ignored.
-        shift: Of B against A; None where it cannot be measured.
+        shift: Shift of B against A; None where it cannot be measured.
     """
 
     split: str
@@ -173,9 +173,9 @@ def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: Opt
     """Read what there is of a pair and measure it; never raises for a bad file.
 
     Args:
-        split: Its split.
-        name: Its name.
-        paths: By role (A, B, label), the files that exist.
+        split: Split of the pair.
+        name: Name of the pair.
+        paths: Existing files by role (A, B, label).
         ignore_value: Value of label pixels without truth.
         with_shift: Whether to measure the registration, which takes most of the time.
         value_range: Values of the images that become 0 and 255, see :func:`~mamba_cd_plugin.io.pictures.read_rgb`.

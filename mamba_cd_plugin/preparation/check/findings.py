@@ -13,14 +13,14 @@ LEVELS = (ERROR, WARNING, NOTE)
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on something is found. Lengths in px, shares from 0 to 1.
+    """Limits above which something is reported. Lengths in px, shares from 0 to 1.
 
     Attributes:
-        max_shift: Of one pair.
-        max_common_shift: Of the median over a split: what all pairs have in common is a mistake of the processing, or
+        max_shift: Largest shift of one pair.
+        max_common_shift: Largest median shift of a split: a shift that all pairs share is a mistake of processing, or
             can be undone.
-        min_certainty: Of a shift; see :class:`.registration.Shift`.
-        near_share: How near, as a share of the shorter side, the shifts of pairs of the same ground gather.
+        min_certainty: Least certainty of a shift, see :class:`.registration.Shift`.
+        near_share: Radius, as a share of the shorter side, within which shifts of pairs of the same ground lie.
         min_matched: Share of the pairs of a split whose shifts do so. For real dates it is 0.96 in images of 512 px,
             0.84 of 256, 0.67 of 128 and 0.52 of 64; for images of different places 0.05 to 0.16.
         max_changed: Share of changed pixels.
@@ -43,10 +43,10 @@ class Finding:
     """Something to know about a data set.
 
     Attributes:
-        check: Which check it comes from.
+        check: Name of the check.
         level: ``error``: training fails or its score is wrong; ``warning``: it may be; ``note``: good to know.
         split: Where, '' for several splits.
-        message: What was found and what to do.
+        message: Description of the problem and its remedy.
         names: The pairs or files, all of them.
     """
 

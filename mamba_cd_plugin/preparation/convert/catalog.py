@@ -25,8 +25,8 @@ class Release:
     """Where one release of a data set keeps its files.
 
     Attributes:
-        name: For messages.
-        patterns: By role (A, B, label) a regular expression for the end of a path without suffix, upper or lower case.
+        name: Name in messages.
+        patterns: Regular expressions by role (A, B, label) for the end of a path without suffix; case is ignored.
             Groups: ``split``, and ``stem``, the name that the files of a pair share.
         columns: For a release with one raster for all splits: the first and the last but one column of each split.
     """
@@ -41,14 +41,14 @@ class DatasetFacts:
     """One data set.
 
     Attributes:
-        key: Its name on the command line.
-        title: Its name in messages.
+        key: Name on the command line.
+        title: Name in messages.
         splits: The official splits.
         releases: The known layouts; a file belongs to the first that matches it.
-        edges: What happens at the borders unless the caller says otherwise, see ``tiling.tile_origins``.
+        edges: Default treatment of the borders, see ``tiling.tile_origins``.
         val_share: Share of the training split that is set aside for validation where the data set has no such split.
         rasters: Whether the images are rasters too large to decode as a whole for each tile.
-        names: How the pairs of a split are named, counted from 1; None where that is not known.
+        names: Pattern of the names of a split's pairs, counted from 1; None where it is not known.
     """
 
     key: str

@@ -32,9 +32,9 @@ class SplitReport:
     Attributes:
         images: Pairs that were converted.
         tiles: Pairs of tiles that are there.
-        expected: What the complete data set gives.
-        problems: What is missing or broken.
-        path: Its folder; ends in ``.partial`` unless it is taken for complete.
+        expected: Number of tiles of the complete data set.
+        problems: Descriptions of missing or broken files.
+        path: Folder of the split; ends in ``.partial`` unless the split is complete.
     """
 
     images: int
@@ -76,7 +76,7 @@ class Converter:
         facts: The data set.
         source: Folder of the download, or a zip.
         out: Folder to write; the splits will lie in it.
-        tiling: How to cut. Default None: tiles of 256 without overlap, borders and validation as the data set has it.
+        tiling: Size of the tiles. Default None: 256 without overlap, borders and validation as the data set defines.
         workers: Threads. Default None: one for each processor, at most 8.
         accept_incomplete: Take a split for complete though something of it is missing.
         progress: Whether to draw progress bars on stderr.

@@ -33,7 +33,7 @@ class SourceFile(NamedTuple):
         path: Where it lies below the source, with forward slashes. A zip counts as a folder of its own name, so that
             ``A/1.png`` inside of ``train.zip`` is ``train/A/1.png``.
         container: The file on the disk: the file itself, or the zip.
-        member: Its name inside the zip; None for a file on the disk.
+        member: Name inside the zip; None for a file on the disk.
     """
 
     path: str
@@ -140,7 +140,7 @@ class SplitProblem(NamedTuple):
 
     Attributes:
         split: The split it belongs to.
-        text: What is wrong, with the name of the pair.
+        text: Description of the problem, with the name of the pair.
     """
 
     split: str
@@ -152,9 +152,9 @@ class Scene:
     """A pair of images with its label, from which tiles are cut.
 
     Attributes:
-        split: Its split.
+        split: Split that the pair belongs to.
         stem: First part of its tiles' names; no other scene of the split has it.
-        files: By role (A, B, label).
+        files: Source files by role (A, B, label).
         columns: First and last but one column, where only a part of the images belongs to the split.
     """
 

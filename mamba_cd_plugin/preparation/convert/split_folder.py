@@ -31,7 +31,7 @@ class SplitFolder:
     Args:
         root: Folder of the converted data set.
         split: Name of the split.
-        settings: How it is made; an earlier run with others is not continued.
+        settings: Settings of the conversion; a split made with other settings is not continued.
 
     Raises:
         FileExistsError: If the folder exists and was made otherwise.

@@ -70,7 +70,7 @@ def open_scene_rasters(scene: Scene, paths: dict[str, str]) -> Iterator[SceneRea
 
     Args:
         scene: The scene; its ``columns`` are the part that is read.
-        paths: By role, what :func:`stage_raster` gave.
+        paths: Paths by role, as returned by :func:`stage_raster`.
 
     Raises:
         ImportError: If rasterio is not installed.

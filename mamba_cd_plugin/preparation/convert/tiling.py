@@ -125,8 +125,8 @@ def set_aside(scenes: dict[str, list[Scene]], facts: DatasetFacts, tiling: Tilin
     Args:
         scenes: The scenes of each split.
         facts: The data set.
-        tiling: How it is cut.
-        width: Of the training raster, px; not used for single images.
+        tiling: Size, overlap and borders of the tiles.
+        width: Width of the training raster in pixels; not used for single images.
     """
     if not _holds_out(facts, tiling):
         return scenes
