@@ -121,7 +121,7 @@ class StoppedTraining:
         return max((line['iter'] for line in lines if 'iter' in line), default=0)
 
     def newest_iteration(self) -> int:
-        """Of the newest checkpoint; 0 where there is none."""
+        """The iteration of the newest checkpoint; 0 where there is none."""
         newest = newest_checkpoint(self.work_dir)
         return 0 if newest is None else load_safely(str(newest), 'cpu')['meta']['iter']
 
@@ -139,7 +139,7 @@ class StoppedTraining:
 
 
 def end_state(work_dir: Path) -> Dict[str, Any]:
-    """What a finished training has come to: weights, optimizer, schedule, and what it knows of its validations."""
+    """The final state of a training: weights, optimizer, schedule, and the record of its validations."""
     newest = load_safely(str(newest_checkpoint(work_dir)), 'cpu')
     best = load_safely(str(work_dir / 'best_changed_F1.pth'), 'cpu')
     info = newest['message_hub']['runtime_info']

@@ -1,4 +1,4 @@
-"""The command line: ``mamba-cd``, of which tools/*.py are shims."""
+"""The command line: ``mamba-cd``, which tools/*.py call."""
 from .main import main, run_tool
 
 __all__ = ['main', 'run_tool']

@@ -30,7 +30,7 @@ STOPPED = 'stopped; the same command resumes from the last checkpoints'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('configs', nargs='+', help='configs: their files, or their names alone')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='one run per config and seed (default 0)')
     parser.add_argument('--work-dir', default='work_dirs/ablation', help='for all runs and the table')

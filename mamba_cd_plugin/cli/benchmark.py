@@ -17,7 +17,7 @@ from ..resources import find_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('--config', default='cdmamba_v8_levircd', help='config of the model; default CDMamba V8')
     parser.add_argument('--suites', nargs='+', choices=SUITES, default=list(SUITES))
     parser.add_argument('--backends', nargs='+', default=['c', 'torch', 'ref'], help='missing ones are skipped')

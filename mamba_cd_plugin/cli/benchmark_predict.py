@@ -49,7 +49,7 @@ def measure_alone(*arguments: Union[str, int, Path]) -> dict:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('checkpoint')
     parser.add_argument('--sizes', nargs='+', default=['2000x2000', '4000x4000', '8000x8000'], metavar='HEIGHTxWIDTH')
     parser.add_argument('--out', default='work_dirs/benchmark_predict', help='folder for the towns and the results')

@@ -21,7 +21,7 @@ SHEET = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     add_config_arguments(parser)
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='of which loader')
     parser.add_argument('--num', type=int, default=8, help='pairs, spread over the split (default 8)')

@@ -11,7 +11,7 @@ ERRORS = (OSError, ValueError)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     defaults = Limits()
     parser.add_argument('data_root', help='folder with train|val|test / A, B, label')
     parser.add_argument('--splits', nargs='+', help='splits to check (default: all)')

@@ -87,7 +87,7 @@ def draw_meeting(pair: SamplePair, out: Path, probability: np.ndarray, mask: np.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('checkpoint')
     parser.add_argument('--size', default='4000x6000', metavar='HEIGHTxWIDTH')
     parser.add_argument('--whole', type=int, default=1024, help='side of the part that is also predicted as a whole')
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Predict, check, compare; ends with an error at the first thing that is not as it must be.
+    """Predict, check, compare; ends with an error at the first wrong result.
 
     Raises:
         ValueError: If the town is too small.

@@ -12,7 +12,7 @@ SIGNALS = {'SIGKILL': signal.SIGKILL, 'SIGTERM': signal.SIGTERM, 'SIGINT': signa
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('--stops', type=int, default=20, help='number of stops (default 20)')
     parser.add_argument('--signals', nargs='+', choices=SIGNALS, default=['SIGKILL'],
                         help='signals to stop it with, in turn')

@@ -13,7 +13,7 @@ from ..resources import copy_config, describe_config, list_configs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     actions = parser.add_subparsers(dest='action', metavar='list|copy')
     listing = actions.add_parser('list', help='list the configs (the default)')
     listing.add_argument('word', nargs='?', default='', help='only names with this word in them')

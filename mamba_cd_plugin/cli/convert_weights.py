@@ -12,7 +12,7 @@ from ..models.converters import Conversion, convert_change_mamba, convert_state_
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('source', help='official checkpoint, such as vssm1_tiny_0230s_ckpt_epoch_264.pth')
     parser.add_argument('target', help='file to write, such as pretrained/vmamba_t_s1l8.pth')
     parser.add_argument('--whole', action='store_true', help='the whole model of a ChangeMamba checkpoint (MambaBCD), '

@@ -14,7 +14,7 @@ EXPORTERS = {'.onnx': export_onnx, '.pt2': export_program}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', help='file to write; .onnx, or .pt2 for torch.export')
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')

@@ -12,7 +12,7 @@ ERRORS = (OSError, KeyError, ValueError)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     add_config_arguments(parser)
     parser.add_argument('--shape', type=int, nargs='+', default=[256], metavar='PX', help='side, or height and width')
     add_json_argument(parser)

@@ -7,7 +7,7 @@ from ..zoo import list_weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('--json', action='store_true', help='write everything as JSON')
 
 

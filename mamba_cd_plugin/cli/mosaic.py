@@ -22,7 +22,7 @@ STOPPED = 'stopped; only whole blocks are there, and the same command goes on wi
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     run = PredictOptions()
     inputs = 'rasters, folders, globs, lists (.txt), tile indexes (GeoJSON, GeoParquet ...), STAC item collections'
     parser.add_argument('--before', nargs='+', required=True, metavar='INPUT', help=f'the earlier date: {inputs}; also '

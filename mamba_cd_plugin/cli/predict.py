@@ -14,7 +14,7 @@ STOPPED = 'stopped; run the same command again to resume'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     run, out = PredictOptions(), OutputOptions()
     parser.add_argument('a', help='the earlier image, whose grid is that of the results; or a folder')
     parser.add_argument('b', help='the later image; or a folder with the same names')

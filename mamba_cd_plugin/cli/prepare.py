@@ -15,7 +15,7 @@ _INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('dataset', choices=[*sorted(CATALOG), OWN_DATA],
                         help=f'the data set; {OWN_DATA}: your own, in train|val|test / A, B, label')
     parser.add_argument('source', help='folder of the download, unpacked or with its zips, or one zip')

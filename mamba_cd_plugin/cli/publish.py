@@ -12,7 +12,7 @@ from ..zoo import resolve_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('checkpoint', help='training checkpoint')
     parser.add_argument('out', help='file to write; a hash of its content is added to the name')
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')

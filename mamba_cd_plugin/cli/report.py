@@ -19,7 +19,7 @@ STOPPED = 'stopped; run the same command again to resume'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     options, sampling = ReportOptions(), Sampling()
     parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR', help='folders of finished runs')
     parser.add_argument('--out', help='folder to write; default WORK_DIR/report, or work_dirs/report for several')

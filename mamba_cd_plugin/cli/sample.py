@@ -8,7 +8,7 @@ from ..synthetic.sample_rasters import write_sample_pair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('out', help='folder to write')
     parser.add_argument('--size', type=int, nargs=2, default=(1200, 1600), metavar=('HEIGHT', 'WIDTH'))
     parser.add_argument('--seed', type=int, default=2024, help='the same seed gives the same town')

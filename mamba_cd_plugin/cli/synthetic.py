@@ -6,7 +6,7 @@ from ..synthetic import write_dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('out', help='folder to write: train, val and test, each with A, B and label')
     parser.add_argument('--pairs', type=int, metavar='N',
                         help='pairs in all: 80 %% train, 8 %% val, 12 %% test; replaces the three numbers below')

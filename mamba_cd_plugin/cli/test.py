@@ -15,7 +15,7 @@ PROTOCOLS = {'whole': 'whole images', 'tiles256': '256 x 256 tiles'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     add_common_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file, or the name of weights of the package')
     parser.add_argument('--show-dir', help='draw A | B | truth | prediction | errors of every pair into this folder')

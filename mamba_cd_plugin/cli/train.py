@@ -15,7 +15,7 @@ STOPPED = 'stopped; run the same command with --resume to continue from the newe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     add_common_arguments(parser)
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',

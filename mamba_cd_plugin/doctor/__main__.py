@@ -15,7 +15,7 @@ from .facts import OWNERS, Facts, find_tried, gather_facts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
+    """Add the arguments of the command."""
     parser.add_argument('--json', action='store_true', help='write everything as JSON')
     parser.add_argument('--strict', action='store_true', help='warnings give exit status 1 too')
 

@@ -16,7 +16,7 @@ _owner = os.getpid()
 
 
 def start_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
-    """mmengine's start of a data worker, which then takes signals from nobody but an ending main process.
+    """Start a data worker as mmengine does, but leave SIGINT and SIGTERM to the main process.
 
     Ctrl-C and Slurm's SIGTERM reach every process of a job. A worker that dies of them takes the training with it
     before that can write its checkpoint.

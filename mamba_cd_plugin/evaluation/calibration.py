@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: one temperature for all logits, chosen on data that was not trained on."""
+"""Calibration of probabilities by one temperature for all logits, chosen on data that was not trained on."""
 from typing import NamedTuple, Tuple
 
 import numpy as np

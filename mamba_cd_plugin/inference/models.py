@@ -44,7 +44,7 @@ MAX_WORKERS = 4  # at CPU_PIXELS each, they take about 1 GB
 
 
 class TileModel(ABC):
-    """What windows are given to.
+    """A model that predicts windows of a pair.
 
     Attributes:
         threshold: Probability above which a pixel is changed.

@@ -1,4 +1,4 @@
-"""From outlines of pixels to outlines as people expect them of buildings."""
+"""Simple or right-angled outlines of buildings from outlines of pixels."""
 from typing import Callable, Optional
 
 import numpy as np

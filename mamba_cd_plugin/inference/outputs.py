@@ -109,7 +109,7 @@ class OutputOptions(NamedTuple):
 
 
 def choices(option: str) -> list[str]:
-    """What a field of :class:`OutputOptions` can be."""
+    """The values that a field of :class:`OutputOptions` can take."""
     return list(dict.fromkeys(['none', *(record.choice for record in FORMATS if record.option == option)]))
 
 

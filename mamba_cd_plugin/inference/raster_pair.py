@@ -35,7 +35,7 @@ from .pairs import PairSource, PairTile, ReadOptions, Window, file_origin
 
 
 class RasterImage:
-    """One raster of a pair: which bands are its colours, where it has data, and what should be said about both.
+    """One raster of a pair: its colour bands, where it has data, and notes on both for the user.
 
     A pixel has data where alpha is not 0, not all bands have the nodata value, the image's own mask does not exclude
     it, and no band is NaN.

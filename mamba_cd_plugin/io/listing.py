@@ -14,7 +14,7 @@ CLUTTER = ('thumbs.db', 'desktop.ini', '__macosx', '@eadir')
 
 
 def is_clutter(path: str) -> bool:
-    """Whether a file, or a folder above it, is none of the user's: hidden, or left by the system."""
+    """Whether a file, or a folder above it, is not the user's own: hidden, or created by the system."""
     return any(part.startswith('.') and part not in ('.', '..') or part.lower() in CLUTTER
                for part in re.split(r'[/\\]', path))
 

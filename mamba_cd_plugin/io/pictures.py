@@ -79,7 +79,7 @@ def to_8_bits(values: np.ndarray, path: str, value_range: Optional[tuple[float, 
 
 
 def read_for_eye(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
-    """An image file as :func:`read_rgb` has it; more than 8 bits are stretched so that the picture looks well.
+    """An image file as :func:`read_rgb` has it; more than 8 bits are stretched for viewing.
 
     For drawing only: what a model is given has to be stretched for all images in the same way.
     """

@@ -64,7 +64,7 @@ def find_stretch(values: np.ndarray, valid: np.ndarray,
 
 
 def check_value_range(value_range: Optional[tuple[float, float]]) -> None:
-    """Refuse a range that is none.
+    """Refuse a range whose upper end is not above its lower end.
 
     Raises:
         ValueError: If it does not rise.

@@ -1,4 +1,4 @@
-"""What camera, air, processing and registration make of a lit scene: each date has its own."""
+"""Camera, atmosphere, post-processing and misregistration of each date."""
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +16,7 @@ LARGEST_OFFSET = _LARGEST_SHIFT + _LARGEST_BEND
 
 @dataclass(frozen=True)
 class Camera:
-    """What happens between the ground and the file.
+    """Everything that turns a lit scene into an image.
 
     Attributes:
         mixing: (3, 3) from scene to image colours: cast and saturation.

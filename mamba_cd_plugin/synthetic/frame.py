@@ -1,4 +1,4 @@
-"""From the straight world of the town planner to the curved one of the picture."""
+"""The map from planning coordinates in metres to pixels of the picture."""
 import math
 from dataclasses import dataclass
 from functools import cached_property
