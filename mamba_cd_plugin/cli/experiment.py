@@ -6,11 +6,11 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from ..engine.checkpoint import find_checkpoint
 from ..engine.config_options import merge_options
 from ..engine.hooks import CollapsedPredictionError, LoadedWeightsHook, NonFiniteLossError, ResumeHook
 from ..engine.machine import prepare_cpu_processes
 from ..resources import find_config
-from ..zoo import resolve_checkpoint
 
 CONFIG_HELP = 'config: its file, or its name alone (mamba-cd configs lists them)'
 OPTIONS_HELP = 'settings to override, key=value with dotted keys, such as train_dataloader.batch_size=4'
@@ -56,7 +56,7 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
     if cfg.get('load_from'):
-        cfg.load_from = resolve_checkpoint(cfg.load_from)
+        cfg.load_from = find_checkpoint(cfg.load_from)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return cfg

@@ -5,10 +5,9 @@ from pathlib import Path
 from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 
-from ..engine.checkpoint import trust_checkpoints
+from ..engine.checkpoint import find_checkpoint, trust_checkpoints
 from ..export.export import export_onnx, export_program
 from ..inference.models import ALIGN, TorchTileModel, load_model, read_named_config
-from ..zoo import resolve_checkpoint
 
 EXPORTERS = {'.onnx': export_onnx, '.pt2': export_program}
 
@@ -36,9 +35,9 @@ def run(args: argparse.Namespace) -> None:
     trust_checkpoints(args.trust_checkpoint)
     cfg = read_named_config(args.config) if args.config else ConfigDict()
     out = Path(args.out)
-    model = load_model(cfg, resolve_checkpoint(args.checkpoint))
+    model = load_model(cfg, find_checkpoint(args.checkpoint))
     if not isinstance(model, TorchTileModel):
-        raise ValueError(f'{args.checkpoint}: is exported already; expected a checkpoint (.pth)')
+        raise ValueError(f'{args.checkpoint}: is exported already; expected a checkpoint (.pth or .safetensors)')
     worst = EXPORTERS[out.suffix](model, out, args.size)
     sizes = f'{args.size} x {args.size} px only' if args.size else f'any height and width in multiples of {ALIGN} px'
     print_log(f'{out}: takes RGB pairs (1, 6, H, W) of values 0..255, {sizes}; it differs from the checkpoint by at '

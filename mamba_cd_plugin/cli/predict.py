@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('b', help='the later image; or a folder with the same names')
     parser.add_argument(
         '--checkpoint', default=STARTER,
-        help='checkpoint (.pth), model of `mamba-cd export` (.onnx), or the name of weights of the package (default: '
-        f'{STARTER})')
+        help='checkpoint (.pth, .safetensors), model of `mamba-cd export` (.onnx), or the name of weights of the '
+        f'package (default: {STARTER})')
     parser.add_argument('--out', required=True, help='folder for the results')
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: the best available)')

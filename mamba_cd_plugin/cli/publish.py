@@ -1,20 +1,19 @@
-"""Put weights, config and scores of a checkpoint into one file: mamba-cd publish work_dirs/x/best.pth cdmamba.pth"""
+"""Put weights, config and scores of a checkpoint into one file: mamba-cd publish best.pth cdmamba.safetensors"""
 import argparse
 from pathlib import Path
 
 from mmengine.config import DictAction
 from mmengine.logging import print_log
 
-from ..engine.checkpoint import trust_checkpoints
+from ..engine.checkpoint import find_checkpoint, trust_checkpoints
 from ..export.publish import publish
 from ..inference.models import read_named_config
-from ..zoo import resolve_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument('checkpoint', help='training checkpoint')
-    parser.add_argument('out', help='file to write; a hash of its content is added to the name')
+    parser.add_argument('out', help='.pth or .safetensors file to write; a hash of its content is added to the name')
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
     parser.add_argument(
         '--metrics', nargs='+', action=DictAction, help='scores to write into it, such as test_changed_F1=0.9012')
@@ -34,6 +33,6 @@ def run(args: argparse.Namespace) -> None:
     cfg = read_named_config(args.config) if args.config else None
     if args.choose_threshold and not args.calibrate:
         raise ValueError('--choose-threshold needs --calibrate DATA_ROOT, on whose pairs it is chosen')
-    path = publish(resolve_checkpoint(args.checkpoint), Path(args.out), cfg, args.metrics, args.calibrate,
+    path = publish(find_checkpoint(args.checkpoint), Path(args.out), cfg, args.metrics, args.calibrate,
                    args.calibrate_split, args.choose_threshold, args.device, args.half)
     print_log(f'{path}: {path.stat().st_size / 1e6:.1f} MB, all that `mamba-cd predict` needs', logger='current')

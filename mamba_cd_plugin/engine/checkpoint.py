@@ -2,8 +2,9 @@
 import os
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Union
 
 import numpy as np
 import torch
@@ -13,7 +14,9 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..private_names import numpy_core
+from ..zoo import describe_weights, resolve_checkpoint
 from .config_text import parse_config_text
+from .safetensors_file import SUFFIX, read_safetensors
 
 # Read by torch.load itself at every call. The first wins over weights_only=False; the second, a customary way round
 # mmengine's trouble with torch 2.6, must not be set at the same time.
@@ -72,6 +75,9 @@ def _safely(load: Callable[..., dict]) -> Callable[..., dict]:
 
     @wraps(load)
     def guarded(filename: str, map_location: Optional[Any] = None) -> dict:
+        if str(filename).partition('?')[0].endswith(SUFFIX):
+            raise ValueError(f'checkpoint {filename}: {SUFFIX} files are read from the disk only; download it, and '
+                             'name the file')
         if _trusted:
             return load(filename, map_location)
         try:
@@ -98,21 +104,38 @@ def _check_resume_text(checkpoint: Any, filename: str) -> None:
 
 
 @_safely
+def _load_pickle(filename: str, map_location: Optional[Any] = None) -> dict:
+    return torch.load(filename, map_location=map_location, weights_only=not _trusted)
+
+
 def load_from_local(filename: str, map_location: Optional[Any] = None) -> dict:
     """Read a checkpoint file as data only.
 
     Args:
-        filename: Path of the checkpoint.
-        map_location: See torch.load.
+        filename: Path of the checkpoint, .safetensors or what torch.save writes; or the name of packaged weights.
+        map_location: See torch.load; a .safetensors file is read on the CPU.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is no checkpoint, or holds objects other than tensors and mmengine's own.
     """
     filename = os.path.expanduser(filename)
+    if resolve_checkpoint(filename) != filename:  # of a path, whoever found it has told already
+        filename = find_checkpoint(filename)
     if not os.path.isfile(filename):
         raise FileNotFoundError(f'checkpoint {filename} does not exist')
-    return torch.load(filename, map_location=map_location, weights_only=not _trusted)
+    return read_safetensors(filename) if filename.endswith(SUFFIX) else _load_pickle(filename, map_location)
+
+
+def find_checkpoint(name: Union[str, Path]) -> str:
+    """What a path, an address or the name of packaged weights means; the log says what those are, and their terms.
+
+    Args and errors are those of :func:`~mamba_cd_plugin.zoo.resolve_checkpoint`.
+    """
+    path = resolve_checkpoint(name)
+    for line in describe_weights(path):
+        print_log(line, logger='current')
+    return path
 
 
 # mmengine's loaders by what an address begins with. Those that download first read the file by torch.hub, without

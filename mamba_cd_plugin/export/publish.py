@@ -12,6 +12,7 @@ from mmseg.registry import DATASETS
 
 from ..datasets import PairCDDataset
 from ..engine.config_text import untrusted_model_config
+from ..engine.safetensors_file import SUFFIX, safetensors_bytes
 from ..evaluation import Calibration, calibrate, logit_histogram
 from ..inference.models import HASH_LENGTH, VERSION_KEY, build_model, config_of, load_weights, read_checkpoint
 from ..io.files import whole_file
@@ -21,6 +22,7 @@ from ..version import __version__
 KEPT_KEYS = ('default_scope', 'custom_imports', 'model', 'tta_model', 'optim_wrapper', 'param_scheduler', 'train_cfg',
              'randomness')
 CLASSES = ('unchanged', 'changed')
+FORMATS = ('.pth', SUFFIX)
 
 
 def publish(checkpoint_path: str,
@@ -38,7 +40,8 @@ def publish(checkpoint_path: str,
 
     Args:
         checkpoint_path: A training checkpoint.
-        out: Where to write; ``cdmamba.pth`` becomes ``cdmamba-<hash>.pth``.
+        out: Where to write; ``cdmamba.pth`` becomes ``cdmamba-<hash>.pth``. A ``.safetensors`` file has the same
+            content, and nobody has to unpickle it: what is no tensor is JSON in its metadata.
         cfg: The config, where the checkpoint has none.
         metrics: Scores to write beside those of the last validation, or in their place.
         calibration_data: Folder of LEVIR layout on which a temperature is chosen, so that probabilities mean what they
@@ -54,8 +57,11 @@ def publish(checkpoint_path: str,
         The path of the file.
 
     Raises:
-        ValueError: If the checkpoint is refused, or its weights do not fit its config.
+        ImportError: If it is to be .safetensors, and that package is missing.
+        ValueError: If the checkpoint is refused, its weights do not fit its config, or the file has another suffix.
     """
+    if out.suffix not in FORMATS:
+        raise ValueError(f'{out}: expected a file that ends in {" or ".join(FORMATS)}')
     checkpoint = read_checkpoint(checkpoint_path)
     own = cfg if cfg is not None else config_of(checkpoint, checkpoint_path)
     model_cfg = untrusted_model_config(own, f'checkpoint {checkpoint_path}')
@@ -81,16 +87,20 @@ def publish(checkpoint_path: str,
     }
     if calibration:
         meta['calibration'] = calibration
-    # Into memory: torch writes the name of the file into the file.
-    buffer = io.BytesIO()
     weights = {name: value.half() if half and value.is_floating_point() and value.dim() > 1 else value
                for name, value in model.state_dict().items()}
-    torch.save(dict(meta=meta, state_dict=weights), buffer)
-    content = buffer.getvalue()
-    final = out.with_name(f'{out.stem}-{hashlib.sha256(content).hexdigest()[:HASH_LENGTH]}.pth')
+    content = safetensors_bytes(weights, meta) if out.suffix == SUFFIX else pickle_bytes(weights, meta)
+    final = out.with_name(f'{out.stem}-{hashlib.sha256(content).hexdigest()[:HASH_LENGTH]}{out.suffix}')
     with whole_file(final) as part:
         part.write_bytes(content)
     return final
+
+
+def pickle_bytes(weights: dict, meta: dict) -> bytes:
+    """The content of a .pth file. It is made in memory because torch writes the name of a file into the file."""
+    buffer = io.BytesIO()
+    torch.save(dict(meta=meta, state_dict=weights), buffer)
+    return buffer.getvalue()
 
 
 def published_calibration(checkpoint: dict) -> dict:

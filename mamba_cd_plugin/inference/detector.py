@@ -8,9 +8,9 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .. import register_all_modules
+from ..engine.checkpoint import find_checkpoint
 from ..engine.config_options import merge_options
 from ..resources import find_config, list_configs
-from ..zoo import resolve_checkpoint
 from .models import load_weights, read_checkpoint
 
 # A model is called like its config for LEVIR-CD, without this.
@@ -118,7 +118,7 @@ def get_model(name: Union[str, Path],
     if weights is None:
         segmentor.init_weights()
     else:
-        path = resolve_checkpoint(weights)
+        path = find_checkpoint(weights)
         load_weights(segmentor, read_checkpoint(path), path)
     return ChangeDetector(segmentor)
 

@@ -13,7 +13,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from .. import register_all_modules
-from ..zoo import STARTER, describe_weights, list_weights, resolve_checkpoint
+from ..engine.checkpoint import find_checkpoint
+from ..zoo import STARTER, list_weights
 from .job import MemorySink, Spool, Strip, complete_summary, make_folder
 from .models import WEIGHT_SUFFIXES, TileModel, load_model, read_named_config
 from .outputs import OutputOptions, check_outputs, write_outputs
@@ -77,9 +78,7 @@ class ChangeDetectionInferencer(BaseInferencer):
             model, weights = None, str(model)
         if model is None and weights is None:
             weights = STARTER
-        weights = None if weights is None else resolve_checkpoint(weights)
-        for line in describe_weights(weights):
-            print_log(line, logger='current')
+        weights = None if weights is None else find_checkpoint(weights)
         if isinstance(model, (str, Path)):
             model = read_named_config(str(model))
         register_all_modules(init_default_scope=False)

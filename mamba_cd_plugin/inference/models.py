@@ -27,11 +27,11 @@ from ..version import __version__
 ALIGN = 32
 # Key of the model's properties under which tools/export.py stores what prediction needs to know.
 PROPERTIES = 'mamba_cd_plugin'
-WEIGHT_SUFFIXES = ('.pth', '.pt', '.onnx')
+WEIGHT_SUFFIXES = ('.pth', '.pt', '.safetensors', '.onnx')
 HASH_LENGTH = 8
 # Key in the meta of published checkpoints only.
 VERSION_KEY = 'mamba_cd_plugin_version'
-_PUBLISHED = re.compile(rf'-([0-9a-f]{{{HASH_LENGTH}}})\.pth$')
+_PUBLISHED = re.compile(rf'-([0-9a-f]{{{HASH_LENGTH}}})\.(?:pth|safetensors)$')
 # The views that are averaged: those of the configs' tta_pipeline, so that `tools/test.py --tta` has scored what
 # is predicted here.
 FLIPS = ((), (2, ), (1, ))

@@ -6,16 +6,17 @@ import torch
 
 from mamba_cd_plugin.engine.config_text import parse_config_text
 from mamba_cd_plugin.evaluation import Calibration
-from mamba_cd_plugin.export.publish import calibrate_model, publish
+from mamba_cd_plugin.export.publish import FORMATS, calibrate_model, publish
 from mamba_cd_plugin.inference import ChangeDetectionInferencer
 from mamba_cd_plugin.inference.models import file_hash, read_checkpoint
 
 
-def test_published_file(toy_checkpoint, tmp_path):
-    path = publish(str(toy_checkpoint), tmp_path / 'models' / 'cdmamba.pth', metrics=dict(test_changed_F1=0.9))
-    assert path.name == f'cdmamba-{file_hash(path)}.pth'
+@pytest.mark.parametrize('suffix', FORMATS)
+def test_published_file(toy_checkpoint, tmp_path, suffix):
+    path = publish(str(toy_checkpoint), tmp_path / 'models' / f'cdmamba{suffix}', metrics=dict(test_changed_F1=0.9))
+    assert path.name == f'cdmamba-{file_hash(path)}{suffix}'
     assert list(path.parent.iterdir()) == [path]
-    content = torch.load(path, weights_only=True)
+    content = read_checkpoint(str(path))
     assert set(content) == {'meta', 'state_dict'}
     meta = content['meta']
     assert meta['metrics'] == dict(changed_F1=0.75, test_changed_F1=0.9)  # the last validation's, and no times
@@ -27,17 +28,31 @@ def test_published_file(toy_checkpoint, tmp_path):
     assert all(torch.equal(content['state_dict'][key], before[key]) for key in before)
 
 
-def test_same_checkpoint_gives_the_same_file(toy_checkpoint, tmp_path):
-    one, two = (publish(str(toy_checkpoint), tmp_path / name / 'x.pth') for name in '12')
+@pytest.mark.parametrize('suffix', FORMATS)
+def test_same_checkpoint_gives_the_same_file(toy_checkpoint, tmp_path, suffix):
+    one, two = (publish(str(toy_checkpoint), tmp_path / name / f'x{suffix}') for name in '12')
     assert one.name == two.name
-    assert publish(str(one), tmp_path / '3' / 'x.pth').name == one.name  # nothing is lost by publishing again
+    # Nothing is lost by publishing again, through the other format too.
+    other = publish(str(one), tmp_path / '3' / f'x{FORMATS[suffix == FORMATS[0]]}')
+    assert publish(str(other), tmp_path / '4' / f'x{suffix}').name == one.name
 
 
-def test_altered_file_is_noticed(toy_checkpoint, tmp_path):
-    path = publish(str(toy_checkpoint), tmp_path / 'x.pth')
-    content = torch.load(path, weights_only=True)
-    content['state_dict']['decode_head.conv_seg.bias'] += 1
-    torch.save(content, path)
+def test_another_suffix_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(ValueError, match=r'x.onnx: expected a file that ends in .pth or .safetensors'):
+        publish('does_not_exist.pth', tmp_path / 'x.onnx')
+
+
+@pytest.mark.parametrize('suffix', FORMATS)
+def test_altered_file_is_noticed(toy_checkpoint, tmp_path, suffix):
+    path = publish(str(toy_checkpoint), tmp_path / f'x{suffix}')
+    content = bytearray(path.read_bytes())
+    if suffix == '.pth':
+        changed = torch.load(path, weights_only=True)
+        changed['state_dict']['decode_head.conv_seg.bias'] += 1
+        torch.save(changed, path)
+    else:
+        content[-1] ^= 1
+        path.write_bytes(content)
     with pytest.raises(ValueError, match='its content has the hash .*, but its name says .*altered'):
         read_checkpoint(str(path))
     dated = tmp_path / 'training-20260101.pth'  # eight digits, but not published
@@ -82,10 +97,11 @@ def test_a_temperature_is_folded_into_the_last_layer(toy_checkpoint, tmp_path, m
     assert parse_config_text(twice['meta']['cfg'], 'x').model.decode_head.threshold == 0.6
 
 
-def test_half_precision_halves_the_file_and_predicts_nearly_the_same(toy_checkpoint, tmp_path):
-    whole, half = (publish(str(toy_checkpoint), tmp_path / f'{half}.pth', half=half) for half in (False, True))
+@pytest.mark.parametrize('suffix', FORMATS)
+def test_half_precision_halves_the_file_and_predicts_nearly_the_same(toy_checkpoint, tmp_path, suffix):
+    whole, half = (publish(str(toy_checkpoint), tmp_path / f'{half}{suffix}', half=half) for half in (False, True))
     assert half.stat().st_size < 0.65 * whole.stat().st_size
-    stored = torch.load(half, weights_only=True)['state_dict']
+    stored = read_checkpoint(str(half))['state_dict']
     assert {value.dtype for value in stored.values() if value.dim() > 1} == {torch.float16}
     vectors = [value for value in stored.values() if value.is_floating_point() and value.dim() < 2]
     assert {value.dtype for value in vectors} == {torch.float32}

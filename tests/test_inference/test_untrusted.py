@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from mamba_cd_plugin.engine.safetensors_file import safetensors_bytes
+
 # mmengine's singletons, of which several runs in one process have one each.
 pytestmark = pytest.mark.filterwarnings('ignore:.* has been created, the method')
 TOOLS = Path(__file__).parents[2] / 'tools'
@@ -49,6 +51,13 @@ def evil_config_type(checkpoint, path, marker):
     torch.save(content, path)
 
 
+def evil_safetensors(checkpoint, path, marker):
+    """The config text of a .safetensors file is no more trusted than that of a pickle."""
+    content = torch.load(checkpoint, weights_only=False)
+    meta = dict(cfg=content['meta']['cfg'] + f'\n__import__("os").system("touch {marker}")\n')
+    path.write_bytes(safetensors_bytes(content['state_dict'], meta))
+
+
 def evil_resume_text(checkpoint, path, marker):
     content = torch.load(checkpoint, weights_only=False)
     content['meta']['config'] = f'import os\nos.system("touch {marker}")\n'
@@ -78,16 +87,16 @@ def data(tmp_path):
     return tmp_path / 'data'
 
 
-@pytest.mark.parametrize('make', [evil_pickle, evil_config_text, evil_config_type])
+@pytest.mark.parametrize('make', [evil_pickle, evil_config_text, evil_config_type, evil_safetensors])
 @pytest.mark.parametrize('tool', ['predict.py', 'export.py', 'misc/publish_model.py'])
 def test_predict_export_and_publish(tmp_path, marker, toy_checkpoint, run_tool, make, tool):
-    evil = tmp_path / 'evil.pth'
+    evil = tmp_path / ('evil.safetensors' if make is evil_safetensors else 'evil.pth')
     make(toy_checkpoint, evil, marker)
     image = tmp_path / 'a.png'
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(image)
     arguments = (image, image, '--checkpoint', evil, '--out', tmp_path / 'out') if tool == 'predict.py' else (
-        evil, tmp_path / 'out.onnx')
-    with pytest.raises(SystemExit, match='error: .*evil.pth(.* refused|: the config text inside asks for)'):
+        evil, tmp_path / ('out.onnx' if tool == 'export.py' else 'out.pth'))
+    with pytest.raises(SystemExit, match=f'error: .*{evil.name}(.* refused|: the config text inside asks for)'):
         run_tool(tool, *arguments)
     assert not list(tmp_path.glob('out*'))
 
