@@ -1,3 +1,4 @@
+# Hooks, logging and the environment of every run.
 default_scope = 'mmseg'
 custom_imports = dict(imports=['mamba_cd_plugin.registration'], allow_failed_imports=False)
 

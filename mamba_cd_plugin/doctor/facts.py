@@ -77,7 +77,10 @@ def find_tried(name: str) -> Optional[Tried]:
 
 
 def release(version: str) -> tuple[int, ...]:
-    """The numbers of a version: '2.13.0+cpu' gives (2, 13, 0)."""
+    """The numbers of a version: '2.13.0+cpu' gives (2, 13, 0).
+
+    Not by packaging: the doctor needs nothing but Python, since any package may be missing.
+    """
     match = re.match(r'\d+(\.\d+)*', version)
     return tuple(map(int, match.group().split('.'))) if match else ()
 

@@ -1,4 +1,4 @@
-"""Write the tables of configs in configs/README.md and configs/*/README.md: python tools/analysis_tools/readme_table.py
+"""Write the tables of configs in the README of configs/ and of each folder below: python tools/analysis_tools/readme_table.py
 
 What a model costs, and its scores, are taken from configs/metafile.yml, which tools/analysis_tools/metafile.py writes.
 """
@@ -17,6 +17,7 @@ BEGIN = '<!-- table of configs: begin, by tools/analysis_tools/readme_table.py -
 END = '<!-- table of configs: end -->'
 # The page, and the folder whose configs it lists.
 PAGES = {folder / 'README.md': folder for folder in sorted({path.parent for path in list_configs().values()})}
+BASES = CONFIGS / '_base_'
 
 
 def read_index() -> Dict[str, dict]:
@@ -57,16 +58,25 @@ def make_table(folder: Path, page: Path, entries: Dict[str, dict]) -> str:
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
+def make_base_table() -> str:
+    """The table of the files that configs are based on, in Markdown."""
+    rows = [f'| [{name}]({name}) | {describe_config(BASES / name)} |'
+            for name in sorted(path.relative_to(BASES).as_posix() for path in BASES.rglob('*.py'))]
+    return '\n'.join(['| file | what it is |', '| --- | --- |', *rows])
+
+
 def main() -> None:
     """Replace the tables, or with --check say whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--check', action='store_true', help='change nothing; exit status 1 if a table is outdated')
     args = parser.parse_args()
     entries = read_index()
-    for page, folder in PAGES.items():
+    tables = {page: make_table(folder, page, entries) for page, folder in PAGES.items()}
+    tables[BASES / 'README.md'] = make_base_table()
+    for page, table in tables.items():
         text = page.read_text(encoding='utf-8')
         before, rest = text.split(BEGIN)
-        new = f'{before}{BEGIN}\n{make_table(folder, page, entries)}\n{END}{rest.split(END)[1]}'
+        new = f'{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}'
         if args.check and new != text:
             raise SystemExit(f'the table in {page.relative_to(ROOT)} is outdated: run python '
                              'tools/analysis_tools/readme_table.py')

@@ -1,4 +1,4 @@
-# V8 at d = 24 and half the depth, for work on a CPU: 3.6 M parameters.
+# V8 at d = 24 and half the depth, for work on a CPU: 3.5 M parameters.
 _base_ = './cdmamba_v8.py'
 channels = [24, 48, 96, 192]
 
