@@ -210,7 +210,7 @@ def test_black_borders_are_neither_duplicates_nor_leaks(root, read, write):
 
 
 def test_splits_as_lists(clean, tmp_path):
-    """Folders that all splits share, and a list for each; a name that no file has is a missing counterpart in all three."""
+    """Folders that all splits share, and a list for each; a name that no file has is a missing one in all three."""
     for role in ('A', 'B', 'label'):
         (tmp_path / role).mkdir()
         for split in ('train', 'val'):

@@ -1,4 +1,4 @@
-"""Write the tables of configs in the README of configs/ and of each folder below: python tools/analysis_tools/readme_table.py
+"""Write the tables of configs into the READMEs below configs: python tools/analysis_tools/readme_table.py
 
 What a model costs, and its scores, are taken from configs/metafile.yml, which tools/analysis_tools/metafile.py writes.
 """
