@@ -1,4 +1,4 @@
 # The small V6.1 by the recipe: all as in the small V8, but for the version.
 _base_ = ['./cdmamba_v8_small_tiles.py', '../_base_/versions/v6_1.py']
 
-model = _base_.version
+model = dict(_base_.version, decode_head=dict(_base_.version.decode_head, loss_decode=_base_.recipe_losses))

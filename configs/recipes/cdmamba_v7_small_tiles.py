@@ -1,5 +1,4 @@
 # The small V7 by the recipe: all as in the small V8, but for the version.
 _base_ = ['./cdmamba_v8_small_tiles.py', '../_base_/versions/v7_small.py']
 
-model = _base_.version
-custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'LossRampHook']  # it has no Lovasz
+model = dict(_base_.version, decode_head=dict(_base_.version.decode_head, loss_decode=_base_.recipe_losses))

@@ -2,4 +2,3 @@
 _base_ = './cdmamba_v8_small_tiles.py'
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'LossRampHook']  # its logits are not random

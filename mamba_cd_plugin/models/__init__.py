@@ -3,12 +3,12 @@ from .backbones import SiameseVSSM
 from .baseline_backbones import SiameseHybrid, SiameseResNet
 from .data_preprocessor import PairDataPreProcessor
 from .decode_heads import AERNetHead, ChangeHead, ChangeMambaHead, EdgeGuidedHead
-from .losses import BinaryFocalLoss, LovaszSoftmaxLoss, SWBCELoss
+from .losses import BinaryDiceLoss, BinaryFocalLoss, LovaszSoftmaxLoss, SWBCELoss
 from .necks import BitemporalFusionNeck
 from .tta import ChangeTTAModel
 
 __all__ = [
-    'AERNetHead', 'BinaryFocalLoss', 'BitemporalFusionNeck', 'ChangeHead', 'ChangeMambaHead', 'ChangeTTAModel',
-    'EdgeGuidedHead', 'LovaszSoftmaxLoss', 'PairDataPreProcessor', 'SWBCELoss', 'SiameseHybrid', 'SiameseResNet',
-    'SiameseVSSM'
+    'AERNetHead', 'BinaryDiceLoss', 'BinaryFocalLoss', 'BitemporalFusionNeck', 'ChangeHead', 'ChangeMambaHead',
+    'ChangeTTAModel', 'EdgeGuidedHead', 'LovaszSoftmaxLoss', 'PairDataPreProcessor', 'SWBCELoss', 'SiameseHybrid',
+    'SiameseResNet', 'SiameseVSSM'
 ]

@@ -1,4 +1,4 @@
-"""The losses of the package: binary focal loss, SWBCE, and the Lovász-Softmax loss of one logit."""
+"""The losses of the package for one logit per pixel: focal loss, SWBCE, Dice and Lovász-Softmax."""
 from typing import Optional, Tuple
 
 import torch
@@ -146,6 +146,50 @@ class SWBCELoss(nn.Module):
         if weight is not None:
             raise ValueError('SWBCELoss: pixel weights are not supported; remove the sampler from the head')
         return self.loss_weight * swbce_loss(logits, labels, self.min_weight, ignore_index)
+
+
+def binary_dice_loss(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
+    """One minus the soft F1 of the changed class, over all pixels of the batch that are not ignored.
+
+    With p the probability of a change and y the label: 1 - (2 sum(p y) + 1) / (sum(p) + sum(y) + 1). The sums run over
+    the batch and not over each image, because most tiles show no change.
+
+    Source: Milletari et al., 3DV 2016, arXiv 1606.04797, equation 3, without the squares and with 1 added to both sums,
+    so that a batch without change has a gradient.
+
+    Args:
+        logits: (N, 1, H, W).
+        labels: (N, H, W) of 0, 1 and ``ignore_index``.
+        ignore_index: label of pixels that count nothing.
+
+    Returns:
+        A scalar; 0 (with zero gradients) where every pixel is ignored.
+    """
+    valid = labels != ignore_index
+    changed = logits.squeeze(1).float().sigmoid() * valid
+    target = (labels == 1).to(changed)
+    return 1 - (2 * (changed * target).sum() + 1) / (changed.sum() + target.sum() + 1)
+
+
+@MODELS.register_module()
+class BinaryDiceLoss(nn.Module):
+    """The Dice loss of one logit as a registered component; mmseg's takes one logit for class 0 everywhere.
+
+    Args:
+        loss_weight: factor.
+        loss_name: name in the log; must begin with ``loss_`` to be part of the sum.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_dice') -> None:
+        super().__init__()
+        self.loss_weight, self.loss_name = loss_weight, loss_name
+
+    def forward(self, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+                ignore_index: int = 255) -> Tensor:
+        """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
+        if weight is not None:
+            raise ValueError('BinaryDiceLoss: pixel weights are not supported; remove the sampler from the head')
+        return self.loss_weight * binary_dice_loss(logits, labels, ignore_index)
 
 
 def lovasz_softmax_loss(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from mmseg.models.losses import LovaszLoss
 
-from mamba_cd_plugin.models.losses import BinaryFocalLoss, SWBCELoss, binary_focal_loss, swbce_loss, swbce_weights
+from mamba_cd_plugin.models.losses import (BinaryDiceLoss, BinaryFocalLoss, SWBCELoss, binary_dice_loss, binary_focal_loss,
+                                           swbce_loss, swbce_weights)
 
 LOGITS = torch.tensor([0.5, 0.25]).view(1, 1, 1, 2)
 
@@ -125,3 +126,24 @@ def test_swbce_ignores_ignored_pixels_in_weights_and_mean() -> None:
 def test_swbce_refuses_impossible_settings() -> None:
     with pytest.raises(ValueError, match='min_weight in 0..1'):
         SWBCELoss(min_weight=2)
+
+
+def test_dice_counts_probabilities_over_the_batch() -> None:
+    # Probabilities 3/4, 1/4, 1/2 on labels 1, 0, ignored; then 1/2 on 1: p y = 5/4, p = 3/2, y = 2.
+    logits = torch.tensor([[[[math.log(3), -math.log(3), 0.]]], [[[0., 0., 0.]]]])
+    labels = torch.tensor([[[1, 0, 255]], [[1, 255, 255]]])
+    assert binary_dice_loss(logits, labels).item() == pytest.approx(1 - (2 * 5 / 4 + 1) / (3 / 2 + 2 + 1))
+
+
+def test_dice_without_change_pulls_every_probability_down() -> None:
+    logits = torch.zeros(1, 1, 1, 2, requires_grad=True)
+    loss = BinaryDiceLoss(loss_weight=2.)(logits, torch.zeros(1, 1, 2, dtype=torch.long))
+    loss.backward()
+    assert loss.item() == pytest.approx(2 * (1 - 1 / 2)) and (logits.grad > 0).all()
+
+
+def test_dice_of_ignored_pixels_only_is_zero_with_zero_gradient() -> None:
+    logits = torch.randn(1, 1, 2, 2, requires_grad=True)
+    loss = binary_dice_loss(logits, torch.full((1, 2, 2), 255))
+    loss.backward()
+    assert loss.item() == 0 and logits.grad.abs().sum() == 0

@@ -2,12 +2,12 @@ from .change_visualization_hook import ChangeVisualizationHook
 from .curves_hook import CurvesHook
 from .guard_hooks import CollapsedPredictionError, CollapseGuardHook, NonFiniteLossError, NonFiniteLossGuardHook
 from .loading_hooks import LoadedWeightsHook, ResumeHook
-from .progress_hooks import LossRampHook, PlateauStoppingHook, TimeBudgetHook
+from .progress_hooks import PlateauStoppingHook, TimeBudgetHook
 from .resumable_checkpoint_hook import ResumableCheckpointHook
 from .run_summary_hook import RunSummaryHook
 
 __all__ = [
     'ChangeVisualizationHook', 'CollapseGuardHook', 'CollapsedPredictionError', 'CurvesHook', 'LoadedWeightsHook',
-    'LossRampHook', 'NonFiniteLossError', 'NonFiniteLossGuardHook', 'PlateauStoppingHook', 'ResumableCheckpointHook',
-    'ResumeHook', 'RunSummaryHook', 'TimeBudgetHook'
+    'NonFiniteLossError', 'NonFiniteLossGuardHook', 'PlateauStoppingHook', 'ResumableCheckpointHook', 'ResumeHook',
+    'RunSummaryHook', 'TimeBudgetHook'
 ]

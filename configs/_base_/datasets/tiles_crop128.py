@@ -1,0 +1,13 @@
+# 256 tiles of any data set of LEVIR layout, trained on crops of 128: twice the number of places for the same time.
+# Validation and test are on whole tiles.
+_base_ = './levircd_256.py'
+
+train_pipeline = [
+    dict(type='LoadImagePair'),
+    dict(type='LoadChangeLabel'),
+    dict(type='RandomChangeCrop', crop_size=(128, 128), change_prob=0.5),
+    *_base_.augmentation,
+    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
+]
+
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
