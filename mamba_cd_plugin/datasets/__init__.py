@@ -1,4 +1,5 @@
 """Image pairs on their way to the model: the data set, its loading checks and the augmentation of pairs."""
+from .change_balanced_sampler import ChangeBalancedSampler
 from .data_root import with_data_root
 from .pair_dataset import PairCDDataset
 from .scene_dataset import FreshSceneSampler, SyntheticCDDataset
@@ -13,7 +14,7 @@ from .transforms import (
 )
 
 __all__ = [
-    'FreshSceneSampler', 'LoadChangeLabel', 'LoadImagePair', 'PairCDDataset', 'PairPhotoMetricDistortion',
-    'RandomCamera', 'RandomChangeCrop', 'RandomMisregistration', 'RandomSwapDates', 'SyntheticCDDataset',
-    'with_data_root'
+    'ChangeBalancedSampler', 'FreshSceneSampler', 'LoadChangeLabel', 'LoadImagePair', 'PairCDDataset',
+    'PairPhotoMetricDistortion', 'RandomCamera', 'RandomChangeCrop', 'RandomMisregistration', 'RandomSwapDates',
+    'SyntheticCDDataset', 'with_data_root'
 ]

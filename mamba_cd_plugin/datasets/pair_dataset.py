@@ -4,6 +4,7 @@ import os.path as osp
 from typing import Any, Dict, List, Optional, Set
 
 import mmengine.fileio as fileio
+import numpy as np
 from mmseg.datasets import BaseCDDataset
 from mmseg.registry import DATASETS
 
@@ -140,11 +141,17 @@ class PairCDDataset(BaseCDDataset):
                              f'one of {", ".join(self.data_prefix.values())}: add the missing files or remove their '
                              f'counterparts.{hint}')
 
+    def find_changed(self) -> np.ndarray:
+        """Whether each pair's label holds a changed pixel, bool (N,); reads every label."""
+        return np.array([self._shows_change(index) for index in range(len(self))], bool)
+
+    def _shows_change(self, index: int) -> bool:
+        path = self.get_data_info(index)['seg_map_path']
+        return bool((read_label(path, self.ignore_value, self.backend_args) == 1).any())
+
     def _check_some_change(self) -> None:
-        for index in range(len(self)):
-            path = self.get_data_info(index)['seg_map_path']
-            if (read_label(path, self.ignore_value, self.backend_args) == 1).any():
-                return
+        if any(self._shows_change(index) for index in range(len(self))):
+            return
         raise ValueError(
             f'none of the {len(self)} labels in {self.data_prefix["seg_map_path"]} holds a changed pixel; expected '
             'some with 1 or 255: on labels that are all 0 a model learns to predict nothing, and F1 is undefined. '

@@ -5,9 +5,13 @@ _base_ = './levircd_256.py'
 train_pipeline = [
     dict(type='LoadImagePair'),
     dict(type='LoadChangeLabel'),
-    dict(type='RandomChangeCrop', crop_size=(128, 128), change_prob=0.5),
+    dict(type='RandomChangeCrop', crop_size=(128, 128), change_prob=0.8),
     *_base_.augmentation,
     dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
 ]
 
-train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
+# Together: 60 % of the crops show a change.
+train_dataloader = dict(
+    batch_size=16,
+    sampler=dict(_delete_=True, type='ChangeBalancedSampler', change_share=0.7),
+    dataset=dict(pipeline=train_pipeline))
