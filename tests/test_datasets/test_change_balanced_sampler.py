@@ -1,0 +1,55 @@
+"""The share of pairs with change in an epoch."""
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mamba_cd_plugin.datasets import ChangeBalancedSampler
+
+
+class Pairs:
+    """All of a data set that the sampler looks at: 10 pairs, of which 2 and 7 show a change."""
+
+    def __init__(self, changed: tuple = (2, 7)) -> None:
+        self.changed = changed
+
+    def __len__(self) -> int:
+        return 10
+
+    def find_changed(self) -> np.ndarray:
+        """Whether each shows a change."""
+        return np.isin(np.arange(10), self.changed)
+
+
+def test_an_epoch_has_the_share_and_no_pair_before_its_turn() -> None:
+    sampler: Any = ChangeBalancedSampler(Pairs(), change_share=0.5, seed=3)
+    first = list(sampler)
+    counts = Counter(first)
+    assert len(first) == len(sampler) == 10
+    assert sorted((counts[2], counts[7])) == [2, 3] and sum(counts[i] for i in (2, 7)) == 5
+    assert all(counts[i] <= 1 for i in range(10) if i not in (2, 7))
+    assert first == list(sampler)  # a resumed run draws the same
+    sampler.set_epoch(1)
+    assert first != list(sampler)
+
+
+@pytest.mark.parametrize('changed', [(), tuple(range(10))])
+def test_data_of_one_kind_are_all_shown(changed: tuple) -> None:
+    assert sorted(ChangeBalancedSampler(Pairs(changed), seed=0)) == list(range(10))
+
+
+def test_two_processes_share_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(ChangeBalancedSampler(Pairs(), seed=5))
+    parts = []
+    for rank in (0, 1):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda rank=rank: (rank, 2))
+        parts.append(list(ChangeBalancedSampler(Pairs(), seed=5)))
+    assert parts == [whole[::2], whole[1::2]]
+
+
+@pytest.mark.parametrize('share', [0., 1., 1.5])
+def test_an_impossible_share_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match='change_share is .*; expected a share above 0 and below 1'):
+        ChangeBalancedSampler(SimpleNamespace(), change_share=share)
