@@ -5,8 +5,15 @@ import pytest
 import torch
 from mmseg.models.losses import LovaszLoss
 
-from mamba_cd_plugin.models.losses import (BinaryDiceLoss, BinaryFocalLoss, SWBCELoss, binary_dice_loss, binary_focal_loss,
-                                           swbce_loss, swbce_weights)
+from mamba_cd_plugin.models.losses import (
+    BinaryDiceLoss,
+    BinaryFocalLoss,
+    SWBCELoss,
+    binary_dice_loss,
+    binary_focal_loss,
+    swbce_loss,
+    swbce_weights,
+)
 
 LOGITS = torch.tensor([0.5, 0.25]).view(1, 1, 1, 2)
 

@@ -4,12 +4,11 @@ from typing import Dict, Optional
 
 import torch
 from mmengine.dist import broadcast
-from mmengine.hooks import EarlyStoppingHook, Hook, ParamSchedulerHook
+from mmengine.hooks import EarlyStoppingHook, ParamSchedulerHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
 from ...private_names import set_epochs
-
 
 # Key in mmengine's message hub, which travels with the checkpoints.
 STOPPING_STATE = 'early_stopping'
