@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import List
 
-from mmengine.config import DictAction
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 
@@ -22,6 +21,7 @@ from ..analysis.ablation.table import summarise_trials, write_ablation
 from ..analysis.complexity import measure_costs
 from ..analysis.machine import machine_line
 from ..analysis.report_files import file_names
+from ..engine.config_options import OptionsAction
 from ..io.files import OutputFolder
 from ..resources import find_config, tools_dir
 
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('configs', nargs='+', help='configs: their files, or their names alone')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='one run per config and seed (default 0)')
     parser.add_argument('--work-dir', default='work_dirs/ablation', help='for all runs and the table')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help='overrides, key=value, for all')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=OptionsAction, default={}, help='overrides, key=value, for all')
     parser.add_argument(
         '--minutes', type=float, metavar='M',
         help='equal time: every training gets M minutes, its schedule fitted to them by the clock. Default: equal '

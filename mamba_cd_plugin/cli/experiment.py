@@ -3,11 +3,11 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..engine.checkpoint import find_checkpoint
-from ..engine.config_options import merge_options
+from ..engine.config_options import OptionsAction, merge_options
 from ..engine.hooks import CollapsedPredictionError, LoadedWeightsHook, NonFiniteLossError, ResumeHook
 from ..engine.machine import prepare_cpu_processes
 from ..resources import find_config
@@ -22,7 +22,7 @@ RUN_ERRORS = (ValueError, OSError, ImportError, CollapsedPredictionError, NonFin
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a config and the settings to override in it."""
     parser.add_argument('config', help=CONFIG_HELP)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help=OPTIONS_HELP)
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, default={}, help=OPTIONS_HELP)
 
 
 def read_config(args: argparse.Namespace) -> Config:

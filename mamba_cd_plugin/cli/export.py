@@ -7,7 +7,8 @@ from mmengine.logging import print_log
 
 from ..engine.checkpoint import find_checkpoint, trust_checkpoints
 from ..export.export import export_onnx, export_program
-from ..inference.models import ALIGN, TorchTileModel, load_model, read_named_config
+from ..inference.checkpoints import load_model, read_named_config
+from ..inference.models import ALIGN, TorchTileModel
 
 EXPORTERS = {'.onnx': export_onnx, '.pt2': export_program}
 

@@ -43,6 +43,7 @@ COMMANDS = {
     'benchmark-predict': Command('cli.benchmark_predict', 'speed and memory of predicting large GeoTIFFs', True),
     'check-predict': Command('cli.check_predict', 'check prediction on a large generated town', True),
     'check-stops': Command('cli.check_stops', 'stop a training again and again, and compare its end', True),
+    'check-inputs': Command('cli.check_inputs', 'give damaged and hostile files to everything that reads some', True),
     'flops': Command('cli.flops', 'parameters and FLOPs of a model, part by part', True),
     'convert-weights': Command('cli.convert_weights', 'convert official VMamba or ChangeMamba weights', True),
     'doctor': Command('doctor.__main__', 'examine this installation, and print commands that fix its problems'),

@@ -2,12 +2,12 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.logging import print_log
 
 from ..engine.checkpoint import find_checkpoint, trust_checkpoints
+from ..engine.config_options import OptionsAction
 from ..export.publish import publish
-from ..inference.models import read_named_config
+from ..inference.checkpoints import read_named_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('out', help='.pth or .safetensors file to write; a hash of its content is added to the name')
     parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
     parser.add_argument(
-        '--metrics', nargs='+', action=DictAction, help='scores to write into it, such as test_changed_F1=0.9012')
+        '--metrics', nargs='+', action=OptionsAction, help='scores to write into it, such as test_changed_F1=0.9012')
     parser.add_argument(
         '--calibrate', metavar='DATA_ROOT', help='fit a temperature to the pairs in this folder (LEVIR layout)')
     parser.add_argument('--calibrate-split', default='val', metavar='SPLIT', help='split of that folder (default: val)')

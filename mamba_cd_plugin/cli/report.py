@@ -8,10 +8,10 @@ the next report is drawn from there. The first run is the one that the others ar
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
+from ..engine.config_options import OptionsAction
 from ..report import ReportOptions, Sampling, open_runs, write_report
 
 ERRORS = (OSError, ValueError, KeyError)
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--resamples', type=int, default=sampling.resamples,
                         help=f'bootstrap resamples (default {sampling.resamples})')
     parser.add_argument('--seed', type=int, default=sampling.seed, help='of the bootstrap and the tests (default 0)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, default={},
                         help='overrides of the configs, key=value, such as data_root=/my/pairs')
 
 

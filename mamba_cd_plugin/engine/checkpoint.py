@@ -1,4 +1,5 @@
 """Loading checkpoints without running code from them."""
+import errno
 import os
 from contextlib import contextmanager
 from functools import wraps
@@ -83,23 +84,26 @@ def _safely(load: Callable[..., dict]) -> Callable[..., dict]:
         try:
             with _weights_only():
                 checkpoint = load(filename, map_location)
-        # What torch's restricted unpickler raises on a hostile or broken stream, besides its own error.
-        except (UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, ValueError) as error:
+        except Exception as error:  # a broken stream makes torch's restricted unpickler raise nearly anything
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a seek to before the beginning
+                raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(
                 f'checkpoint {filename} was refused: {reason} Either it is truncated or no checkpoint at all, or it '
                 'contains objects other than tensors, plain values and log histories, which could run code when '
                 'loaded. If you trust its source, pass --trust-checkpoint.') from error
-        _check_resume_text(checkpoint, filename)
+        _check_meta(checkpoint, filename)
         return checkpoint
 
     return guarded
 
 
-def _check_resume_text(checkpoint: Any, filename: str) -> None:
+def _check_meta(checkpoint: Any, filename: str) -> None:
     """Refuse code in ``meta['config']``: mmengine's ``Runner.resume`` runs that text as Python."""
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    if isinstance(meta, dict) and 'config' in meta:
+    if not isinstance(meta, (dict, type(None))):
+        raise ValueError(f'checkpoint {filename} was refused: its meta is a {type(meta).__name__}, expected a dict')
+    if meta and 'config' in meta:
         parse_config_text(str(meta['config']), f'checkpoint {filename}')
 
 

@@ -1,14 +1,40 @@
 """Settings of a config overridden by ``key=value``, with unknown keys refused."""
+import argparse
 import difflib
 from typing import Any, Dict
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 # Keys that mmengine's Runner reads and a config need not have.
 RUNNER_KEYS = {
     'auto_scale_lr', 'custom_hooks', 'env_cfg', 'experiment_name', 'launcher', 'load_from', 'log_level',
     'log_processor', 'param_scheduler', 'randomness', 'resume', 'visualizer', 'work_dir'
 }
+
+
+class OptionsAction(DictAction):
+    """mmengine's ``key=value`` arguments, with a message in the place of a traceback for what is none."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+                 option_string: str | None = None) -> None:
+        """Read the values.
+
+        Raises:
+            argparse.ArgumentError: If one is no ``key=value``, or its value cannot be read.
+        """
+        read: Dict[str, Any] = {}
+        for word in values:
+            key, equals, _ = word.partition('=')
+            if not equals or not key:
+                raise argparse.ArgumentError(self, f'expected key=value, got {word!r}')
+            one = argparse.Namespace()
+            try:
+                super().__call__(parser, one, [word], option_string)
+            except (AssertionError, ValueError, IndexError, RecursionError) as error:  # as its parser of lists fails
+                raise argparse.ArgumentError(self, f'the value of {word[:80]!r} cannot be read: {error}. Expected a '
+                                                   'number, a word, or a list such as [1,2]') from error
+            read.update(getattr(one, self.dest))
+        setattr(namespace, self.dest, read)
 
 
 def merge_options(cfg: Config, options: Dict[str, Any]) -> None:
@@ -20,10 +46,14 @@ def merge_options(cfg: Config, options: Dict[str, Any]) -> None:
 
     Raises:
         KeyError: if an option names a key that neither the config nor mmengine's Runner has.
+        ValueError: if the value of one cannot stand in the place of what is there.
     """
     for key in options:
         check_option(cfg, key)
-    cfg.merge_from_dict(options)
+    try:
+        cfg.merge_from_dict(options)
+    except TypeError as error:  # a dict in the place of a plain value, or the other way round
+        raise ValueError(f'--cfg-options {" ".join(options)}: {error}') from error
 
 
 def check_option(cfg: Config, key: str) -> None:

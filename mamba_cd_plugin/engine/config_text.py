@@ -7,6 +7,8 @@ from mmseg.registry import MODELS, TASK_UTILS, WEIGHT_INITIALIZERS
 
 # What a text may become when it is read from a file of unknown origin.
 Value = Any
+# No size of a model here comes near it, and a list of so many numbers is still no burden.
+LARGEST = 1 << 20
 # Endings that mmengine.fileio.load, which some losses call on a string, would unpickle.
 PICKLE_SUFFIXES = ('.pkl', '.pickle')
 
@@ -72,8 +74,12 @@ def untrusted_model_config(cfg: ConfigDict, source: str) -> ConfigDict:
     if not isinstance(cfg.get('model'), dict):
         raise ValueError(f"{source}: the config text inside has no 'model'; name a config file of your own instead")
     model = _without_pretrained(cfg.model)
-    for key, value in _strings(model):
-        if key in ('type', '_scope_'):
+    for key, value in _leaves(model):
+        if isinstance(value, int):
+            if abs(value) > LARGEST:
+                raise ValueError(f'{source}: the config text inside sets {key} = {str(value)[:30]}, more than any '
+                                 f'model needs ({LARGEST:,}). Name a config file of your own instead.')
+        elif key in ('type', '_scope_'):
             if not is_registered(value) and key == 'type':
                 raise ValueError(
                     f'{source}: the config text inside asks for {value!r}, which no imported package registers. If the '
@@ -97,16 +103,16 @@ def _is_pretrained(value: Value) -> bool:
     return isinstance(value, dict) and value.get('type') == 'Pretrained'
 
 
-def _strings(node: Value, key: str = '') -> Iterator[tuple[str, str]]:
-    """Every string below a node, with the key that it stands under."""
-    if isinstance(node, str):
+def _leaves(node: Value, key: str = '') -> Iterator[tuple[str, Value]]:
+    """Every string and every whole number below a node, with the key that it stands under."""
+    if isinstance(node, (str, int)):
         yield key, node
     elif isinstance(node, dict):
         for name, value in node.items():
-            yield from _strings(value, name)
+            yield from _leaves(value, name)
     elif isinstance(node, (list, tuple)):
         for value in node:
-            yield from _strings(value, key)
+            yield from _leaves(value, key)
 
 
 def is_registered(name: str) -> bool:

@@ -23,6 +23,8 @@ class WeightsFit:
         missing: Names that only the model has.
         unexpected: Names that only the checkpoint has.
         reshaped: Names of both, with the shape in the checkpoint and the one in the model.
+        unusable: Names of both, with what the checkpoint holds that would become other numbers: complex ones, integers
+            for floating point, sparse tensors, or no values at all.
         share: Share of the model's numbers (not names) that the checkpoint provides, 0..1.
     """
     taken: List[str] = field(default_factory=list)
@@ -30,11 +32,12 @@ class WeightsFit:
     unexpected: List[str] = field(default_factory=list)
     reshaped: Dict[str, Tuple[tuple, tuple]] = field(default_factory=dict)
     share: float = 0.
+    unusable: Dict[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
         """Whether the checkpoint holds just the weights of the model."""
-        return not (self.missing or self.unexpected or self.reshaped)
+        return not (self.missing or self.unexpected or self.reshaped or self.unusable)
 
     def difference(self) -> str:
         """The weights that do not fit, in one line."""
@@ -43,6 +46,9 @@ class WeightsFit:
             parts.append(f'{len(self.reshaped)} have another shape (' + _some(
                 [f'{name} is {list(found)} and should be {list(expected)}'
                  for name, (found, expected) in self.reshaped.items()]) + ')')
+        if self.unusable:
+            parts.append(f'{len(self.unusable)} are of a type that the model does not take (' + _some(
+                [f'{name} is {kind}' for name, kind in self.unusable.items()]) + ')')
         if self.missing:
             parts.append(f'{len(self.missing)} of the model are missing ({_some(self.missing)})')
         if self.unexpected:
@@ -62,14 +68,26 @@ def fit_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> WeightsFi
         inner = inner.module
     own = inner.state_dict()
     given = {re.sub(r'^module\.', '', name): value for name, value in state_dict.items()}
-    same = [name for name in own if name in given and own[name].shape == given[name].shape]
+    alike = [name for name in own if name in given and own[name].shape == given[name].shape]
+    unusable = {name: kind for name in alike for kind in [_unusable(given[name], own[name])] if kind}
+    same = [name for name in alike if name not in unusable]
     reshaped = {name: (tuple(given[name].shape), tuple(own[name].shape))
                 for name in own if name in given and own[name].shape != given[name].shape}
     # BatchNorm's counter of steps: absent from checkpoints of old versions, and mmengine does without it too.
     missing = [name for name in own if name not in given and not name.endswith('num_batches_tracked')]
     total = sum(value.numel() for value in own.values())
     return WeightsFit(same, missing, [name for name in given if name not in own], reshaped,
-                      sum(own[name].numel() for name in same) / total if total else 0.)
+                      sum(own[name].numel() for name in same) / total if total else 0., unusable)
+
+
+def _unusable(given: Tensor, own: Tensor) -> str:
+    """The type of weights that would be other numbers in the model; '' where they stay what they are."""
+    if given.is_meta:
+        return 'without values'
+    if given.layout != own.layout:
+        return str(given.layout).removeprefix('torch.')
+    kinds = [(each.is_complex(), each.is_floating_point()) for each in (given, own)]
+    return '' if kinds[0] == kinds[1] else str(given.dtype).removeprefix('torch.')
 
 
 def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
@@ -79,7 +97,7 @@ def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
         OtherWeightsError: If it holds none.
     """
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
-    weights = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
+    weights = {name: value for name, value in weights.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not weights:
         raise OtherWeightsError('The checkpoint holds no weights; expected them under the key state_dict')
     return weights

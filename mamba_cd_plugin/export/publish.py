@@ -14,7 +14,7 @@ from ..datasets import PairCDDataset
 from ..engine.config_text import untrusted_model_config
 from ..engine.safetensors_file import SUFFIX, safetensors_bytes
 from ..evaluation import Calibration, calibrate, logit_histogram
-from ..inference.models import HASH_LENGTH, VERSION_KEY, build_model, config_of, load_weights, read_checkpoint
+from ..inference.checkpoints import HASH_LENGTH, VERSION_KEY, build_model, config_of, load_weights, read_checkpoint
 from ..io.files import whole_file
 from ..version import __version__
 

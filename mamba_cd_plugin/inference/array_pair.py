@@ -44,9 +44,11 @@ class ArrayPair(PairSource):
         images = [image.values for image in loaded]
         self.height, self.width = images[0].shape[:2]
         if images[0].shape != images[1].shape:
-            raise ValueError(f'A is {self.width} x {self.height} pixels, but B is {images[1].shape[1]} x '
-                             f'{images[1].shape[0]}; without georeference two images must show the same ground pixel '
-                             'by pixel. Cut or resample one to the other')
+            names = [f'{label} ({image})' if isinstance(image, (str, Path)) else label
+                     for label, image in zip('AB', (a, b))]
+            raise ValueError(f'{names[0]} is {self.width} x {self.height} pixels, but {names[1]} is '
+                             f'{images[1].shape[1]} x {images[1].shape[0]}; without georeference two images must show '
+                             'the same ground pixel by pixel. Cut or resample one to the other')
         self.notes = [f'{label}: {image.note}' for label, image in zip('AB', loaded) if image.note]
         valid = [image.valid if options.nodata is None else image.valid & (image.values != options.nodata).any(axis=2)
                  for image in loaded]

@@ -11,7 +11,7 @@ from .. import register_all_modules
 from ..engine.checkpoint import find_checkpoint
 from ..engine.config_options import merge_options
 from ..resources import find_config, list_configs
-from .models import load_weights, read_checkpoint
+from .checkpoints import load_weights, read_checkpoint
 
 # A model is called like its config for LEVIR-CD, without this.
 _DATA = '_levircd'

@@ -15,8 +15,9 @@ from mmseg.structures import SegDataSample
 from .. import register_all_modules
 from ..engine.checkpoint import find_checkpoint
 from ..zoo import STARTER, list_weights
+from .checkpoints import WEIGHT_SUFFIXES, load_model, read_named_config
 from .job import MemorySink, Spool, Strip, complete_summary, make_folder
-from .models import WEIGHT_SUFFIXES, TileModel, load_model, read_named_config
+from .models import TileModel
 from .outputs import OutputOptions, check_outputs, write_outputs
 from .overview import draw_overview
 from .pairs import Image, PairSource, ReadOptions, find_pairs, open_pair

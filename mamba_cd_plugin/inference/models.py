@@ -1,6 +1,5 @@
 """Models as prediction sees them: windows of a pair go in, change probabilities come out."""
 import json
-import re
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from hashlib import sha256
@@ -9,29 +8,12 @@ from typing import Any, Iterator, Optional
 
 import numpy as np
 import torch
-from mmengine.config import Config, ConfigDict
-from mmengine.model import revert_sync_batchnorm
-from mmengine.runner.checkpoint import load_state_dict
-from mmseg.registry import MODELS
-from torch import nn
-
-from ..engine.checkpoint import load_safely
-from ..engine.config_text import parse_config_text, untrusted_model_config
-from ..engine.machine import check_device
-from ..engine.weights import fit_weights, weights_of
-from ..resources import find_config
-from ..version import __version__
 
 # Windows start at multiples of the encoder's deepest stride, so that every window downsamples the same pixels together
 # as the whole image would.
 ALIGN = 32
 # Key of the model's properties under which tools/export.py stores what prediction needs to know.
 PROPERTIES = 'mamba_cd_plugin'
-WEIGHT_SUFFIXES = ('.pth', '.pt', '.safetensors', '.onnx')
-HASH_LENGTH = 8
-# Key in the meta of published checkpoints only.
-VERSION_KEY = 'mamba_cd_plugin_version'
-_PUBLISHED = re.compile(rf'-([0-9a-f]{{{HASH_LENGTH}}})\.(?:pth|safetensors)$')
 # The views that are averaged: those of the configs' tta_pipeline, so that `tools/test.py --tta` has scored what
 # is predicted here.
 FLIPS = ((), (2, ), (1, ))
@@ -40,6 +22,7 @@ MEMORY_SHARE = 0.7
 MAX_BATCH = 32  # a GPU is filled long before
 # A step of a CPU: more pixels at once fall out of its caches, and windows of 256 px gain a seventh in fours.
 CPU_PIXELS = 512**2
+MAX_SIDE = 1 << 14  # of the windows of an exported model; more would not fit into the memory of most machines
 MAX_WORKERS = 4  # at CPU_PIXELS each, they take about 1 GB
 
 
@@ -53,6 +36,7 @@ class TileModel(ABC):
         align: Windows start at multiples of it. Where it is more than 1, the last window of a row or column is longer
             than the others by up to ``align - 1`` pixels.
         identity: Tells this model from any other, for resuming.
+        name: What messages call it, such as its file.
     """
 
     threshold: float
@@ -60,6 +44,7 @@ class TileModel(ABC):
     side: Optional[int] = None
     align: int = ALIGN
     identity: str
+    name: str = 'the model'
 
     @abstractmethod
     def forward(self, pairs: np.ndarray) -> np.ndarray:
@@ -84,7 +69,8 @@ class TileModel(ABC):
                  for axes in (FLIPS if flips else FLIPS[:1])]
         mean = sum(views) / np.float32(len(views))
         if not np.isfinite(mean).all():
-            raise ValueError('the model gave NaN probabilities; its weights are damaged, or it diverged in training')
+            raise ValueError(f'{self.name}: gave NaN probabilities; its weights are damaged, or it diverged in '
+                             'training')
         return mean
 
 
@@ -94,10 +80,11 @@ class TorchTileModel(TileModel):
     Args:
         model: The segmentor, on its device.
         cfg: Config of the model, which is part of its identity.
+        name: What messages call it.
     """
 
-    def __init__(self, model: Any, cfg: dict) -> None:
-        self.model = model.eval()
+    def __init__(self, model: Any, cfg: dict, name: str = 'the model') -> None:
+        self.model, self.name = model.eval(), name
         self.threshold = float(model.decode_head.threshold)
         self.fill = model.data_preprocessor.mean.flatten()[:3].round().byte().cpu().numpy()
         digest = sha256(repr(cfg).encode())
@@ -195,116 +182,52 @@ class OnnxTileModel(TileModel):
                              '--device cpu')
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
-            properties = json.loads(self.session.get_modelmeta().custom_metadata_map[PROPERTIES])
-        except KeyError as error:
-            raise ValueError(f'{path}: was not written by tools/export.py, so its inputs are unknown; export it from '
-                             'the checkpoint') from error
+            properties = self.session.get_modelmeta().custom_metadata_map
         except Exception as error:  # onnxruntime's own errors have no common base but this
             raise ValueError(f'{path}: cannot be read as an ONNX model: {error}') from error
-        self.threshold, self.side, self.multiple = (properties[key] for key in ('threshold', 'side', 'multiple'))
-        self.fill = np.array(properties['fill'], np.uint8)
+        self.threshold, self.side, self.multiple, fill = self._read_properties(properties, path)
+        self.fill = np.array(fill, np.uint8)
         self.identity = sha256(path.read_bytes()).hexdigest()
+        self.name = str(path)
+
+    @staticmethod
+    def _read_properties(properties: dict, path: Path) -> tuple[float, Optional[int], int, list]:
+        """What the file says of how it is used: threshold, side, multiple and fill."""
+        try:
+            found = json.loads(properties[PROPERTIES])
+            threshold, side, multiple, fill = (found[key] for key in ('threshold', 'side', 'multiple', 'fill'))
+            sizes = [multiple] if side is None else [side, multiple]
+            right = (isinstance(threshold, (int, float)) and 0 < threshold < 1
+                     and all(type(size) is int and 0 < size <= MAX_SIDE for size in sizes)
+                     and len(fill) == 3 and all(type(value) is int and 0 <= value <= 255 for value in fill))
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f'{path}: was not written by tools/export.py, so its inputs are unknown; export it from '
+                             'the checkpoint') from error
+        if not right:
+            raise ValueError(f'{path}: was altered since tools/export.py wrote it: threshold {threshold}, side {side}, '
+                             f'multiple {multiple} and fill {fill} are no settings. Export it again')
+        return threshold, side, multiple, fill
 
     def forward(self, pairs: np.ndarray) -> np.ndarray:
-        """uint8 RGB pairs (N, H, W, 6) to change probabilities (N, H, W)."""
+        """uint8 RGB pairs (N, H, W, 6) to change probabilities (N, H, W).
+
+        Raises:
+            ValueError: If the graph cannot be run on them, or gives something else.
+        """
         height, width = pairs.shape[1:3]
         rest = [self.side - size if self.side else -size % self.multiple for size in (height, width)]
         pairs = np.pad(pairs, ((0, 0), (0, rest[0]), (0, rest[1]), (0, 0)), mode='reflect')
         inputs = pairs.transpose(0, 3, 1, 2).astype(np.float32)
-        outputs = [self.session.run(None, {'pair': one[None]})[0] for one in inputs]
+        expected = (1, 1, *inputs.shape[2:])
+        outputs = []
+        for one in inputs:
+            try:
+                output = np.asarray(self.session.run(None, {'pair': one[None]})[0])
+            except Exception as error:  # see above
+                raise ValueError(f'{self.name}: cannot be run on an image of {width} x {height} pixels: '
+                                 f'{error}') from error
+            if output.shape != expected or output.dtype != np.float32:
+                raise ValueError(f'{self.name}: gave {output.dtype} {output.shape} for one image, expected float32 '
+                                 f'{expected}; it is no model of tools/export.py, or was altered since')
+            outputs.append(output)
         return np.concatenate(outputs)[:, 0, :height, :width]
-
-
-def load_model(cfg: ConfigDict, weights: Optional[str], device: str = 'cpu') -> TileModel:
-    """Build a model and load its weights.
-
-    Args:
-        cfg: The user's config; empty to take the one inside the checkpoint, which is read as data and never run.
-        weights: A checkpoint or an exported .onnx.
-        device: Where it runs.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the device is not there, or the file is refused, has no config, or its weights are not those of
-            the model.
-    """
-    device = check_device(device)
-    if weights is None:
-        raise ValueError('no checkpoint was named; an untrained model predicts nothing useful')
-    if str(weights).endswith('.onnx'):
-        return OnnxTileModel(Path(weights), device)
-    checkpoint = read_checkpoint(weights)
-    model_cfg = cfg.model if cfg else untrusted_model_config(config_of(checkpoint, weights), f'checkpoint {weights}')
-    model = build_model(model_cfg, weights)
-    load_weights(model, checkpoint, weights)
-    return TorchTileModel(model.to(device), model_cfg)
-
-
-def build_model(model_cfg: ConfigDict, path: str) -> nn.Module:
-    """Build the model that belongs to a checkpoint.
-
-    Raises:
-        ValueError: If this version cannot.
-    """
-    try:
-        return revert_sync_batchnorm(MODELS.build(model_cfg))
-    except (TypeError, KeyError, ValueError) as error:
-        raise ValueError(f'checkpoint {path}: version {__version__} of mamba_cd_plugin cannot build the model in its '
-                         f'config: {error}. Name a config file of this version instead (--config)') from error
-
-
-def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:
-    """Put the weights of a checkpoint into a model, all of them.
-
-    Raises:
-        ValueError: If they are not just those of the model.
-    """
-    weights = weights_of(checkpoint)
-    fit = fit_weights(model, weights)
-    if not fit.complete:
-        raise ValueError(f'checkpoint {path}: its weights are not those of the model in the config: '
-                         f'{fit.difference()}')
-    # The prefix is that of a model that was saved inside a DataParallel.
-    load_state_dict(model, {re.sub(r'^module\.', '', key): value for key, value in weights.items()}, strict=True)
-
-
-def read_checkpoint(path: str) -> dict:
-    """Read a checkpoint as data only, and compare it with the hash in its name.
-
-    Raises:
-        ValueError: If the file is not the one that was published under this name, or holds no weights.
-    """
-    checkpoint = load_safely(str(path), map_location='cpu')
-    if not isinstance(checkpoint, dict) or not checkpoint:
-        raise ValueError(f'checkpoint {path}: holds no weights but a {type(checkpoint).__name__}')
-    named = _PUBLISHED.search(Path(path).name)
-    if named and VERSION_KEY in (checkpoint.get('meta') or {}) and file_hash(Path(path)) != named.group(1):
-        raise ValueError(f'checkpoint {path}: its content has the hash {file_hash(Path(path))}, but its name says '
-                         f'{named.group(1)}; it was altered since it was published. Download it again')
-    return checkpoint
-
-
-def file_hash(path: Path) -> str:
-    """The first digits of the SHA-256 of a file, as they stand in the name of a published checkpoint."""
-    return sha256(path.read_bytes()).hexdigest()[:HASH_LENGTH]
-
-
-def config_of(checkpoint: dict, path: str) -> ConfigDict:
-    """The config inside a checkpoint, read as data.
-
-    Raises:
-        ValueError: If there is none, or it is more than data.
-    """
-    text = (checkpoint.get('meta') or {}).get('cfg')
-    if not isinstance(text, str):
-        raise ValueError(f'checkpoint {path}: holds no config; name its config file as well (--config)')
-    return parse_config_text(text, f'checkpoint {path}')
-
-
-def read_named_config(path: str) -> Config:
-    """A config that the user names, by its file or by its name alone; it is run.
-
-    Raises:
-        FileNotFoundError: If it does not exist.
-    """
-    return Config.fromfile(find_config(path))

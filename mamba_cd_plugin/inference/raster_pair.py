@@ -1,8 +1,8 @@
 """A pair of rasters: B is brought onto A's grid, and both are read window by window."""
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Iterator, Optional, Sequence, Union
 
 import numpy as np
 import rasterio
@@ -34,6 +34,21 @@ from ..io.rasters import (
 from .pairs import PairSource, PairTile, ReadOptions, Window, file_origin
 
 
+@contextmanager
+def _named(*paths: Path, **headers: Path) -> Iterator[None]:
+    """Name the files in errors that do not; ``headers`` are what GDAL calls copies in memory, with their files."""
+    try:
+        yield
+    except (*RASTER_ERRORS, UnicodeDecodeError) as error:
+        raise ValueError(f'{" and ".join(map(str, paths))}: cannot be read as a raster: {error.__cause__ or error}. It '
+                         'is damaged or incomplete: replace or convert it') from error
+    except ValueError as error:
+        text = str(error)
+        for header, path in headers.items():
+            text = text.replace(header, str(path))
+        raise ValueError(text) from error
+
+
 class RasterImage:
     """One raster of a pair: its colour bands, where it has data, and notes on both for the user.
 
@@ -56,6 +71,7 @@ class RasterImage:
     def __init__(self, label: str, path: Union[Path, str], bands: Optional[Sequence[int]], nodata: Optional[float],
                  stack: ExitStack, examine: bool = True) -> None:
         self.label, self.path, self.nodata = label, path, nodata
+        self.header = ''  # a copy in memory, where one was needed
         self.dataset: Union[DatasetReader, WarpedVRT] = stack.enter_context(open_raster(path))
         check_location(self.dataset)
         self.palette = self._palette()
@@ -113,6 +129,7 @@ class RasterImage:
             self.notes.append(f'band {number} is called alpha, but holds many values, as near infrared does; it is not '
                               'taken for a mask')
         header = stack.enter_context(MemoryFile(ext='.vrt'))
+        self.header = header.name
         source = str(self.path.resolve()) if isinstance(self.path, Path) else self.path
         copy_raster(source, header.name, driver='VRT')
         with rasterio.open(header.name, 'r+') as file:
@@ -213,13 +230,17 @@ class RasterPair(PairSource):
         with ExitStack() as stack, warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             stack.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
-            self._prepare(path_a, path_b, options, stack)
+            with _named(path_a):
+                a = RasterImage('A', path_a, options.bands, options.nodata, stack)
+            with _named(path_b):
+                b = RasterImage('B', path_b, options.bands_b or options.bands, options.nodata, stack)
+            with _named(path_a, path_b, **{image.header: image.path for image in (a, b) if image.header}):
+                self._prepare(path_a, path_b, a, b, options, stack)
             self._stack = stack.pop_all()
 
-    def _prepare(self, path_a: Path, path_b: Path, options: ReadOptions, stack: ExitStack) -> None:
+    def _prepare(self, path_a: Path, path_b: Path, a: RasterImage, b: RasterImage, options: ReadOptions,
+                 stack: ExitStack) -> None:
         self.name = path_a.stem
-        a = RasterImage('A', path_a, options.bands, options.nodata, stack)
-        b = RasterImage('B', path_b, options.bands_b or options.bands, options.nodata, stack)
         self._images = a, b
         self.origin = dict(a=file_origin(path_a), b=file_origin(path_b))
         grid = a.dataset

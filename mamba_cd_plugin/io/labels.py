@@ -178,7 +178,7 @@ def open_label(file: str, name: str) -> Iterator[Any]:
             dataset = rasterio.open(file)
         with dataset:
             yield dataset
-    except RasterioError as error:
+    except (RasterioError, UnicodeDecodeError) as error:  # the latter of a header
         reason = str(error.__cause__ or error).replace(file, name)
         raise OSError(f'{name}: cannot be read as an image ({os.path.getsize(file)} bytes): {reason}. The file is '
                       'damaged or incomplete: replace or convert it.') from error

@@ -180,6 +180,7 @@ def decode(path: str, content: bytes) -> Image.Image:
         # The further pictures of a camera's MPO and of a TIFF are previews.
         frames = 1 if image.format in ('MPO', 'TIFF') else getattr(image, 'n_frames', 1)
         image.load()
+        orientation_of(image)  # damage of the EXIF data shows here
     except Image.DecompressionBombError as error:
         raise ValueError(f'{path}: is too large to be decoded as a whole: {error}. Convert it to a GeoTIFF, which is '
                          f'predicted window by window: gdal_translate {path} {Path(path).stem}.tif; or cut training '
@@ -234,6 +235,9 @@ def _read_raster(path: str, content: bytes) -> Optional[Picture]:
             message = str(error).replace(file, path)
             if isinstance(error.__cause__, RasterioError) or 'truncated' in message:
                 raise OSError(message) from error
+            if path not in message:  # such as letters in the header that are none
+                message = (f'{path}: cannot be read as an image ({len(content)} bytes): {message}. Replace or convert '
+                           'it.')
             raise ValueError(message) from error
     order = [sorted(set(choice.indexes)).index(index) for index in choice.indexes]
     values = values[order].transpose(1, 2, 0)

@@ -23,8 +23,9 @@ from rasterio.shutil import copy as copy_raster
 from .. import register_all_modules
 from ..engine.checkpoint import use_safe_loaders
 from ..engine.machine import keep_freed_memory
+from ..inference.checkpoints import load_model, read_named_config
 from ..inference.job import NODATA, PROBABILITY_STEPS, Strip, quantize
-from ..inference.models import MAX_WORKERS, TileModel, load_model, read_named_config
+from ..inference.models import MAX_WORKERS, TileModel
 from ..inference.outputs import COLORMAP
 from ..inference.pairs import ReadOptions, Window
 from ..inference.polygons import PolygonGrid, count_pixels, outline_pixels

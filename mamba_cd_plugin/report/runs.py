@@ -25,7 +25,7 @@ from ..datasets.data_root import DATA_ROOT_ENV
 from ..engine.config_options import merge_options
 from ..engine.machine import check_device
 from ..engine.protocol_test_loop import choose_protocols, test_mode
-from ..inference.models import build_model, file_hash, load_weights, read_checkpoint
+from ..inference.checkpoints import build_model, file_hash, load_weights, read_checkpoint
 from ..io.files import whole_file
 from ..io.pictures import shorten
 from .pixels import to_levels

@@ -44,6 +44,22 @@ def test_a_misspelt_option_is_refused(option: str, message: str) -> None:
         read(CONFIG, '--cfg-options', option)
 
 
+@pytest.mark.parametrize(('word', 'message'), [
+    ('no_equals', "argument --cfg-options: expected key=value, got 'no_equals'"),
+    ('=1', "argument --cfg-options: expected key=value, got '=1'"),
+    ('data_root=[1,(2]', "argument --cfg-options: the value of 'data_root=[1,(2]' cannot be read: "),
+])
+def test_what_is_no_option_ends_with_one_line(word: str, message: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        read(CONFIG, '--cfg-options', 'work_dir=x', word)
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_dict_in_the_place_of_a_value_is_named() -> None:
+    with pytest.raises(ValueError, match='^--cfg-options train_dataloader.num_workers.x: num_workers=.* cannot'):
+        read(CONFIG, '--cfg-options', 'train_dataloader.num_workers.x=1')
+
+
 def test_a_config_that_is_not_there() -> None:
     with pytest.raises(FileNotFoundError, match='config nowhere.py does not exist'):
         read('nowhere.py')

@@ -8,7 +8,7 @@ from mamba_cd_plugin.engine.config_text import parse_config_text
 from mamba_cd_plugin.evaluation import Calibration
 from mamba_cd_plugin.export.publish import FORMATS, calibrate_model, publish
 from mamba_cd_plugin.inference import ChangeDetectionInferencer
-from mamba_cd_plugin.inference.models import file_hash, read_checkpoint
+from mamba_cd_plugin.inference.checkpoints import file_hash, read_checkpoint
 
 
 @pytest.mark.parametrize('suffix', FORMATS)
