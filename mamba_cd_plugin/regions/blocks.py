@@ -85,6 +85,10 @@ class Job:
                     options=self.options._asdict(), reading=self.reading._asdict(), stretches=self.stretches,
                     probability=self.probability)
 
+    def digest(self) -> str:
+        """The hash of :meth:`identity`."""
+        return sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class BlockTask:
@@ -106,15 +110,14 @@ class BlockTask:
     inside: bytes | None
 
 
-def block_digest(job: Job, windows: BlockWindows, block: Window, a: Sequence[PlacedRaster], b: Sequence[PlacedRaster],
+def block_digest(job: str, windows: BlockWindows, block: Window, a: Sequence[PlacedRaster], b: Sequence[PlacedRaster],
                  states: dict[str, str], inside: bytes | None) -> str:
-    """The hash of everything that the content of a block depends on."""
+    """The hash of everything that the content of a block depends on; ``job`` is that of :meth:`Job.digest`."""
     grid = windows.grid
-    content = dict(
-        job.identity(), block=block, rows=[grid.rows[row] for row in windows.rows(block.rows)],
-        columns=[[grid.columns[column] for column in group] for group in windows.groups(block.columns)], a=a, b=b,
-        states=states, inside=None if inside is None else sha256(inside).hexdigest())
-    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    content = [job, block, [grid.rows[row] for row in windows.rows(block.rows)],
+               [[grid.columns[column] for column in group] for group in windows.groups(block.columns)], a, b,
+               sorted(states.items()), None if inside is None else sha256(inside).hexdigest()]
+    return sha256(json.dumps(content).encode()).hexdigest()
 
 
 def is_done(out: Path, task: BlockTask) -> bool:

@@ -51,15 +51,11 @@ class PlacedDate(NamedTuple):
     outlines: np.ndarray
     tree: shapely.STRtree
 
-    def placed(self, index: int) -> PlacedRaster:
-        """One raster as the mosaic takes it."""
-        top, bottom, left, right = map(int, self.windows[index])
-        return PlacedRaster(self.rasters[index].path, Window(Span(top, bottom), Span(left, right)),
-                            bool(self.direct[index]))
-
-    def all_placed(self) -> list[PlacedRaster]:
-        """All of them, in the order in which they count."""
-        return [self.placed(index) for index in range(len(self.rasters))]
+    def placed(self) -> list[PlacedRaster]:
+        """The rasters as the mosaic takes them."""
+        return [PlacedRaster(raster.path, Window(Span(top, bottom), Span(left, right)), direct)
+                for raster, (top, bottom, left, right), direct in zip(self.rasters, self.windows.tolist(),
+                                                                      self.direct.tolist())]
 
 
 class BlockPlan(NamedTuple):

@@ -123,7 +123,7 @@ def _find_stretches(plan: Plan, reading: ReadOptions) -> tuple[Any, Any]:
                              '8 bits of both; convert one kind (gdal_translate -ot)')
     if reading.value_range is None and types == [['uint8'], ['uint8']]:
         return None, None
-    with MosaicPair(plan.grid, plan.a.all_placed(), plan.b.all_placed(), reading) as pair:
+    with MosaicPair(plan.grid, plan.a.placed(), plan.b.placed(), reading) as pair:
         a, b = (None if stretch is None else (stretch.low.tolist(), stretch.high.tolist())
                 for stretch in pair.stretches)
     return a, b
@@ -131,15 +131,16 @@ def _find_stretches(plan: Plan, reading: ReadOptions) -> tuple[Any, Any]:
 
 def make_tasks(plan: Plan, job: Job) -> list[BlockTask]:
     """What every block of a plan is made from, in their order."""
-    windows = windows_of(job)
+    windows, common = windows_of(job), job.digest()
+    placed_a, placed_b = plan.a.placed(), plan.b.placed()
     tasks = []
     for one in plan.block_plans(windows):
         block = plan.grid.window(one.row, one.column)
-        a, b = tuple(map(plan.a.placed, one.a)), tuple(map(plan.b.placed, one.b))
+        a, b = tuple(placed_a[number] for number in one.a), tuple(placed_b[number] for number in one.b)
         states = {date.rasters[number].path: date.rasters[number].state
                   for date, numbers in ((plan.a, one.a), (plan.b, one.b)) for number in numbers}
         inside = None if one.inside is None else one.inside.wkb
-        digest = block_digest(job, windows, block, a, b, states, inside)
+        digest = block_digest(common, windows, block, a, b, states, inside)
         tasks.append(BlockTask(one.row, one.column, digest, a, b, states, inside))
     return tasks
 

@@ -105,7 +105,11 @@ def find_rasters(label: str, inputs: Sequence[str], order: str = 'first', asset:
     """
     if order not in ORDERS:
         raise ValueError(f'order: expected one of {", ".join(ORDERS)}, got {order!r}')
-    found = list(dict.fromkeys(item for text in inputs for item in _expand(str(text), asset)))
+    by_path: dict[str, _Found] = {}
+    for text in inputs:
+        for item in _expand(str(text), asset):
+            by_path.setdefault(item.path, item)
+    found = list(by_path.values())
     with ThreadPoolExecutor(OPENING_THREADS) as pool:
         read = list(pool.map(lambda item: _read_header(item, bands), found))
     rasters = [one for one in read if isinstance(one, Raster)]
