@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from ..inference.outputs import OUTLINE_CHOICES
 from ..inference.pairs import ReadOptions
 from ..inference.windows import PredictOptions
 from ..zoo import STARTER, describe_weights, resolve_checkpoint
@@ -63,6 +64,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running.add_argument('--probability', choices=('none', 'uint8', 'float32'), default='none',
                          help='also write the probability of every block')
 
+    writing = parser.add_argument_group('results')
+    writing.add_argument('--polygons', choices=('parquet', 'fgb', 'gpkg'), default='parquet', help='changes.parquet '
+                         '(GeoParquet) is always written; fgb and gpkg also write changes.fgb (FlatGeobuf) or '
+                         'changes.gpkg (GeoPackage)')
+    writing.add_argument('--min-area', type=float, default=10., help='square metres below which a polygon is dropped')
+    writing.add_argument('--outline', choices=OUTLINE_CHOICES, default='simple', help='of the polygons, as in predict')
+    writing.add_argument('--split', type=float, metavar='PROBABILITY', help='part buildings that grew together, as in '
+                         'predict; needs --probability uint8 or float32')
+    writing.add_argument('--zones', help='polygons, such as municipalities, for which summary.json adds changes up')
+    writing.add_argument('--zone-name', metavar='COLUMN', help='names the zones; name, id or code by default')
+    writing.add_argument('--no-map', dest='page', action='store_false', help='write no index.html')
+
     who = parser.add_argument_group('who does it')
     choice = who.add_mutually_exclusive_group()
     choice.add_argument('--workers', type=int, default=1, help='local processes; with several GPUs, one each')
@@ -77,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     """Plan, make the blocks, and sum up."""
     try:
         from ..regions import engine, region
+        from ..regions.finish import FinishOptions
     except ImportError as error:
         raise ImportError(f"regions need rasterio, geopandas and more: pip install 'mamba_cd_plugin[regions]' "
                           f'({error})') from error
@@ -93,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
                                'cpu' if elsewhere else options.device)
     for line in region.describe_plan(whole):
         print_log(line, logger='current')
+    finishing = _fields(args, FinishOptions)
+    finishing.check_region(whole.out, whole.plan.grid, options.probability)
     region.prepare_folder(whole, options)
     if args.dry_run:
         for line in region.describe_cost(whole, args.workers):
@@ -108,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     if args.shard is not None:
         print_log(f'shard {args.shard}: {outcome.made:,} blocks made, {len(outcome.failed):,} failed', logger='current')
         return int(bool(outcome.failed))
-    summary = region.write_summary(whole, outcome)
+    summary = region.finish_region(whole, outcome, finishing, args.checkpoint)
     share = summary['changed_pixels'] / max(summary['pixels'], 1)
     print_log(f'{summary["blocks_done"]:,} of {summary["blocks"]:,} blocks are there, {outcome.made:,} made now; '
               f'{share:.2%} of {summary["pixels"]:,} px changed; in {whole.out}', logger='current')

@@ -31,7 +31,7 @@ from ..io.rasters import (
     choose_bands,
     open_raster,
 )
-from .pairs import PairSource, PairTile, ReadOptions, Window, file_origin
+from .pairs import PairSource, PairTile, ReadOptions, Span, Window, file_origin
 
 
 @contextmanager
@@ -302,7 +302,13 @@ class RasterPair(PairSource):
 
     def thumbnail(self, factor: int) -> PairTile:
         """The whole pair, smaller by a whole factor."""
-        return self._tile(RasterWindow(0, 0, self.width, self.height), factor, Resampling.average)
+        return self.shrink(Window(Span(0, self.height), Span(0, self.width)), factor)
+
+    def shrink(self, window: Window, factor: int) -> PairTile:
+        """One window, smaller by a whole factor."""
+        height, width = window.shape
+        return self._tile(RasterWindow(window.columns.start, window.rows.start, width, height), factor,
+                          Resampling.average)
 
     def close(self) -> None:
         """Close the files."""

@@ -206,9 +206,7 @@ def _make(job: Job, task: BlockTask, out: Path) -> dict:
     # Never more than one thread for a window: with several, the last bit may depend on how many there are.
     torch.set_num_threads(min(job.threads or torch.get_num_threads(), MAX_WORKERS))
     window = job.grid.window(task.row, task.column)
-    stretches = [None if pair is None else Stretch(*(np.array(values, np.float32) for values in pair))
-                 for pair in job.stretches]
-    with MosaicPair(job.grid, task.a, task.b, job.reading, stretches) as source:
+    with MosaicPair(job.grid, task.a, task.b, job.reading, as_stretches(job.stretches)) as source:
         strip = predict_block(source, model, job.options, windows_of(job), window)
     if task.inside is not None:
         strip = _cut(strip, window, task.inside)
@@ -221,6 +219,11 @@ def _make(job: Job, task: BlockTask, out: Path) -> dict:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return counts
+
+
+def as_stretches(values: Sequence[Any]) -> list[Stretch | None]:
+    """The stretches of A and of B from what a job holds of them."""
+    return [None if pair is None else Stretch(*(np.array(limit, np.float32) for limit in pair)) for pair in values]
 
 
 def _cut(strip: Strip, window: Window, inside: bytes) -> Strip:

@@ -74,8 +74,8 @@ def write_vrt(path: Path, out: Path, grid: RegionGrid, blocks: Sequence[tuple[in
         # With these GDAL need not open a hundred thousand blocks to open the whole.
         ElementTree.SubElement(source, 'SourceProperties', RasterXSize=size['xSize'], RasterYSize=size['ySize'],
                                DataType=GDAL_TYPES[dtype], BlockXSize='512', BlockYSize='512')
-        ElementTree.SubElement(source, 'SrcRect', xOff='0', yOff='0', **size)
-        ElementTree.SubElement(source, 'DstRect', xOff=str(columns.start), yOff=str(rows.start), **size)
+        ElementTree.SubElement(source, 'SrcRect', dict(xOff='0', yOff='0') | size)
+        ElementTree.SubElement(source, 'DstRect', dict(xOff=str(columns.start), yOff=str(rows.start)) | size)
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(path, encoding='utf-8')
 

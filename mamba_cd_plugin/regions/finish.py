@@ -20,13 +20,14 @@ from ..inference.polygons import PolygonGrid, select_polygons, tabulate
 from ..io.files import OutputFolder
 from ..version import __version__
 from .catalog import Asset, stac_item, write_vrt
-from .grid import MANIFEST, MASK, PROBABILITY, RegionGrid, block_folder, finished_blocks
+from .grid import MANIFEST, MASK, PROBABILITY, RegionGrid, block_folder, block_name, finished_blocks
 from .merge import first_pixels, merge_blocks, read_block
 from .page import ChangeCollector, Changes, why_no_page, write_page
 from .vectors import VECTOR_FORMATS, convert, parquet_sink
 from .zones import Zones
 
 SUMMARY, ITEM, PAGE = 'summary.json', 'item.json', 'index.html'
+NO_PROBABILITY = '--split needs the probability of every block, and some have none. Run with --probability uint8'
 Block = tuple[int, int]
 
 
@@ -63,20 +64,51 @@ class FinishOptions(NamedTuple):
                              'threshold, such as 0.8')
         return self
 
+    def check_region(self, out: Path, grid: RegionGrid, probability: str) -> None:
+        """Make sure, before anything is predicted, that a region can have its files.
+
+        Args:
+            out: The folder of the results.
+            grid: Of the region.
+            probability: What blocks keep of it: 'none', 'uint8' or 'float32'.
+
+        Raises:
+            ValueError: If it cannot.
+            FileNotFoundError: If the zones are not there.
+            FileExistsError: If a file is there that this package did not make.
+        """
+        if self.check().split is not None and probability == 'none':
+            raise ValueError(NO_PROBABILITY)
+        self.read_zones(grid)
+        OutputFolder(out, option='--out').refuse_foreign([
+            SUMMARY, ITEM, PAGE, 'mask.vrt', 'probability.vrt', *(record.name for record in VECTOR_FORMATS)])
+
+    def read_zones(self, grid: RegionGrid) -> Zones | None:
+        """The zones, if there are any."""
+        if self.zones is None:
+            return None
+        if not grid.crs:
+            raise ValueError('--zones: the rasters have no CRS, so it cannot be known where the zones lie')
+        return Zones(Path(self.zones), CRS.from_wkt(grid.crs), self.zone_name)
+
 
 class RegionFacts(NamedTuple):
     """What the blocks do not know about the region.
 
     Attributes:
         planned: All blocks of the plan; None: those that are there.
+        finished: Those of them that are there as the plan wants them; None: those that are there.
         failed: Blocks that could not be made, with the reason.
         gaps: Blocks that were not planned, by the reason.
+        left_out: Rasters that could not be used: ``path`` and ``reason``.
         dates: When the first and the last image was taken; None where it is not known.
         weights: What the user calls the model.
     """
     planned: Sequence[Block] | None = None
+    finished: Sequence[Block] | None = None
     failed: Mapping[Block, str] = {}
     gaps: Mapping[str, Sequence[Block]] = {}
+    left_out: Sequence[Mapping[str, str]] = ()
     dates: tuple[datetime, datetime] | None = None
     weights: str = ''
 
@@ -97,7 +129,7 @@ def finish(out: Path, options: FinishOptions | None = None, facts: RegionFacts |
         The summary, as in ``summary.json``.
 
     Raises:
-        ValueError: If there is no block, or an option cannot be had from them.
+        ValueError: If the folder is no region's, or an option cannot be had from its blocks.
         FileExistsError: If a file is there that this package did not make.
         OSError: If something cannot be read or written.
     """
@@ -111,25 +143,19 @@ class _Finish:
                  open_source: Callable[[], PairSource] | None) -> None:
         self.out, self.options, self.facts, self.open_source = out, options, facts, open_source
         grid = RegionGrid.load(out)
-        there = finished_blocks(out)
+        if grid is None:
+            raise ValueError(f'{out}: holds no blocks of a region. Run mamba-cd mosaic first')
+        there = finished_blocks(out) if facts.finished is None else sorted(facts.finished)
         if facts.planned is not None:  # others are of an earlier plan
             planned = set(facts.planned)
             there = [block for block in there if block in planned]
-        if grid is None or not there:
-            raise ValueError(f'{out}: holds no finished block. Run mamba-cd mosaic first; its log says why blocks '
-                             'failed')
         self.grid, self.blocks = grid, there
         self.crs = CRS.from_wkt(grid.crs) if grid.crs else None
         self.polygon_grid = PolygonGrid(grid.affine, self.crs)
         self.has_probability = all((block_folder(out, *block) / PROBABILITY).is_file() for block in there)
         if options.split is not None and not self.has_probability:
-            raise ValueError('--split needs the probability of every block, and some have none. Run with '
-                             '--probability uint8')
-        self.zones = None
-        if options.zones is not None:
-            if self.crs is None:
-                raise ValueError('--zones: the rasters have no CRS, so it cannot be known where the zones lie')
-            self.zones = Zones(Path(options.zones), self.crs, options.zone_name)
+            raise ValueError(NO_PROBABILITY)
+        self.zones = options.read_zones(grid)
         self.formats = [record for record in VECTOR_FORMATS if record.choice in ('parquet', options.polygons)]
         self.collector = ChangeCollector()
         self.outputs = OutputFolder(out, option='--out')
@@ -144,6 +170,8 @@ class _Finish:
                 (self.out / name).is_file() for name in earlier['files']):
             print_log(f'{self.out}: the files of the region are there already', 'current')
             return earlier
+        if not self.blocks:
+            return self._write_summary(manifests, {}, [], digest)
         no_page = why_no_page(self.grid) if self.options.page else 'it was not asked for'
         names = ['mask.vrt', *(['probability.vrt'] if self.has_probability else []),
                  *(record.name for record in self.formats), *([] if no_page else [PAGE]),
@@ -151,21 +179,30 @@ class _Finish:
         self.outputs.claim([*names, SUMMARY])
         (self.out / SUMMARY).unlink(missing_ok=True)  # it says that all is complete, and now it is not
         self._write_vrts()
-        totals = dict(self._count(manifests), **self._write_polygons())
+        totals = self._write_polygons()
         if not no_page:
             self._write_page(totals)
         elif self.options.page:
             print_log(f'no map: {no_page}', 'current')
-        summary = dict(
-            name=self.out.resolve().name, version=__version__,
-            grid=dict(asdict(self.grid), transform=list(self.grid.transform)),
-            **totals, **self._gaps(), **({} if self.zones is None else self._zones()),
-            **({} if not no_page else dict(no_page=no_page)),
-            model=self._model(manifests[0]), files=names, digest=digest)
+            totals['no_page'] = no_page
+        if self.zones is not None:
+            totals.update(zones=self.zones.result(), outside_zones=self.zones.outside())
         if self.facts.dates is not None:
-            self._write_item(summary)
+            self._write_item(names, totals, manifests)
         for name in set((earlier or dict(files=[]))['files']) - set(names):
             (self.out / Path(name).name).unlink(missing_ok=True)
+        return self._write_summary(manifests, totals, names, digest)
+
+    def _write_summary(self, manifests: list[dict], totals: dict, names: list[str], digest: str) -> dict:
+        facts = self.facts
+        planned = self.blocks if facts.planned is None else facts.planned
+        summary = dict(
+            name=self.out.resolve().name, version=__version__, blocks=len(planned), blocks_done=len(self.blocks),
+            **_count(manifests), **totals,
+            failed=[dict(block=block_name(*block), reason=reason) for block, reason in sorted(facts.failed.items())],
+            gaps={reason: [block_name(*block) for block in blocks] for reason, blocks in facts.gaps.items()},
+            left_out=list(map(dict, facts.left_out)), grid=dict(asdict(self.grid), transform=list(self.grid.transform)),
+            model=self._model(manifests), files=names, digest=digest)
         with self.outputs.write(SUMMARY) as part:
             part.write_text(json.dumps(summary, indent=1, ensure_ascii=False), 'utf-8')
         return summary
@@ -177,20 +214,14 @@ class _Finish:
         facts = self.facts
         content = [__version__, [one['digest'] for one in manifests], self.blocks, self.options, zones,
                    sorted((*block, reason) for block, reason in facts.failed.items()),
-                   {reason: list(map(list, blocks)) for reason, blocks in facts.gaps.items()},
-                   facts.dates, facts.weights, self.open_source is not None]
+                   sorted((reason, sorted(blocks)) for reason, blocks in facts.gaps.items()),
+                   facts.planned, facts.left_out, facts.dates, facts.weights, self.open_source is not None]
         return sha256(json.dumps(content, default=str).encode()).hexdigest()
 
     def _write_vrts(self) -> None:
         for name in (MASK, PROBABILITY) if self.has_probability else (MASK, ):
             with self.outputs.write(Path(name).with_suffix('.vrt').name) as part:
                 write_vrt(part, self.out, self.grid, self.blocks, name)
-
-    @staticmethod
-    def _count(manifests: list[dict]) -> dict:
-        changed, unchanged, nodata = (sum(one[f'{kind}_pixels'] for one in manifests)
-                                      for kind in ('changed', 'unchanged', 'nodata'))
-        return dict(pixels=changed + unchanged, changed_pixels=changed, nodata_pixels=nodata)
 
     def _write_polygons(self) -> dict:
         """Merge, finish and write all polygons."""
@@ -230,39 +261,24 @@ class _Finish:
         pixels = shapely.transform(shapes, lambda xy: xy @ matrix[:, :2].T + matrix[:, 2])
         self.collector.add(Changes(table['id'].to_numpy(), areas, table['mean_probability'].to_numpy(), pixels))
 
-    def _gaps(self) -> dict:
-        facts = self.facts
-        planned = self.blocks if facts.planned is None else facts.planned
-        return dict(
-            blocks=dict(planned=len(planned), finished=len(self.blocks), failed=len(facts.failed),
-                        gaps=sum(map(len, facts.gaps.values()))),
-            failed=[dict(block=list(block), reason=reason) for block, reason in sorted(facts.failed.items())],
-            gaps=[dict(reason=reason, blocks=[list(map(int, block)) for block in blocks])
-                  for reason, blocks in facts.gaps.items()])
-
-    def _zones(self) -> dict:
-        zones = self.zones
-        return dict(zones=zones.result(), outside_zones=dict(
-            polygons=zones.outside_count, changed_area_m2=round(zones.outside_area, 2)))
-
-    def _model(self, manifest: dict) -> dict:
-        job = manifest.get('job', {})
+    def _model(self, manifests: list[dict]) -> dict:
+        job = manifests[0].get('job', {}) if manifests else {}
         return dict(weights=self.facts.weights, **{key: job[key] for key in ('model', 'options', 'reading')
                                                    if key in job})
 
-    def _write_item(self, summary: dict) -> None:
+    def _write_item(self, names: list[str], totals: dict, manifests: list[dict]) -> None:
         titles = {'mask.vrt': ('mask', 'Changed pixels: 0 no, 1 yes, 255 nodata', 'application/xml', ('data', )),
                   'probability.vrt': ('probability', 'Probability of change', 'application/xml', ('data', )),
                   PAGE: ('map', 'Map of both dates and the changes', 'text/html', ('overview', ))}
         titles.update({record.name: (record.choice, 'Changes as polygons', record.media_type, ('data', ))
                        for record in self.formats})
         assets = [Asset(key, f'./{name}', title, kind, roles) for name, (key, title, kind, roles) in titles.items()
-                  if name in summary['files']]
+                  if name in names]
         assets.append(Asset('summary', f'./{SUMMARY}', 'Totals, gaps and settings', 'application/json',
                             ('metadata', )))
-        kept = {key: value for key, value in summary.items() if key in (
-            'pixels', 'changed_pixels', 'nodata_pixels', 'polygons') or key.startswith('changed_area')}
-        item = stac_item(summary['name'], self.grid, self.facts.dates, assets, kept, summary['model'])
+        kept = dict(_count(manifests), **{key: value for key, value in totals.items()
+                                          if key in ('polygons', f'changed_{self.polygon_grid.area_column}')})
+        item = stac_item(self.out.resolve().name, self.grid, self.facts.dates, assets, kept, self._model(manifests))
         with self.outputs.write(ITEM) as part:
             part.write_text(json.dumps(item.to_dict(include_self_link=False), indent=1, ensure_ascii=False), 'utf-8')
 
@@ -271,13 +287,17 @@ class _Finish:
         words = f'{totals["polygons"]:,} changes' + ('' if area is None else f' of {area:,.0f} m²')
         there = set(self.blocks)
         missing = [block for block in (self.facts.planned or ()) if block not in there]
-        missing += [(int(row), int(column)) for blocks in self.facts.gaps.values() for row, column in blocks]
+        missing += [block for blocks in self.facts.gaps.values() for block in blocks]
         dates = [] if self.facts.dates is None else [f'{date:%Y-%m-%d}' for date in self.facts.dates]
         with ExitStack() as stack:
             source = None if self.open_source is None else stack.enter_context(self.open_source())
             part = stack.enter_context(self.outputs.write(PAGE))
             write_page(part, f'Changes: {self.out.resolve().name}', self.grid, self.collector, source, missing, dates,
                        f'{words}, {self.grid.width:,} x {self.grid.height:,} px')
+
+
+def _count(manifests: list[dict]) -> dict:
+    return {key: sum(one[key] for one in manifests) for key in ('pixels', 'changed_pixels', 'nodata_pixels')}
 
 
 def read_summary(out: Path) -> dict | None:

@@ -182,5 +182,5 @@ def _rings(shape: shapely.Polygon) -> list[list[float]]:
     return [_rounded(np.asarray(ring.coords)[:-1].ravel()) for ring in (shape.exterior, *shape.interiors)]
 
 
-def _rounded(values: Sequence[float]) -> list[float]:
+def _rounded(values: Sequence[float] | np.ndarray) -> list[float]:
     return [int(value) if value == int(value) else value for value in np.round(values, 1).tolist()]

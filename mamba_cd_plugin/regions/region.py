@@ -1,6 +1,6 @@
 """From the arguments of ``mamba-cd mosaic`` to a plan and its blocks."""
-import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
@@ -13,14 +13,16 @@ from ..inference.windows import PredictOptions
 from ..io.files import OutputFolder, whole_file
 from ..io.grids import describe_crs
 from ..io.radiometry import Stretch, check_value_range
-from .blocks import PROBABILITIES, BlockTask, Job, block_digest, is_done, windows_of, worker_model
+from .blocks import PROBABILITIES, BlockTask, Job, as_stretches, block_digest, is_done, windows_of, worker_model
 from .engine import Outcome
-from .grid import BLOCKS, GRID, LOGS, MANIFEST, RegionGrid, block_folder, block_name
+from .finish import SUMMARY, FinishOptions, RegionFacts, finish
+from .grid import BLOCKS, GRID, LOGS, RegionGrid, block_name
 from .mosaic import MosaicPair
+from .pictures import RegionPictures
 from .plan import Plan, make_plan
 from .sources import DateSources, find_rasters
 
-SUMMARY, PICTURE = 'summary.json', 'plan.png'
+PICTURE = 'plan.png'
 # On a GPU what fits into its memory differs from machine to machine, and the last bit with it; four windows of 512 px
 # fill most of the GPUs that there are.
 GPU_BATCH = 4
@@ -273,22 +275,30 @@ def draw_plan(region: Region, path: Path) -> None:
         figure.savefig(part, dpi=100)
 
 
-def write_summary(region: Region, outcome: Outcome) -> dict:
-    """Write ``summary.json``: what is there, what is missing and why."""
-    counts = dict(pixels=0, changed_pixels=0, nodata_pixels=0)
-    done = 0
-    for task in region.tasks:
-        if not is_done(region.out, task):
-            continue
-        manifest = json.loads((block_folder(region.out, task.row, task.column) / MANIFEST).read_text('utf-8'))
-        counts = {key: value + manifest[key] for key, value in counts.items()}
-        done += 1
-    summary = dict(
-        blocks=len(region.tasks), blocks_done=done, **counts,
-        failed=[dict(block=block_name(*block), reason=reason) for block, reason in sorted(outcome.failed.items())],
-        gaps={reason: [block_name(*block) for block in blocks.tolist()] for reason, blocks in region.plan.gaps.items()},
-        left_out=[one._asdict() for source in region.sources for one in source.unusable],
-        model=region.job.model, options=region.job.options._asdict())
-    with whole_file(region.out / SUMMARY) as part:
-        part.write_text(json.dumps(summary, indent=1, ensure_ascii=False), 'utf-8')
-    return summary
+def finish_region(region: Region, outcome: Outcome, options: FinishOptions, weights: str = '') -> dict:
+    """Make the files of the region from the blocks that are there, see :func:`~.finish.finish`.
+
+    Args:
+        region: The region.
+        outcome: Says which blocks failed.
+        options: Which files.
+        weights: What the user calls the model.
+
+    Returns:
+        The summary.
+    """
+    tasks = {(task.row, task.column): task for task in region.tasks}
+    finished = [block for block, task in tasks.items() if is_done(region.out, task)]
+    dates = [sorted(datetime.fromisoformat(raster.date) for raster in date.rasters if raster.date)
+             for date in (region.plan.a, region.plan.b)]
+    job = region.job
+
+    def open_block(block: tuple[int, int]) -> MosaicPair:
+        return MosaicPair(job.grid, tasks[block].a, tasks[block].b, job.reading, as_stretches(job.stretches))
+
+    facts = RegionFacts(
+        sorted(tasks), finished, outcome.failed,
+        {reason: [(row, column) for row, column in blocks.tolist()] for reason, blocks in region.plan.gaps.items()},
+        [one._asdict() for source in region.sources for one in source.unusable],
+        (dates[0][0], dates[1][-1]) if all(dates) else None, weights)
+    return finish(region.out, options, facts, lambda: RegionPictures(job.grid, finished, open_block))

@@ -92,3 +92,7 @@ class Zones:
         return [dict(name=name, polygons=count, changed_area_m2=round(changed, 2), zone_area_m2=round(area, 2))
                 for name, count, changed, area in zip(self.names, *(
                     values.tolist() for values in (self.counts, self.changed, self.areas)))]
+
+    def outside(self) -> dict:
+        """What lies in no zone."""
+        return dict(polygons=self.outside_count, changed_area_m2=round(self.outside_area, 2))

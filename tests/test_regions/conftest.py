@@ -49,7 +49,7 @@ def write_region() -> Callable[..., 'object']:
                         folder / 'polygons.parquet')
                 counts = np.bincount(mask[place].ravel(), minlength=256)
                 (folder / 'manifest.json').write_text(json.dumps(dict(
-                    digest=f'{row}{column}', unchanged_pixels=int(counts[0]), changed_pixels=int(counts[1]),
+                    digest=f'{row}{column}', pixels=int(counts[0] + counts[1]), changed_pixels=int(counts[1]),
                     nodata_pixels=int(counts[255]))))
         return grid
 

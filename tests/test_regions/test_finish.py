@@ -86,16 +86,16 @@ def test_everything_that_a_region_leaves(tmp_path, change, write_region, predict
     grid = write_region(out, *change, 64, gaps=[(0, 1)])
     images = np.random.default_rng(0).integers(0, 255, (2, *SHAPE, 3), np.uint8)
     planned = [(row, column) for row in range(3) for column in range(4) if (row, column) != (2, 3)]
-    facts = RegionFacts(planned, {(0, 1): 'disk <full>'}, {'no image after': [(2, 3)]}, DATES, 'small')
+    facts = RegionFacts(planned, None, {(0, 1): 'disk <full>'}, {'no image after': [(2, 3)]}, (), DATES, 'small')
     arguments = FinishOptions(polygons='fgb'), facts, lambda: ArrayPair(*images, ReadOptions())
     summary = finish(out, *arguments)
     files = ['changes.fgb', 'changes.parquet', 'index.html', 'item.json', 'mask.vrt', 'probability.vrt']
     assert sorted(summary['files']) == files
     assert sorted(path.name for path in out.glob('[!.]*')) == sorted([*files, 'blocks', 'grid.json', 'summary.json'])
     assert summary == json.loads((out / 'summary.json').read_text())
-    assert summary['blocks'] == dict(planned=11, finished=10, failed=1, gaps=1)
-    assert summary['failed'] == [dict(block=[0, 1], reason='disk <full>')]
-    assert summary['gaps'] == [dict(reason='no image after', blocks=[[2, 3]])]
+    assert (summary['blocks'], summary['blocks_done']) == (11, 10)
+    assert summary['failed'] == [dict(block='0_1', reason='disk <full>')]
+    assert summary['gaps'] == {'no image after': ['2_3']}
 
     expected = change[0].copy()
     expected[:64, 64:128] = 255
@@ -166,7 +166,7 @@ def test_zones_by_hand(tmp_path, write_region):
 
 
 def test_what_cannot_be_had(tmp_path, change, write_region):
-    with pytest.raises(ValueError, match='holds no finished block'):
+    with pytest.raises(ValueError, match='holds no blocks of a region'):
         finish(tmp_path)
     write_region(tmp_path / 'out', *change, 64, cog=False)
     for options, message in ((dict(polygons='shp'), 'polygons: expected one of parquet, fgb, gpkg'),

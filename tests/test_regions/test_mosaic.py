@@ -16,14 +16,15 @@ from mamba_cd_plugin.inference.pairs import ReadOptions  # noqa: E402
 from mamba_cd_plugin.inference.windows import PredictOptions  # noqa: E402
 from mamba_cd_plugin.regions import blocks  # noqa: E402
 from mamba_cd_plugin.regions.engine import run_blocks, shard_of  # noqa: E402
+from mamba_cd_plugin.regions.finish import FinishOptions  # noqa: E402
 from mamba_cd_plugin.regions.grid import RegionGrid, block_folder, finished_blocks  # noqa: E402
 from mamba_cd_plugin.regions.region import (  # noqa: E402
     Region,
     RegionOptions,
     describe_plan,
+    finish_region,
     open_region,
     prepare_folder,
-    write_summary,
 )
 
 UTM = 'EPSG:32632'
@@ -93,7 +94,8 @@ def open_(folder: Path, out: str = 'out', running: PredictOptions = WINDOWS, rea
 def make(folder: Path, **options: Any) -> tuple[dict, Region]:
     """Make the missing blocks; gives the summary too."""
     region = open_(folder, **options)
-    return write_summary(region, run_blocks(region.job, region.missing, len(region.tasks))), region
+    outcome = run_blocks(region.job, region.missing, len(region.tasks))
+    return finish_region(region, outcome, FinishOptions(page=False)), region
 
 
 def merged(out: Path, name: str = 'probability') -> np.ndarray:
