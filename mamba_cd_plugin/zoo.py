@@ -1,15 +1,34 @@
-"""Weights that come with the package: found by name, each with a card that says what they are good for.
+"""Weights that come with the package: found by name, each with a card that says what they are and are good for.
 
-A card lies in ``mamba_cd_plugin/weights`` as ``NAME.json``, beside the file that it names, which ``mamba-cd publish
---half`` has written. Nothing here imports torch.
+A card lies in ``mamba_cd_plugin/weights`` as ``NAME.json``, beside the file that it names. ``mamba-cd publish --half
+--card`` writes both. Nothing here imports torch.
 """
 import json
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 WEIGHTS = Path(__file__).resolve().parent / 'weights'
 # What `mamba-cd predict` takes where no checkpoint is named.
 STARTER = 'cdmamba_v8_small'
+# Digits of a checksum in a table: enough to compare by eye; the card has them all.
+SHOWN_DIGITS = 12
+
+
+class Score(NamedTuple):
+    """How good weights are on one data set, by one protocol.
+
+    Attributes:
+        data: The data set, its split, and how many images.
+        protocol: How it was tested, such as ``256 x 256 tiles`` or ``whole images``.
+        F1: Of the changed class, in percent, as the others.
+        precision: None where it was not measured.
+        recall: None where it was not measured.
+    """
+    data: str
+    protocol: str
+    F1: float
+    precision: Optional[float] = None
+    recall: Optional[float] = None
 
 
 class Card(NamedTuple):
@@ -18,24 +37,66 @@ class Card(NamedTuple):
     Attributes:
         name: Name of the weights.
         file: Name of the weight file, with the hash of its content.
-        config: Name of the config they were trained with.
-        trained_on: The data.
-        good_for: Intended use and its limits, in one or two sentences.
-        scores: Measured scores by what they were measured on.
-        licence: Licence of the weights.
+        size: Its bytes.
+        sha256: Its checksum, 64 hexadecimal digits.
+        config: Name of the config whose model they belong to.
+        trained_on: The data, in a few words that follow "trained on".
+        datasets: Short names of the data sets, for catalogues.
+        recipe: The command that trained them.
+        commit: Of this repository, when they were trained.
+        scores: What was measured.
+        good_for: What they may be used for, in one or two sentences.
+        limits: What they are not good for, in one or two sentences.
+        licence: Licence of the weights: its SPDX name, or a few words.
+        terms: What it asks of a user, in one sentence; said wherever the weights are used.
     """
     name: str
     file: str
+    size: int
+    sha256: str
     config: str
     trained_on: str
+    datasets: List[str]
+    recipe: str
+    commit: str
+    scores: List[Score]
     good_for: str
-    scores: Dict[str, Any]
+    limits: str
     licence: str
+    terms: str
 
     @property
     def path(self) -> Path:
         """The weight file."""
         return WEIGHTS / self.file
+
+
+def make_card(name: str, fields: Mapping[str, Any]) -> Card:
+    """A card from what its JSON file holds.
+
+    Args:
+        name: Name of the weights.
+        fields: The attributes of :class:`Card` but the name; a score is an object with those of :class:`Score`.
+
+    Raises:
+        TypeError: If a key is missing, unknown, or its value is of another type.
+        ValueError: If the checksum is none, a text is empty, or an F1 is no percentage.
+    """
+    card = Card(name=name, **fields)
+    kinds: Dict[str, type] = {**dict.fromkeys(Card._fields, str), 'size': int, 'datasets': list, 'scores': list}
+    for key, kind in kinds.items():
+        value = getattr(card, key)
+        if not isinstance(value, kind):
+            raise TypeError(f'{key}: expected {kind.__name__}, got {type(value).__name__}')
+        if not value:
+            raise ValueError(f'{key} is empty')
+    if len(card.sha256) != 64 or set(card.sha256) - set('0123456789abcdef'):
+        raise ValueError(f'sha256: expected 64 hexadecimal digits, got {card.sha256!r}')
+    scores = [Score(**score) for score in card.scores]
+    for score in scores:
+        if not 0 <= score.F1 <= 100:
+            raise ValueError(f'scores: expected an F1 in percent, got {score.F1}')
+    return card._replace(scores=scores)
 
 
 def read_card(path: Path) -> Card:
@@ -45,10 +106,17 @@ def read_card(path: Path) -> Card:
         ValueError: If it is not JSON, or has other keys than a card.
     """
     try:
-        return Card(name=path.stem, **json.loads(path.read_text(encoding='utf-8')))
+        return make_card(path.stem, json.loads(path.read_text(encoding='utf-8')))
     except (TypeError, ValueError) as error:
         keys = ', '.join(Card._fields[1:])
         raise ValueError(f'{path}: expected a JSON object with exactly the keys {keys}: {error}') from error
+
+
+def card_fields(card: Card) -> Dict[str, Any]:
+    """What the JSON file of a card holds; :func:`make_card` makes the card of it again."""
+    fields = dict(card._asdict(), scores=[score._asdict() for score in card.scores])
+    del fields['name']
+    return fields
 
 
 def list_weights() -> Dict[str, Card]:
@@ -98,4 +166,15 @@ def describe_weights(path: Optional[str]) -> Tuple[str, ...]:
     card = next((card for card in list_weights().values() if str(card.path) == path), None)
     if card is None:
         return ()
-    return (f'weights {card.name}, trained on {card.trained_on}', card.good_for)
+    return (f'weights {card.name}, trained on {card.trained_on}', card.good_for,
+            f'Licence of the weights: {card.licence}. {card.terms}')
+
+
+TABLE_HEAD = ('weights', 'trained on', 'F1 of the changed class, %', 'licence', 'size', 'SHA-256')
+
+
+def tabulate_weights() -> List[Tuple[str, ...]]:
+    """A row for each of the packaged weights, with the columns of TABLE_HEAD."""
+    return [(card.name, card.trained_on,
+             '; '.join(f'{score.F1:.1f} on {score.data}, {score.protocol}' for score in card.scores), card.licence,
+             f'{card.size / 1e6:.1f} MB', card.sha256[:SHOWN_DIGITS]) for card in list_weights().values()]

@@ -34,9 +34,10 @@ def run(args: argparse.Namespace) -> None:
     if args.size is not None and (args.size < ALIGN or args.size % ALIGN):
         raise ValueError(f'--size {args.size}: expected a multiple of {ALIGN}')
     trust_checkpoints(args.trust_checkpoint)
+    checkpoint = find_checkpoint(args.checkpoint)
     cfg = read_named_config(args.config) if args.config else ConfigDict()
     out = Path(args.out)
-    model = load_model(cfg, find_checkpoint(args.checkpoint))
+    model = load_model(cfg, checkpoint)
     if not isinstance(model, TorchTileModel):
         raise ValueError(f'{args.checkpoint}: is exported already; expected a checkpoint (.pth or .safetensors)')
     worst = EXPORTERS[out.suffix](model, out, args.size)

@@ -9,12 +9,15 @@ import pytest
 
 from mamba_cd_plugin.cli.main import COMMANDS
 from mamba_cd_plugin.resources import find_config
+from mamba_cd_plugin.zoo import STARTER, list_weights
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 COMMAND = re.compile(r'(?:\bpython (?=tools/|-m mamba_cd_plugin)|(?<=[ `/])mamba-cd (?=[a-z]))([^`\n]*)')
 # Configs that a page tells the reader to write, and those of Open-CD.
 OTHER_CONFIGS = {'configs/cdmamba_v9_levircd.py'}
+
+WEIGHTS = {STARTER, *list_weights()}  # names that take the place of a checkpoint
 
 
 def commands(page: Path) -> List[List[str]]:
@@ -55,7 +58,7 @@ def test_commands_configs_and_options_exist(page: str, command: List[str]) -> No
             assert f"'{word.split('=')[0]}'" in source, f'{page}: {shlex.join(command)}'
         if word.startswith('configs/') and word not in OTHER_CONFIGS:
             assert list(ROOT.glob(word)), f'{page}: {word}'
-        if re.fullmatch(r'(\w+/)?cdmamba_v\w+', word) and 'work_dirs' not in word:
+        if re.fullmatch(r'(\w+/)?cdmamba_v\w+', word) and 'work_dirs' not in word and word not in WEIGHTS:
             find_config(word)
 
 

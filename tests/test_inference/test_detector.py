@@ -11,7 +11,6 @@ from mmseg.registry import MODELS
 
 import mamba_cd_plugin
 from mamba_cd_plugin import get_model, list_models
-from mamba_cd_plugin.zoo import list_weights, resolve_checkpoint
 
 ROOT = Path(__file__).parents[2]
 LOOP = re.search(r'```python\n(import torch\n.*?)```', (ROOT / 'docs/python.md').read_text('utf-8'), re.S).group(1)
@@ -76,24 +75,6 @@ def test_wrong_names_say_what_there_is(arguments: dict, error: type, message: st
         get_model(**arguments)
 
 
-def test_packaged_weights_of_half_precision_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                              narrow: torch.nn.Module) -> None:
-    monkeypatch.setattr('mamba_cd_plugin.zoo.WEIGHTS', tmp_path)
-    half = {key: value.half() if value.is_floating_point() else value
-            for key, value in narrow.segmentor.state_dict().items()}
-    torch.save(dict(state_dict=half), tmp_path / 'narrow-1.pth')
-    (tmp_path / 'narrow.json').write_text('{"file": "narrow-1.pth", "config": "cdmamba_v8_levircd", '
-                                          '"trained_on": "nothing", "good_for": "tests", "scores": {}, '
-                                          '"licence": "Apache-2.0"}')
-    assert [*list_weights()] == ['narrow'] and resolve_checkpoint('narrow') == str(tmp_path / 'narrow-1.pth')
-    model = get_model('cdmamba_v8', embed_dims=8, weights='narrow')
-    weight = model.segmentor.decode_head.conv_seg.weight
-    assert weight.dtype == torch.float32 and torch.equal(weight, half['decode_head.conv_seg.weight'].float())
-    (tmp_path / 'narrow.json').write_text('{"config": "x"}')
-    with pytest.raises(ValueError, match='narrow.json: expected a JSON object with exactly the keys file, '):
-        list_weights()
-
-
 def test_every_lazy_name_is_there() -> None:
     assert all(getattr(mamba_cd_plugin, name) is not None for name in mamba_cd_plugin.__all__)
     assert {*mamba_cd_plugin.__all__} <= {*dir(mamba_cd_plugin)}
@@ -124,10 +105,3 @@ def test_registration_leaves_loaders_and_streams_alone() -> None:
                        'import mamba_cd_plugin; mamba_cd_plugin.register_all_modules(); after = state()\n'
                        'assert after == before, [pair for pair in zip(before, after) if pair[0] != pair[1]]')
     subprocess.run([sys.executable, '-c', program], check=True, cwd=ROOT, capture_output=True)
-
-
-def test_the_weights_of_the_package_are_those_of_their_configs() -> None:
-    for name, card in list_weights().items():
-        get_model(card.config, weights=name)  # refuses weights that do not fit, and a file that was altered
-        assert card.trained_on and card.good_for and card.scores and card.licence, name
-    assert sum(card.path.stat().st_size for card in list_weights().values()) < 30e6  # everybody downloads them

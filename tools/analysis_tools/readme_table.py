@@ -1,20 +1,24 @@
-"""Write the tables of configs into the READMEs below configs: python tools/analysis_tools/readme_table.py
+"""Write the tables of configs and of packaged weights into their pages: python tools/analysis_tools/readme_table.py
 
-What a model costs, and its scores, are taken from configs/metafile.yml, which tools/analysis_tools/metafile.py writes.
+Configs are listed in configs/README.md and configs/*/README.md; what a model costs, and its scores, are taken from
+configs/metafile.yml, which tools/analysis_tools/metafile.py writes. Weights are listed in README.md and docs/models.md,
+from their cards.
 """
 import argparse
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 import yaml
 
 from mamba_cd_plugin.resources import describe_config, list_configs
+from mamba_cd_plugin.zoo import TABLE_HEAD, Card, list_weights, tabulate_weights
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
+MODELS = ROOT / 'docs/models.md'
 # The table stands between these two lines; a reader of the rendered page does not see them.
-BEGIN = '<!-- table of configs: begin, by tools/analysis_tools/readme_table.py -->'
-END = '<!-- table of configs: end -->'
+BEGIN = '<!-- {}: begin, by tools/analysis_tools/readme_table.py -->'
+END = '<!-- {}: end -->'
 # The page, and the folder whose configs it lists.
 PAGES = {folder / 'README.md': folder for folder in sorted({path.parent for path in list_configs().values()})}
 BASES = CONFIGS / '_base_'
@@ -54,31 +58,74 @@ def make_table(folder: Path, page: Path, entries: Dict[str, dict]) -> str:
     head = ['config', 'what it is', 'parameters', 'FLOPs', 'scores']
     if not any(row[-1] for row in rows):  # a column of empty cells tells nothing
         head, rows = head[:-1], [row[:-1] for row in rows]
-    lines = [head, ['---'] * len(head), *rows]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    return to_markdown(head, rows)
+
+
+def to_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return '\n'.join(f'| {" | ".join(line)} |' for line in (head, ['---'] * len(head), *rows))
+
+
+def make_weights_table(page: Path) -> str:
+    """The table of the packaged weights, with links to their cards."""
+    target = '' if page == MODELS else MODELS.relative_to(page.parent).as_posix()
+    rows = [[f'[{name}]({target}#{name})', *rest, f'`{checksum}`']
+            for name, *rest, checksum in tabulate_weights()]
+    return to_markdown(TABLE_HEAD, rows) if rows else 'This version comes without weights.'
+
+
+def describe_card(card: Card) -> str:
+    """The section of docs/models.md about some weights."""
+    scores = to_markdown(
+        ['data', 'protocol', 'F1, %', 'precision, %', 'recall, %'],
+        [[score.data, score.protocol, *('' if value is None else f'{value:.1f}' for value in score[2:])]
+         for score in card.scores])
+    return f'''### {card.name}
+
+Trained on {card.trained_on}. {card.good_for}
+
+**Limits.** {card.limits}
+
+**Licence.** {card.licence}. {card.terms}
+
+{scores}
+
+Config `{card.config}`, commit `{card.commit}`, trained by
+
+    {card.recipe}
+
+File `{card.file}`, {card.size:,} bytes, SHA-256 `{card.sha256}`.'''
+
+
+def replace_section(text: str, name: str, content: str) -> str:
+    """The text of a page with another section between its markers."""
+    begin, end = BEGIN.format(name), END.format(name)
+    before, rest = text.split(begin)
+    return f'{before}{begin}\n{content}\n{end}{rest.split(end)[1]}'
 
 
 def make_base_table() -> str:
     """The table of the files that configs are based on, in Markdown."""
-    rows = [f'| [{name}]({name}) | {describe_config(BASES / name)} |'
+    rows = [[f'[{name}]({name})', describe_config(BASES / name)]
             for name in sorted(path.relative_to(BASES).as_posix() for path in BASES.rglob('*.py'))]
-    return '\n'.join(['| file | what it is |', '| --- | --- |', *rows])
+    return to_markdown(['file', 'what it is'], rows)
 
 
 def main() -> None:
-    """Replace the tables, or with --check say whether they are up to date."""
+    """Replace the tables, or with --check compare them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--check', action='store_true', help='change nothing; exit status 1 if a table is outdated')
     args = parser.parse_args()
     entries = read_index()
-    tables = {page: make_table(folder, page, entries) for page, folder in PAGES.items()}
-    tables[BASES / 'README.md'] = make_base_table()
-    for page, table in tables.items():
+    sections = [(page, 'table of configs', make_table(folder, page, entries)) for page, folder in PAGES.items()]
+    sections.append((BASES / 'README.md', 'table of configs', make_base_table()))
+    sections += [(page, 'table of weights', make_weights_table(page)) for page in (ROOT / 'README.md', MODELS)]
+    sections.append((MODELS, 'cards', '\n\n'.join(map(describe_card, list_weights().values()))))
+    for page, name, content in sections:
         text = page.read_text(encoding='utf-8')
-        before, rest = text.split(BEGIN)
-        new = f'{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}'
+        new = replace_section(text, name, content)
         if args.check and new != text:
-            raise SystemExit(f'the table in {page.relative_to(ROOT)} is outdated: run python '
+            raise SystemExit(f'{page.relative_to(ROOT)} is outdated ({name}): run python '
                              'tools/analysis_tools/readme_table.py')
         page.write_text(new, encoding='utf-8')
 
