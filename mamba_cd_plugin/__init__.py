@@ -5,7 +5,7 @@ looked up when they are used. The components are registered by :func:`register_a
 ``custom_imports = dict(imports=['mamba_cd_plugin.registration'])``.
 """
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any
 
 from .version import __version__
 
@@ -54,5 +54,5 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def __dir__() -> List[str]:
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -3,7 +3,8 @@
 They may change with any release of theirs. ``tests/test_private_names.py`` says which one did. Protected members of a
 base class that ours extends (``self._fully_initialized`` of a data set) are not among them: they are there for that.
 """
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 
 def torch_scan() -> Callable:

@@ -4,8 +4,8 @@ In Python, ``mamba_cd_plugin.register_all_modules()`` does the same.
 """
 import io
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Iterator
 
 # What the stack says at each import although nothing is wrong: mmcv without compiled ops, none of which is used here,
 # and onedl-mmsegmentation without a companion package.

@@ -8,7 +8,6 @@ import difflib
 import re
 import shutil
 from pathlib import Path
-from typing import Dict, List, Union
 
 PACKAGE = Path(__file__).resolve().parent
 # Folders of configs/ whose files are no models of their own.
@@ -38,7 +37,7 @@ def tools_dir() -> Path:
     return home() / 'tools'
 
 
-def list_configs() -> Dict[str, Path]:
+def list_configs() -> dict[str, Path]:
     """Every config that can be trained, by its name: the path below ``configs`` without ``.py``."""
     root = configs_dir()
     paths = sorted(root.rglob('*.py'), key=lambda path: (len(path.parts), path))
@@ -46,7 +45,7 @@ def list_configs() -> Dict[str, Path]:
             if PARTS not in path.relative_to(root).parts}
 
 
-def find_config(name: Union[str, Path]) -> Path:
+def find_config(name: str | Path) -> Path:
     """The file of a config that is named by its path, or by its name alone.
 
     Args:
@@ -82,9 +81,9 @@ def describe_config(path: Path) -> str:
     return re.split(r'[.;](?: |$)', comment)[0]
 
 
-def bases_of(path: Path) -> List[Path]:
+def bases_of(path: Path) -> list[Path]:
     """The files that a config names in ``_base_``, and those that these name, each once."""
-    found: List[Path] = []
+    found: list[Path] = []
     for statement in ast.parse(path.read_text(encoding='utf-8')).body:
         if isinstance(statement, ast.Assign) and getattr(statement.targets[0], 'id', '') == '_base_':
             names = ast.literal_eval(statement.value)
@@ -94,7 +93,7 @@ def bases_of(path: Path) -> List[Path]:
     return list(dict.fromkeys(found))
 
 
-def copy_config(name: Union[str, Path], target: Path) -> List[Path]:
+def copy_config(name: str | Path, target: Path) -> list[Path]:
     """Copy a config, and everything that it is based on, into a folder, so that it can be edited and loaded there.
 
     The folder becomes a small ``configs``: each file keeps its place below it, so that every ``_base_`` is found.

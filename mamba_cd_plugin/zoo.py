@@ -4,8 +4,9 @@ A card lies in ``mamba_cd_plugin/weights`` as ``NAME.json``, beside the file tha
 --card`` writes both. Nothing here imports torch.
 """
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, NamedTuple
 
 WEIGHTS = Path(__file__).resolve().parent / 'weights'
 # What `mamba-cd predict` takes where no checkpoint is named.
@@ -27,8 +28,8 @@ class Score(NamedTuple):
     data: str
     protocol: str
     F1: float
-    precision: Optional[float] = None
-    recall: Optional[float] = None
+    precision: float | None = None
+    recall: float | None = None
 
 
 class Card(NamedTuple):
@@ -56,10 +57,10 @@ class Card(NamedTuple):
     sha256: str
     config: str
     trained_on: str
-    datasets: List[str]
+    datasets: list[str]
     recipe: str
     commit: str
-    scores: List[Score]
+    scores: list[Score]
     good_for: str
     limits: str
     licence: str
@@ -83,7 +84,7 @@ def make_card(name: str, fields: Mapping[str, Any]) -> Card:
         ValueError: If the checksum is none, a text is empty, or an F1 is no percentage.
     """
     card = Card(name=name, **fields)
-    kinds: Dict[str, type] = {**dict.fromkeys(Card._fields, str), 'size': int, 'datasets': list, 'scores': list}
+    kinds: dict[str, type] = {**dict.fromkeys(Card._fields, str), 'size': int, 'datasets': list, 'scores': list}
     for key, kind in kinds.items():
         value = getattr(card, key)
         if not isinstance(value, kind):
@@ -112,14 +113,14 @@ def read_card(path: Path) -> Card:
         raise ValueError(f'{path}: expected a JSON object with exactly the keys {keys}: {error}') from error
 
 
-def card_fields(card: Card) -> Dict[str, Any]:
+def card_fields(card: Card) -> dict[str, Any]:
     """What the JSON file of a card holds; :func:`make_card` makes the card of it again."""
     fields = dict(card._asdict(), scores=[score._asdict() for score in card.scores])
     del fields['name']
     return fields
 
 
-def list_weights() -> Dict[str, Card]:
+def list_weights() -> dict[str, Card]:
     """The cards of all packaged weights, by name.
 
     Raises:
@@ -134,7 +135,7 @@ def list_weights() -> Dict[str, Card]:
     return found
 
 
-def resolve_checkpoint(name: Union[str, Path]) -> str:
+def resolve_checkpoint(name: str | Path) -> str:
     """The checkpoint that is meant by a path, an address or the name of packaged weights.
 
     A path that exists wins over a name, so that a file is never silently replaced by another.
@@ -161,7 +162,7 @@ def resolve_checkpoint(name: Union[str, Path]) -> str:
     raise FileNotFoundError(f'checkpoint {text}: there is no such file, and no weights of that name; {there}')
 
 
-def describe_weights(path: Optional[str]) -> Tuple[str, ...]:
+def describe_weights(path: str | None) -> tuple[str, ...]:
     """What the card says of packaged weights, for the log; empty for any other checkpoint."""
     card = next((card for card in list_weights().values() if str(card.path) == path), None)
     if card is None:
@@ -173,7 +174,7 @@ def describe_weights(path: Optional[str]) -> Tuple[str, ...]:
 TABLE_HEAD = ('weights', 'trained on', 'F1 of the changed class, %', 'licence', 'size', 'SHA-256')
 
 
-def tabulate_weights() -> List[Tuple[str, ...]]:
+def tabulate_weights() -> list[tuple[str, ...]]:
     """A row for each of the packaged weights, with the columns of TABLE_HEAD."""
     return [(card.name, card.trained_on,
              '; '.join(f'{score.F1:.1f} on {score.data}, {score.protocol}' for score in card.scores), card.licence,

@@ -1,7 +1,7 @@
 """Fixtures that several folders of tests share."""
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import mmcv
 import numpy as np

@@ -1,6 +1,6 @@
 """V4's story: a run whose loss has lost the term that finds change predicts 0 everywhere; V4's settings do not."""
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
 from mmengine.config import Config

@@ -1,6 +1,7 @@
 """Every config under configs/: it runs from end to end, and a version is what the diary says it is."""
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, Set
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def count(name: str) -> int:
     return count_parameters(Config.fromfile(CONFIGS / name))
 
 
-def count_by_part(name: str) -> Dict[str, int]:
+def count_by_part(name: str) -> dict[str, int]:
     """Parameters of a version's backbone, neck and head, and of the neck's difference blocks."""
     model = uninitialised_model(Config.fromfile(CONFIGS / name), device='meta')
     parts = dict(backbone=model.backbone, neck=model.neck, decode_head=model.decode_head,
@@ -77,7 +78,7 @@ def kinds(node: Any) -> Any:
     return type(node).__name__ if isinstance(node, (bool, int, float)) else node
 
 
-def parts(cfg: Config) -> Set[str]:
+def parts(cfg: Config) -> set[str]:
     """The model, the data and the training of a config, each as text; equal texts build the same."""
     loaders = [dict(cfg[f'{split}_dataloader'].dataset, data_root='') for split in ('train', 'val', 'test')]
     training = [cfg[key] for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'val_cfg', 'test_cfg',
@@ -86,8 +87,8 @@ def parts(cfg: Config) -> Set[str]:
 
 
 # What was trained in this process; leaves of one file are tested in one (--dist loadfile).
-TRAINED: Set[str] = set()
-WITH_GRADIENTS: Set[str] = set()
+TRAINED: set[str] = set()
+WITH_GRADIENTS: set[str] = set()
 
 
 @pytest.mark.parametrize('name', LEAVES)

@@ -6,9 +6,9 @@ block of VMamba changed all other versions too). Where the change is meant: pyte
 import json
 import math
 import zlib
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Callable, Dict, List
 
 import numpy as np
 import pytest
@@ -30,10 +30,10 @@ ANALYTIC = ('.dog.', '.gaussian.', '.laplacian.')
 ToyConfig = Callable[[str], Config]
 
 
-def weights(cfg: Config) -> Dict[str, str]:
+def weights(cfg: Config) -> dict[str, str]:
     """The weights of each part at full size: how many, and a hash over their names and shapes."""
-    parts: Dict[str, List[str]] = {}
-    numbers: Dict[str, int] = {}
+    parts: dict[str, list[str]] = {}
+    numbers: dict[str, int] = {}
     for name, tensor in uninitialised_model(cfg, device='meta').state_dict().items():
         part = part_of(name)
         parts.setdefault(part, []).append(f'{name} {tuple(tensor.shape)}')
@@ -86,7 +86,7 @@ def identity(version: str, toy_config: ToyConfig) -> dict:
     return dict(weights=weights(cfg), training=training, **computed(toy_config(name)))
 
 
-def differences(pinned: dict, found: dict, path: str = '') -> List[str]:
+def differences(pinned: dict, found: dict, path: str = '') -> list[str]:
     """Where two identities differ, a line each."""
     lines = []
     for key in dict.fromkeys((*pinned, *found)):

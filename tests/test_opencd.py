@@ -1,6 +1,6 @@
 """Our parts inside Open-CD: the same model, trained by its own components. Skipped where it is not importable."""
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
 import torch

@@ -1,8 +1,8 @@
 """The order of rooms in docs/architecture.md: a room imports only rooms above it."""
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Tuple
 
 import pytest
 
@@ -17,7 +17,7 @@ WITHOUT = {'ops': {'mmengine', 'mmcv', 'mmseg'}, 'io': {'mmcv', 'mmseg'}, 'resou
 LEVEL = {room: level for level, rooms in enumerate(ROWS) for room in rooms}
 
 
-def imported_modules(path: Path) -> Iterator[Tuple[int, List[str]]]:
+def imported_modules(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line and dotted path inside the package of everything of ours that a file imports, also inside functions."""
     here = list(path.relative_to(ROOT).with_suffix('').parts)
     for node in ast.walk(ast.parse(path.read_text('utf-8'))):

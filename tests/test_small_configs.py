@@ -1,6 +1,7 @@
 """The small versions: each is its version's model at the small V8's size, trained exactly as the small V8."""
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any
 
 import pytest
 from mmengine.config import Config
@@ -11,7 +12,7 @@ OWN_SIZES = dict(cdmamba_v7={'model.decode_head.level_output.width': 12})
 SMALL = sorted(path.stem for path in (CONFIGS / 'small').glob('*.py'))
 
 
-def flat(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
+def flat(node: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
     """The plain values of nested dicts and lists, by dotted keys."""
     if isinstance(node, (dict, list, tuple)) and node:
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
@@ -20,12 +21,12 @@ def flat(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
         yield prefix[:-1], node
 
 
-def read(name: str) -> Dict[str, Any]:
+def read(name: str) -> dict[str, Any]:
     """A config by its path under configs/, as plain values by dotted keys."""
     return dict(flat(Config.fromfile(CONFIGS / f'{name}.py').to_dict()))
 
 
-def differing(a: Dict[str, Any], b: Dict[str, Any], prefix: str) -> Dict[str, Any]:
+def differing(a: dict[str, Any], b: dict[str, Any], prefix: str) -> dict[str, Any]:
     """What ``b`` has where it is unlike ``a``, of the keys with this prefix."""
     return {key: b.get(key) for key in {**a, **b} if key.startswith(prefix) and a.get(key, ...) != b.get(key, ...)}
 

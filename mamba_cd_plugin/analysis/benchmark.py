@@ -1,9 +1,9 @@
 """The benchmark: which cases are compared, their measurement, and its result as Markdown, CSV and picture."""
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Union
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -72,10 +72,10 @@ class Group:
     """
     title: str
     baseline: str
-    cases: List[Case]
-    timings: Dict[str, Timing] = field(default_factory=dict)
-    memory: Dict[str, float] = field(default_factory=dict)
-    bound: Optional[float] = None
+    cases: list[Case]
+    timings: dict[str, Timing] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
+    bound: float | None = None
 
     @property
     def grows(self) -> bool:
@@ -83,7 +83,7 @@ class Group:
         return len({tuple(case.shape) for case in self.cases}) > 1
 
 
-def usable_backends(wanted: Sequence[str]) -> List[str]:
+def usable_backends(wanted: Sequence[str]) -> list[str]:
     """Those of the wanted backends that this machine has; a missing one is logged with the reason."""
     usable = []
     for name, (there, reason) in available_backends().items():
@@ -94,7 +94,7 @@ def usable_backends(wanted: Sequence[str]) -> List[str]:
     return sorted(usable, key=list(wanted).index)
 
 
-def _op_groups(settings: Settings, backends: Sequence[str]) -> List[Group]:
+def _op_groups(settings: Settings, backends: Sequence[str]) -> list[Group]:
     groups = []
     for shape in settings.op_shapes:
         size = 'N {}, K {}, C {}, L {}, S {}'.format(*shape)
@@ -107,7 +107,7 @@ def _op_groups(settings: Settings, backends: Sequence[str]) -> List[Group]:
     return groups
 
 
-def _network_groups(settings: Settings, backends: Sequence[str], kind: str) -> List[Group]:
+def _network_groups(settings: Settings, backends: Sequence[str], kind: str) -> list[Group]:
     groups = []
     names = [IDENTITY, *(name for name in backends if name not in TOO_SLOW_FOR_NETWORKS)]
     shape = (1, settings.size, settings.size)
@@ -127,7 +127,7 @@ def _growth_group(settings: Settings, backends: Sequence[str]) -> Group:
     return Group(f'model, forward, growth with the side of the pair (scan {backends[0]!r})', baseline, cases)
 
 
-def plan(settings: Settings) -> List[Group]:
+def plan(settings: Settings) -> list[Group]:
     """The groups of all suites, not yet measured.
 
     Raises:
@@ -183,7 +183,7 @@ def measure_group(group: Group, settings: Settings) -> Group:
     return group
 
 
-def run(settings: Settings) -> List[Group]:
+def run(settings: Settings) -> list[Group]:
     """Measure everything, with a line of progress for each group."""
     groups = plan(settings)
     for index, group in enumerate(groups, 1):
@@ -215,7 +215,7 @@ def _number(value: object) -> str:
     return f'{value:.3g}' if isinstance(value, float) and value < 1000 else f'{value:.0f}' if value != '' else ''
 
 
-def _table(group: Group) -> List[str]:
+def _table(group: Group) -> list[str]:
     table = [('case', 'median, ms', 'quartiles, ms', 'samples', 'ratio', 'best ratio', 'x bound', 'peak, MiB'),
              ('---', *['---:'] * 7)]
     for row in rows([group]):
@@ -272,7 +272,7 @@ def _draw_growth(axes: Axes, group: Group) -> None:
     axes.legend(fontsize=8, frameon=False)
 
 
-def draw_benchmark(groups: Sequence[Group], out_file: Union[str, Path]) -> None:
+def draw_benchmark(groups: Sequence[Group], out_file: str | Path) -> None:
     """Draw every group, two in a row, into a PNG, which is replaced as a whole."""
     count = len(groups)
     figure = Figure(figsize=(13, 2.6 * ((count + 1) // 2) + 0.6), dpi=110, layout='constrained')
@@ -291,7 +291,7 @@ def draw_benchmark(groups: Sequence[Group], out_file: Union[str, Path]) -> None:
     save_figure(figure, out_file)
 
 
-def write_benchmark(groups: Sequence[Group], out_dir: Union[str, Path]) -> List[Path]:
+def write_benchmark(groups: Sequence[Group], out_dir: str | Path) -> list[Path]:
     """Write ``benchmark.md``, ``benchmark.csv`` and ``benchmark.png``; gives their paths."""
     text = benchmark_markdown(groups)
     return write_files(Path(out_dir), 'benchmark', text, FIELDS, rows(groups), partial(draw_benchmark, groups))

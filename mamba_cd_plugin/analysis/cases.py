@@ -6,9 +6,10 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -54,7 +55,7 @@ class Case:
     threads: int = 2
 
 
-def scan_inputs(shape: Sequence[int]) -> Dict[str, Tensor]:
+def scan_inputs(shape: Sequence[int]) -> dict[str, Tensor]:
     """Arguments of ``selective_scan`` as in a model at its start: steps of 0.001 to 0.1, A around -1."""
     n, k, c, length, s = shape
     generator = torch.Generator().manual_seed(0)
@@ -67,22 +68,22 @@ def scan_inputs(shape: Sequence[int]) -> Dict[str, Tensor]:
 
 
 # What the scan is compared with: reading two inputs and writing one output, and one exponential an element.
-EXPRESSIONS: Dict[str, Callable[[Dict[str, Tensor]], Tensor]] = {
+EXPRESSIONS: dict[str, Callable[[dict[str, Tensor]], Tensor]] = {
     'u + delta': lambda tensors: tensors['u'] + tensors['delta'],
     'exp(delta)': lambda tensors: tensors['delta'].exp(),
 }
 
 
 def _prepare_op(case: Case) -> Step:
-    tensors: Dict[str, Any] = scan_inputs(case.shape)
+    tensors: dict[str, Any] = scan_inputs(case.shape)
     if case.scan in EXPRESSIONS:
         return lambda: EXPRESSIONS[case.scan](tensors)
     if not case.train:
         return lambda: selective_scan(**tensors, backend=case.scan)
     grad = torch.randn(tensors['u'].shape, generator=torch.Generator().manual_seed(1))
-    leaves: Dict[str, Any] = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
+    leaves: dict[str, Any] = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
 
-    def forward_and_backward() -> Tuple[Tensor, ...]:
+    def forward_and_backward() -> tuple[Tensor, ...]:
         return torch.autograd.grad(selective_scan(**leaves, backend=case.scan), list(leaves.values()), grad)
 
     return forward_and_backward
@@ -138,7 +139,7 @@ def _build(case: Case) -> nn.Module:
     return model
 
 
-def random_labels(n: int, height: int, width: int) -> List[SegDataSample]:
+def random_labels(n: int, height: int, width: int) -> list[SegDataSample]:
     """A block of change in each image, about 6 % of it."""
     labels = torch.zeros(n, 1, height, width, dtype=torch.long)
     labels[..., :height // 4, :width // 4] = 1
@@ -191,7 +192,7 @@ def prepare(case: Case) -> Step:
 MIB = 2**20
 
 
-def measure_here(case: Case) -> Dict[str, float]:
+def measure_here(case: Case) -> dict[str, float]:
     """Peak resident memory of this process while a case is prepared and run twice, in MiB.
 
     On Linux this is the kernel's high-water mark, which a fresh process starts at zero; ``getrusage``, used elsewhere,
@@ -212,7 +213,7 @@ def _ru_maxrss() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def peak_memory(case: Case) -> Dict[str, float]:
+def peak_memory(case: Case) -> dict[str, float]:
     """Like ``measure_here``, in a fresh process.
 
     Not in a fork: a forked process may hang in OpenMP, whose threads do not survive the fork.

@@ -1,9 +1,10 @@
 """Parameters and FLOPs of models part by part, the selective scan included, and the time of a prediction."""
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 import torch
 from mmengine.analysis import FlopAnalyzer
@@ -52,9 +53,9 @@ class Complexity:
         parts: cost of each part, in the order of the model's modules.
         uncounted: operators that the count leaves out, with how often a prediction calls them.
     """
-    shape: Tuple[int, int]
-    parts: Dict[str, Cost]
-    uncounted: Dict[str, int]
+    shape: tuple[int, int]
+    parts: dict[str, Cost]
+    uncounted: dict[str, int]
 
     def sum_of(self, prefix: str = '') -> Cost:
         """The cost of the parts whose path starts with ``prefix``; of the whole model by default."""
@@ -86,7 +87,7 @@ def scan_flops(elements: int, states: int) -> int:
     return elements * (9 * states + 1)
 
 
-def cross_scan_flops(inputs: List[Any], outputs: List[Any]) -> Counter:
+def cross_scan_flops(inputs: list[Any], outputs: list[Any]) -> Counter:
     """mmengine's handle for a traced :class:`CountedScan`: the four scans, and the steps raised from their low rank."""
     x, _, dt_weight, decay = (get_shape(value) for value in inputs[:4])
     directions, _, rank = dt_weight
@@ -131,7 +132,7 @@ class TrainingForward(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """A batch of pairs (N, 6, H, W) to the logits of every output."""
         return tuple(self.model.decode_head.all_logits(self.model.extract_feat(inputs)))
 
@@ -182,7 +183,7 @@ def measure_complexity(cfg: Config, shape: Sequence[int] = (256, 256)) -> Comple
                       uncounted)
 
 
-def count_flops(model: nn.Module, inputs: Tensor) -> Tuple[Dict[str, int], Dict[str, int]]:
+def count_flops(model: nn.Module, inputs: Tensor) -> tuple[dict[str, int], dict[str, int]]:
     """FLOPs of each module without its children's, by name, and how often which operator was not counted."""
     counter = FlopAnalyzer(model, (inputs, )).set_op_handle(**HANDLES)
     counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -194,9 +195,9 @@ def count_flops(model: nn.Module, inputs: Tensor) -> Tuple[Dict[str, int], Dict[
     return own, {kind.split('::')[1]: times for kind, times in sorted(counter.unsupported_ops().items())}
 
 
-def _by_part(counts: Dict[str, int]) -> Dict[str, int]:
+def _by_part(counts: dict[str, int]) -> dict[str, int]:
     """Counts by module or parameter, added up by part."""
-    parts: Dict[str, int] = {}
+    parts: dict[str, int] = {}
     for name, count in counts.items():
         parts[part_of(name)] = parts.get(part_of(name), 0) + count
     return parts
@@ -224,7 +225,7 @@ def as_json(complexity: Complexity) -> dict:
         uncounted_operators=complexity.uncounted)
 
 
-def _row(name: str, cost: Cost) -> Tuple[str, ...]:
+def _row(name: str, cost: Cost) -> tuple[str, ...]:
     return (name, f'{cost.parameters / 1e6:.3f}', f'{cost.flops / 1e9:.3f}', f'{cost.training_flops / 1e9:.3f}')
 
 
@@ -236,7 +237,7 @@ def format_complexity(complexity: Complexity) -> str:
         table += [_row(name, cost) for name, cost in complexity.parts.items() if name.startswith(f'{group}.')]
     table.append(_row('**total**', complexity.sum_of()))
     height, width = complexity.shape
-    lines: List[str] = [f'| {" | ".join(cells)} |' for cells in table]
+    lines: list[str] = [f'| {" | ".join(cells)} |' for cells in table]
     left_out = ', '.join(f'{name} ({times})' for name, times in complexity.uncounted.items())
     return '\n'.join([
         *lines, '',
@@ -259,12 +260,12 @@ class ModelCost:
     side: int
     parameters: int
     flops: int
-    timing: Optional[Timing] = None
+    timing: Timing | None = None
     machine: str = ''
 
 
-def measure_costs(cfgs: Mapping[str, Config], side: int, seconds: Optional[float] = 5., device: str = 'cpu',
-                  models: Optional[Mapping[str, nn.Module]] = None) -> Dict[str, ModelCost]:
+def measure_costs(cfgs: Mapping[str, Config], side: int, seconds: float | None = 5., device: str = 'cpu',
+                  models: Mapping[str, nn.Module] | None = None) -> dict[str, ModelCost]:
     """Parameters, FLOPs and time of several models; they are timed in turns, so that a slow moment hits all alike.
 
     Args:
@@ -275,7 +276,7 @@ def measure_costs(cfgs: Mapping[str, Config], side: int, seconds: Optional[float
         models: Models by name on the device, to be timed instead of new ones.
     """
     counts = {name: measure_complexity(cfg, (side, side)).sum_of() for name, cfg in cfgs.items()}
-    timings: Dict[str, Timing] = {}
+    timings: dict[str, Timing] = {}
     if seconds is not None:
         ready = {name: (models or {}).get(name) or uninitialised_model(cfg).to(device).eval()
                  for name, cfg in cfgs.items()}

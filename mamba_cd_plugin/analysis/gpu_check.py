@@ -1,8 +1,9 @@
 """The sections of the GPU check: those about the model, and the list of all."""
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, Tuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ class Trainer:
             return self.call(pair)
 
 
-def _timed_batch(sizes: Sizes, count: int) -> Tuple[Tensor, list]:
+def _timed_batch(sizes: Sizes, count: int) -> tuple[Tensor, list]:
     pair = torch.randn(count, 6, sizes.side, sizes.side, device=sizes.device)
     return pair, [sample.to(sizes.device) for sample in random_labels(count, sizes.side, sizes.side)]
 
@@ -77,7 +78,7 @@ def model_speed(report: GpuReport, sizes: Sizes) -> Iterator[None]:
     for count in sizes.batches:
         pair, samples = _timed_batch(sizes, count)
         for dtype in sizes.dtypes:
-            times: Dict[str, float] = {}
+            times: dict[str, float] = {}
             for name in ('auto', 'identity'):
                 trainer = Trainer(sizes.config, dtype, sizes.device)
                 with identity_scan() if name == 'identity' else nullcontext():
@@ -100,7 +101,7 @@ def model_speed(report: GpuReport, sizes: Sizes) -> Iterator[None]:
                 report.claim(f'batch {count} in bf16 fits the memory', 'auto' in times)
 
 
-def _scenes(sizes: Sizes) -> Tuple[Tensor, Tensor]:
+def _scenes(sizes: Sizes) -> tuple[Tensor, Tensor]:
     with ProcessPoolExecutor() as pool:
         pairs = list(pool.map(partial(generate_pair, size=sizes.scene_side), range(sizes.scenes)))
     images = torch.stack([torch.from_numpy(np.concatenate([p.a, p.b], -1)).permute(2, 0, 1) for p in pairs])
@@ -113,7 +114,7 @@ def training(report: GpuReport, sizes: Sizes) -> Iterator[None]:
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
     images, labels = _scenes(sizes)
-    last: Dict[str, float] = {}
+    last: dict[str, float] = {}
     for dtype, seed in [('fp32', 0), ('fp32', 1), *((dtype, 0) for dtype in sizes.dtypes if dtype != 'fp32')]:
         trainer = Trainer('cdmamba_v8_small_levircd', dtype, sizes.device, seed, 1e-3)
         order = torch.Generator().manual_seed(seed)
@@ -151,7 +152,7 @@ def compiled(report: GpuReport, sizes: Sizes) -> Iterator[None]:
                peak_MiB=memory)
 
 
-SECTIONS: Dict[str, Callable[[GpuReport, Sizes], Iterator[None]]] = {
+SECTIONS: dict[str, Callable[[GpuReport, Sizes], Iterator[None]]] = {
     'warm-up': compile_kernels, 'correctness': correctness, 'scan': scan_speed, 'model': model_speed,
     'training': training, 'several GPUs': several_gpus, 'profile': profile, 'tuning': tuning, 'compiled': compiled,
 }

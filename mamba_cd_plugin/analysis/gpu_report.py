@@ -2,8 +2,9 @@
 import json
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any
 
 from ..io.files import whole_file
 
@@ -20,10 +21,10 @@ class GpuReport:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.seconds = folder, seconds
         self.begin = time.monotonic()
-        self.facts: Dict[str, Any] = {}
-        self.sections: Dict[str, List[Dict[str, Any]]] = {}
-        self.notes: Dict[str, str] = {}
-        self.claims: List[Tuple[str, bool]] = []
+        self.facts: dict[str, Any] = {}
+        self.sections: dict[str, list[dict[str, Any]]] = {}
+        self.notes: dict[str, str] = {}
+        self.claims: list[tuple[str, bool]] = []
 
     @property
     def elapsed(self) -> float:
@@ -61,7 +62,7 @@ class GpuReport:
         print(f'[{self.elapsed:5.0f} s] {name} done: {self.notes[name]}', flush=True)
         self.write()
 
-    def failures(self) -> List[str]:
+    def failures(self) -> list[str]:
         """The claims that do not hold."""
         return [text for text, holds in self.claims if not holds]
 

@@ -2,9 +2,9 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class Sizes:
         dtypes: names in DTYPES.
     """
     device: str = 'cuda'
-    levels: Sequence[Tuple[int, int, int, int]] = ((64, 64, 64, 4), (32, 32, 128, 8), (16, 16, 256, 16),
+    levels: Sequence[tuple[int, int, int, int]] = ((64, 64, 64, 4), (32, 32, 128, 8), (16, 16, 256, 16),
                                                    (8, 8, 512, 32))
     images: int = 24
     batches: Sequence[int] = (12, 128)
@@ -50,7 +50,7 @@ class Sizes:
     dtypes: Sequence[str] = tuple(DTYPES)
     names: Sequence[str] = field(default=('triton', 'mamba_ssm', 'torch'))
 
-    def backends(self) -> List[str]:
+    def backends(self) -> list[str]:
         """Those of the wanted backends that are here."""
         there = available_backends()
         return [name for name in self.names if there[name][0]]
@@ -59,7 +59,7 @@ class Sizes:
 TOY = Sizes('cpu', ((3, 4, 6, 1), ), 1, (2, ), 64, 'cdmamba_v8_small_levircd', 2, 2, 32, 2, 1, ('fp32', 'bf16'))
 
 
-def cross_scan_inputs(images: int, level: Sequence[int], dtype: torch.dtype, device: str) -> List[Tensor]:
+def cross_scan_inputs(images: int, level: Sequence[int], dtype: torch.dtype, device: str) -> list[Tensor]:
     """Arguments of `cross_selective_scan` with one state, as in a model at its start; the weights stay float32."""
     height, width, channels, rank = level
     generator = torch.Generator().manual_seed(height)
@@ -72,7 +72,7 @@ def cross_scan_inputs(images: int, level: Sequence[int], dtype: torch.dtype, dev
             normal(4, channels)]
 
 
-def value_and_gradients(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> List[Tensor]:
+def value_and_gradients(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
     """y and the gradients of all inputs for a fixed output gradient."""
     leaves = [t.detach().clone().requires_grad_() for t in inputs]
     y = function(*leaves)
@@ -91,7 +91,7 @@ def forward_and_backward(backend: str, leaves: Sequence[Tensor], grad: Tensor) -
     return torch.autograd.grad(run_scan(*leaves, backend=backend), leaves, grad)
 
 
-def time_calls(function: Callable[[], object], sizes: Sizes, budget: float = 0.15) -> Tuple[float, float]:
+def time_calls(function: Callable[[], object], sizes: Sizes, budget: float = 0.15) -> tuple[float, float]:
     """Median milliseconds of a call, and MiB that its peak takes above what was there."""
     for _ in range(2):
         function()
@@ -101,7 +101,7 @@ def time_calls(function: Callable[[], object], sizes: Sizes, budget: float = 0.1
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    times: List[float] = []
+    times: list[float] = []
     while len(times) < sizes.repeats or (sum(times) < 1e3 * budget and len(times) < 200):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
@@ -150,7 +150,7 @@ def correctness(report: GpuReport, sizes: Sizes) -> Iterator[None]:
 def scan_speed(report: GpuReport, sizes: Sizes) -> Iterator[None]:
     """Each backend at the model's sizes, beside `u + delta` on the four sequences of steps and copies."""
     for dtype in [name for name in sizes.dtypes if name != 'fp16']:
-        totals: Dict[str, float] = {}
+        totals: dict[str, float] = {}
         for level in sizes.levels:
             height, width, channels, _ = level
             u, delta = (torch.randn(sizes.images, 4 * channels, height * width, device=sizes.device,

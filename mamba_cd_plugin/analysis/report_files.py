@@ -1,13 +1,13 @@
 """The result files of a measurement: Markdown, CSV and PNG."""
 import csv
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Callable, Iterable, List, Sequence
 
 from ..io.files import OutputFolder
 
 
 def write_files(out_dir: Path, name: str, text: str, fields: Sequence[str], records: Iterable[dict],
-                draw: Callable[[Path], None]) -> List[Path]:
+                draw: Callable[[Path], None]) -> list[Path]:
     """Write ``name.md``, ``name.csv`` and ``name.png`` into a folder, which is created if needed.
 
     Args:
@@ -33,6 +33,6 @@ def write_files(out_dir: Path, name: str, text: str, fields: Sequence[str], reco
     return [out_dir / file for file in names]
 
 
-def file_names(name: str) -> List[str]:
+def file_names(name: str) -> list[str]:
     """The files of :func:`write_files`, for a guard before the measurement."""
     return [f'{name}.{suffix}' for suffix in ('md', 'csv', 'png')]

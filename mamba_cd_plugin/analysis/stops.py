@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import torch
 
@@ -81,11 +82,11 @@ class StoppedTraining:
         with self.log.open('w') as log:
             return subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
-    def finish(self) -> Tuple[int, str]:
+    def finish(self) -> tuple[int, str]:
         """Let it run to its end: exit status and output."""
         return self.start().wait(), self.log.read_text(errors='replace')
 
-    def stop(self, number: int, place: str, draw: random.Random) -> Optional[Stop]:
+    def stop(self, number: int, place: str, draw: random.Random) -> Stop | None:
         """Start it and stop it once; None where it was over before."""
         process = self.start()
         try:
@@ -138,7 +139,7 @@ class StoppedTraining:
         return False
 
 
-def end_state(work_dir: Path) -> Dict[str, Any]:
+def end_state(work_dir: Path) -> dict[str, Any]:
     """The final state of a training: weights, optimizer, schedule, and the record of its validations."""
     newest = load_safely(str(newest_checkpoint(work_dir)), 'cpu')
     best = load_safely(str(work_dir / 'best_changed_F1.pth'), 'cpu')
@@ -165,7 +166,7 @@ def first_difference(first: Any, second: Any, where: str = '') -> str:
 
 
 def stop_often(data: StrPath, folder: Path, stops: int, seed: int = 0,
-               signals: Sequence[int] = (signal.SIGKILL, )) -> Tuple[List[Stop], List[str]]:
+               signals: Sequence[int] = (signal.SIGKILL, )) -> tuple[list[Stop], list[str]]:
     """Stop trainings at random until there were so many stops, each finished afterwards and compared.
 
     Args:
@@ -209,7 +210,7 @@ def _must_end_well(training: StoppedTraining) -> None:
         raise RuntimeError(f'{" ".join(training.command)} ended with the status {status}:\n{text[-2000:]}')
 
 
-def summarize(seen: List[Stop], differences: List[str]) -> Dict[str, Any]:
+def summarize(seen: list[Stop], differences: list[str]) -> dict[str, Any]:
     """The figures of :func:`stop_often` in a few words."""
     wrong = [stop for stop in seen if stop.status != STATUS[signal.Signals(stop.number)] or (
         stop.traceback and stop.number != signal.SIGKILL)]

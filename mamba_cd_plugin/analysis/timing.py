@@ -6,12 +6,13 @@ which for a model of ten seconds is the time of the whole measurement.
 import math
 import statistics
 import time
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 Clock = Callable[[], float]
 # 'wall' is what a user waits. 'cpu' is the processor time of all threads, which a busy machine hardly changes; threads
 # that spin while they wait count as well, unless OMP_WAIT_POLICY=passive is set.
-CLOCKS: Dict[str, Clock] = dict(wall=time.perf_counter, cpu=time.process_time)
+CLOCKS: dict[str, Clock] = dict(wall=time.perf_counter, cpu=time.process_time)
 
 # One sample lasts at least this long: shorter ones measure the clock and the interpreter.
 MIN_SAMPLE_S = 0.01
@@ -35,7 +36,7 @@ class Timing(NamedTuple):
     high: float
     best: float
     samples: int
-    ratio: Optional[float] = None
+    ratio: float | None = None
 
 
 def _sample(function: Callable[[], object], calls: int, clock: Clock) -> float:
@@ -49,7 +50,7 @@ def alternate(functions: Mapping[str, Callable[[], object]],
               seconds: float,
               min_rounds: int = 3,
               max_rounds: int = 50,
-              clock: Clock = time.perf_counter) -> Dict[str, List[float]]:
+              clock: Clock = time.perf_counter) -> dict[str, list[float]]:
     """Run the functions in turns, so that a slow moment of the machine hits all of them alike.
 
     The order turns round every second round. A function that needs long takes part in the first rounds only.
@@ -72,7 +73,7 @@ def alternate(functions: Mapping[str, Callable[[], object]],
             once = _sample(function, 1, clock)
         calls[name] = max(1, math.ceil(MIN_SAMPLE_S / max(once, 1e-9)))
         rounds[name] = min(max_rounds, max(min_rounds, int(share / (calls[name] * once))))
-    times: Dict[str, List[float]] = {name: [] for name in functions}
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for index in range(max(rounds.values(), default=0)):
         names = [name for name in functions if index < rounds[name]]
         for name in names if index % 2 == 0 else reversed(names):
@@ -80,7 +81,7 @@ def alternate(functions: Mapping[str, Callable[[], object]],
     return times
 
 
-def summarise_times(times: Mapping[str, List[float]], baseline: Optional[str] = None) -> Dict[str, Timing]:
+def summarise_times(times: Mapping[str, list[float]], baseline: str | None = None) -> dict[str, Timing]:
     """Median and spread of each function, and how many times the baseline it needs.
 
     Args:

@@ -3,7 +3,7 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from mamba_cd_plugin.ops.triton_launch import AHEAD, CARRY_BLOCK, LAUNCH, Geometry
 
@@ -11,7 +11,7 @@ from mamba_cd_plugin.ops.triton_launch import AHEAD, CARRY_BLOCK, LAUNCH, Geomet
 _MAPS = ('x', 'proj', 'delta', 'grad_y')
 
 
-def compile_kernel(function: Any, capability: int, dtype: str, constants: Dict[str, Any]) -> Any:
+def compile_kernel(function: Any, capability: int, dtype: str, constants: dict[str, Any]) -> Any:
     """Compile one kernel.
 
     Args:
@@ -44,12 +44,12 @@ def compile_kernel(function: Any, capability: int, dtype: str, constants: Dict[s
     return triton.compile(source, target=GPUTarget('cuda', capability, 32), options=LAUNCH)
 
 
-def kernels_of_the_model(capability: int, dtype: str) -> Dict[str, Any]:
+def kernels_of_the_model(capability: int, dtype: str) -> dict[str, Any]:
     """The kernels that a scan with one state takes, by name."""
     from mamba_cd_plugin.ops.triton_backward import backward_kernel
     from mamba_cd_plugin.ops.triton_forward import carry_kernel, forward_kernel, local_kernel
     constants = Geometry(2, 64, 64, 64, 4, 4, 1, True, True).constants()
-    variants: Dict[str, Tuple[Any, Dict[str, Any]]] = {
+    variants: dict[str, tuple[Any, dict[str, Any]]] = {
         'local, forward': (local_kernel, dict(BACKWARD=False)),
         'local, backward': (local_kernel, dict(BACKWARD=True)),
         'carry': (carry_kernel, dict(AHEAD=AHEAD, BLOCK=CARRY_BLOCK)),
@@ -60,7 +60,7 @@ def kernels_of_the_model(capability: int, dtype: str) -> Dict[str, Any]:
             for name, (function, more) in variants.items()}
 
 
-def resources(kernel: Any) -> Tuple[int, int]:
+def resources(kernel: Any) -> tuple[int, int]:
     """Registers and bytes of stack (spilled registers) of a thread, as the disassembler beside Triton reads them."""
     from triton import backends
     program = next(Path(backends.__file__).parent.glob('nvidia/bin/cuobjdump*'))

@@ -9,7 +9,6 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import List
 
 from mmengine.logging import print_log
 from prettytable import PrettyTable
@@ -51,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--dry-run', action='store_true', help='print the plan and do nothing')
 
 
-def describe_plan(trials: List[Trial], budget: str) -> str:
+def describe_plan(trials: list[Trial], budget: str) -> str:
     """The plan as a table: what will be trained, and from where."""
     table = PrettyTable(['config', 'seed', 'to do', 'folder'])
     table.align = 'l'

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Union
 
 from mmengine.logging import print_log
 from prettytable import PrettyTable
@@ -35,7 +34,7 @@ def predict_and_measure(checkpoint: str, a: str, b: str, out: str, tile: int) ->
                 model=model, peak=resident('VmHWM'))
 
 
-def measure_alone(*arguments: Union[str, int, Path]) -> dict:
+def measure_alone(*arguments: str | int | Path) -> dict:
     """Measure in a process of its own, since the peak of a process never falls.
 
     Raises:

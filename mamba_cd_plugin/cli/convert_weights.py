@@ -1,7 +1,6 @@
 """Convert official VMamba v2 or ChangeMamba weights: mamba-cd convert-weights official.pth pretrained/vmamba_t.pth"""
 import argparse
 from pathlib import Path
-from typing import Union
 
 import torch
 from mmengine.logging import print_log
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'for configs/baselines/changemamba_bcd_*.py, not its encoder alone')
 
 
-def convert_file(source: Union[str, Path], target: Union[str, Path], whole: bool = False) -> Conversion:
+def convert_file(source: str | Path, target: str | Path, whole: bool = False) -> Conversion:
     """Convert a checkpoint file. The target appears whole or not at all.
 
     Args:

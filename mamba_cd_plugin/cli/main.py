@@ -4,9 +4,10 @@ A subcommand is a row below and a module with ``add_arguments(parser)`` and ``ru
 """
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Type
+from typing import NamedTuple
 
 from ..version import __version__
 
@@ -65,7 +66,7 @@ def list_commands() -> str:
 
 
 @contextmanager
-def one_line(errors: Sequence[Type[BaseException]] = ERRORS) -> Iterator[None]:
+def one_line(errors: Sequence[type[BaseException]] = ERRORS) -> Iterator[None]:
     """End the process with one line where one of these errors is raised inside.
 
     Raises:
@@ -79,7 +80,7 @@ def one_line(errors: Sequence[Type[BaseException]] = ERRORS) -> Iterator[None]:
         raise SystemExit(f'error: {message}') from error
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand.
 
     Args:
@@ -91,7 +92,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Raises:
         SystemExit: With what is wrong with the arguments, or with what they name.
     """
-    words: List[str] = list(sys.argv[1:] if argv is None else argv)
+    words: list[str] = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ('-h', '--help'):
         sys.stdout.write(list_commands())
         return 0 if words else 2

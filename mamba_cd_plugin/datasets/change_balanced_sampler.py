@@ -1,5 +1,6 @@
 """A sampler that shows pairs with change more often than they occur."""
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch

@@ -4,7 +4,8 @@ The loops hand it on, which seed the draws and start the workers anyway. A data 
 current config, and the report, the ablation and a notebook hold several in one process.
 """
 import copy
-from typing import Any, Iterator, Optional
+from collections.abc import Iterator
+from typing import Any
 
 DATA_ROOT_ENV = 'MAMBA_CD_DATA'
 HOW_TO_SET_DATA_ROOT = (
@@ -13,7 +14,7 @@ HOW_TO_SET_DATA_ROOT = (
     'last two reach the data set through the loops CDTrainLoop, CDValLoop and CDTestLoop).')
 
 
-def with_data_root(dataloader: Any, data_root: Optional[str]) -> Any:
+def with_data_root(dataloader: Any, data_root: str | None) -> Any:
     """A copy of a data loader's config, in which every data set without a `data_root` of its own gets this one.
 
     Args:

@@ -1,7 +1,7 @@
 """The data set of image pairs in the layout of LEVIR-CD."""
 import os
 import os.path as osp
-from typing import Any, Dict, List, Optional, Set
+from typing import Any
 
 import mmengine.fileio as fileio
 import numpy as np
@@ -54,10 +54,10 @@ class PairCDDataset(BaseCDDataset):
 
     def __init__(self,
                  split: str = 'train',
-                 data_root: Optional[str] = None,
+                 data_root: str | None = None,
                  ann_file: str = '',
-                 data_prefix: Optional[Dict[str, Optional[str]]] = None,
-                 ignore_value: Optional[int] = None,
+                 data_prefix: dict[str, str | None] | None = None,
+                 ignore_value: int | None = None,
                  check_labels: bool = True,
                  **kwargs: Any) -> None:
         self.split = split
@@ -79,7 +79,7 @@ class PairCDDataset(BaseCDDataset):
         if self.check_labels and 'seg_map_path' in self.data_prefix:
             self._check_some_change()
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """The paths of every pair, sorted by name or in the order of ``ann_file``."""
         self._check_folders()
         files = {key: self._list_images(folder) for key, folder in self.data_prefix.items()}
@@ -88,7 +88,7 @@ class PairCDDataset(BaseCDDataset):
         self._check_counterparts(files, names)
         return [self._data_info({key: found[name] for key, found in files.items()}) for name in names]
 
-    def _data_info(self, paths: Dict[str, str]) -> dict:
+    def _data_info(self, paths: dict[str, str]) -> dict:
         return {**paths, 'seg_fields': [], 'ignore_value': self.ignore_value,
                 # Read by mmseg's LoadAnnotations and PackSegInputs.
                 'label_map': self.label_map, 'reduce_zero_label': self.reduce_zero_label}
@@ -108,7 +108,7 @@ class PairCDDataset(BaseCDDataset):
                     f'folders {", ".join(self.data_prefix.values())}. Set `split` (now {self.split!r}) and '
                     f'`data_prefix` of the data set to what is there. {HOW_TO_SET_DATA_ROOT}')
 
-    def _list_images(self, folder: str) -> Dict[str, str]:
+    def _list_images(self, folder: str) -> dict[str, str]:
         """Path of each image below ``folder`` by its name without suffix."""
         found, others, doubles = sort_images(fileio.list_dir_or_file(
             folder, list_dir=False, recursive=True, backend_args=self.backend_args))
@@ -120,13 +120,13 @@ class PairCDDataset(BaseCDDataset):
                              f'found: {shorten(others) or "nothing"}. Fill the split, or set `split` to another.')
         return {name: osp.join(folder, file) for name, file in found.items()}
 
-    def _listed_names(self, known: Set[str]) -> List[str]:
+    def _listed_names(self, known: set[str]) -> list[str]:
         if not fileio.isfile(self.ann_file, backend_args=self.backend_args):
             raise FileNotFoundError(f'ann_file {self.ann_file} is not a file; expected a list with one image name per '
                                     'line. Relative paths start at data_root.')
         return read_names(self.ann_file, known, self.backend_args)
 
-    def _check_counterparts(self, files: Dict[str, Dict[str, str]], names: List[str]) -> None:
+    def _check_counterparts(self, files: dict[str, dict[str, str]], names: list[str]) -> None:
         gaps, alone = [], set()
         for key, folder in self.data_prefix.items():
             missing = [name for name in names if name not in files[key]]

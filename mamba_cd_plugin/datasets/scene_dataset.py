@@ -1,5 +1,6 @@
 """Generated scenes as a data set without files: each is drawn on demand in the workers of the loader."""
-from typing import Any, Iterator, List
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import DefaultSampler
@@ -48,7 +49,7 @@ class SyntheticCDDataset(BaseCDDataset):
             warm_up()
         super().full_init()
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Nothing: there are no files."""
         return []
 

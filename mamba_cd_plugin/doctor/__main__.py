@@ -6,8 +6,9 @@ Exit status: 0 without errors, 1 with (with --strict: or with warnings).
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Iterator, Sequence
+from typing import Any
 
 from ..version import __version__
 from .checks import ERROR, LEVELS, WARNING, Problem, examine

@@ -1,8 +1,9 @@
 """The checks of the doctor: each finds a problem of an installation and the command that fixes it."""
 import shlex
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator
+from typing import Any
 
 from .facts import ONEDL, OWNERS, TABLE, TORCH, Facts, Tried, find_tried, release, within
 

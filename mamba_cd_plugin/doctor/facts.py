@@ -10,9 +10,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any
 
 from ..analysis.machine import read_processor
 
@@ -71,7 +72,7 @@ OWNERS = {
 TABLE = (*ONEDL, *UPSTREAM, *OTHERS)
 
 
-def find_tried(name: str) -> Optional[Tried]:
+def find_tried(name: str) -> Tried | None:
     """The row of a distribution."""
     return next((row for row in TABLE if row.name == name), None)
 
@@ -119,7 +120,7 @@ class Facts:
         return [name for name in OWNERS[folder] if name in self.installed]
 
     @property
-    def failed(self) -> Optional[str]:
+    def failed(self) -> str | None:
         """The step at which the probe ended, None if it came through."""
         return next((name for name, said in self.probe.items() if 'error' in said), None)
 
@@ -141,7 +142,7 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def find_installed(path: Optional[Sequence[str]] = None) -> dict[str, str]:
+def find_installed(path: Sequence[str] | None = None) -> dict[str, str]:
     """Versions of the distributions of interest by their metadata.
 
     Args:

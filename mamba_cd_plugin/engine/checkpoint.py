@@ -1,11 +1,12 @@
 """Loading checkpoints without running code from them."""
 import errno
 import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Callable, Iterator, List, Optional, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def _history_method(owner: type, name: str) -> Any:
     return getattr(owner, name)
 
 
-def _allowed_types() -> List[Any]:
+def _allowed_types() -> list[Any]:
     """Classes that mmengine's checkpoints contain besides tensors: HistoryBuffers of numpy arrays and scalars."""
     core = numpy_core()
     allowed: list = [HistoryBuffer, np.ndarray, np.dtype, (_history_method, 'builtins.getattr')]
@@ -75,7 +76,7 @@ def _safely(load: Callable[..., dict]) -> Callable[..., dict]:
     """Wrap one of CheckpointLoader's loaders: the file is read as data only, and its content is checked."""
 
     @wraps(load)
-    def guarded(filename: str, map_location: Optional[Any] = None) -> dict:
+    def guarded(filename: str, map_location: Any | None = None) -> dict:
         if str(filename).partition('?')[0].endswith(SUFFIX):
             raise ValueError(f'checkpoint {filename}: {SUFFIX} files are read from the disk only; download it, and '
                              'name the file')
@@ -108,11 +109,11 @@ def _check_meta(checkpoint: Any, filename: str) -> None:
 
 
 @_safely
-def _load_pickle(filename: str, map_location: Optional[Any] = None) -> dict:
+def _load_pickle(filename: str, map_location: Any | None = None) -> dict:
     return torch.load(filename, map_location=map_location, weights_only=not _trusted)
 
 
-def load_from_local(filename: str, map_location: Optional[Any] = None) -> dict:
+def load_from_local(filename: str, map_location: Any | None = None) -> dict:
     """Read a checkpoint file as data only.
 
     Args:
@@ -131,7 +132,7 @@ def load_from_local(filename: str, map_location: Optional[Any] = None) -> dict:
     return read_safetensors(filename) if filename.endswith(SUFFIX) else _load_pickle(filename, map_location)
 
 
-def find_checkpoint(name: Union[str, Path]) -> str:
+def find_checkpoint(name: str | Path) -> str:
     """What a path, an address or the name of packaged weights means; the log says what those are, and their terms.
 
     Args and errors are those of :func:`~mamba_cd_plugin.zoo.resolve_checkpoint`.
@@ -171,7 +172,7 @@ def use_safe_loaders() -> None:
     _in_force = True
 
 
-def load_safely(address: str, map_location: Optional[Any] = None) -> dict:
+def load_safely(address: str, map_location: Any | None = None) -> dict:
     """Read a checkpoint from a path or an address that mmengine knows, whether or not the loaders are in force.
 
     Raises:

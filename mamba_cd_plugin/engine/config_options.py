@@ -1,7 +1,7 @@
 """Settings of a config overridden by ``key=value``, with unknown keys refused."""
 import argparse
 import difflib
-from typing import Any, Dict
+from typing import Any
 
 from mmengine.config import Config, DictAction
 
@@ -22,7 +22,7 @@ class OptionsAction(DictAction):
         Raises:
             argparse.ArgumentError: If one is no ``key=value``, or its value cannot be read.
         """
-        read: Dict[str, Any] = {}
+        read: dict[str, Any] = {}
         for word in values:
             key, equals, _ = word.partition('=')
             if not equals or not key:
@@ -37,7 +37,7 @@ class OptionsAction(DictAction):
         setattr(namespace, self.dest, read)
 
 
-def merge_options(cfg: Config, options: Dict[str, Any]) -> None:
+def merge_options(cfg: Config, options: dict[str, Any]) -> None:
     """Override settings of a config in place.
 
     Args:

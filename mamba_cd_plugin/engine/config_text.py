@@ -1,6 +1,7 @@
 """Reading the config text inside a checkpoint without running it."""
 import ast
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from mmengine.config import ConfigDict
 from mmseg.registry import MODELS, TASK_UTILS, WEIGHT_INITIALIZERS

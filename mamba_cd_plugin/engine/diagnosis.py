@@ -1,6 +1,7 @@
 """Diagnosis of a failed training: the facts about a run, and how they speak for the known causes."""
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,12 +47,12 @@ class Evidence:
         batch_label_pixels: The same as ``label_pixels``, for the last batch alone.
         bad_images: Files of the last batch whose pixels are not finite.
     """
-    label_pixels: Tuple[int, int, int] = (0, 0, 0)
-    losses: Dict[str, np.ndarray] = field(default_factory=dict)
+    label_pixels: tuple[int, int, int] = (0, 0, 0)
+    losses: dict[str, np.ndarray] = field(default_factory=dict)
     rates: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    gradient_norms: Dict[str, float] = field(default_factory=dict)
-    loss_scale: Optional[float] = None
-    batch_label_pixels: Tuple[int, int, int] = (0, 0, 0)
+    gradient_norms: dict[str, float] = field(default_factory=dict)
+    loss_scale: float | None = None
+    batch_label_pixels: tuple[int, int, int] = (0, 0, 0)
     bad_images: Sequence[str] = ()
 
 
@@ -71,7 +72,7 @@ class Verdict:
     remedy: str = ''
 
 
-def diagnose_collapse(evidence: Evidence) -> List[Verdict]:
+def diagnose_collapse(evidence: Evidence) -> list[Verdict]:
     """Causes of a model that predicts one class only, those that fit first."""
     return _fitting_first([
         examine_labels(evidence),
@@ -82,7 +83,7 @@ def diagnose_collapse(evidence: Evidence) -> List[Verdict]:
     ])
 
 
-def diagnose_nonfinite(evidence: Evidence) -> List[Verdict]:
+def diagnose_nonfinite(evidence: Evidence) -> list[Verdict]:
     """Causes of a loss that is NaN or infinite, those that fit first."""
     return _fitting_first([
         examine_images(evidence),
@@ -222,14 +223,14 @@ def format_verdicts(verdicts: Sequence[Verdict]) -> str:
     return '\n'.join(lines)
 
 
-def _fitting_first(verdicts: List[Verdict]) -> List[Verdict]:
+def _fitting_first(verdicts: list[Verdict]) -> list[Verdict]:
     return sorted(verdicts, key=lambda verdict: not verdict.fits)
 
 
-LabelPixels = Tuple[int, int, int]
+LabelPixels = tuple[int, int, int]
 
 
-def loss_history(runner: Runner) -> Dict[str, np.ndarray]:
+def loss_history(runner: Runner) -> dict[str, np.ndarray]:
     """Value per iteration of every loss term, also from before a resume; their sum is ``loss``."""
     scalars = runner.message_hub.log_scalars
     return {key[len('train/'):]: buffer.data[0] for key, buffer in scalars.items()
@@ -267,12 +268,12 @@ def count_labels(data_batch: dict, ignore_index: int = IGNORE_INDEX) -> LabelPix
     return sum(label.numel() for label in labels) - changed - ignored, changed, ignored
 
 
-def image_names(data_batch: dict) -> List[str]:
+def image_names(data_batch: dict) -> list[str]:
     """File of the first image of every pair in a batch."""
     return [sample.get('img_path', 'an image without img_path') for sample in data_batch['data_samples']]
 
 
-def gradient_norms(model: nn.Module, data_batch: dict) -> Dict[str, float]:
+def gradient_norms(model: nn.Module, data_batch: dict) -> dict[str, float]:
     """Euclidean norm of the gradient that each loss term sends into the model, on one batch, in full precision.
 
     The optimizer's own gradients are of no use here: they are the sum over all terms, and zeroed after each step.
@@ -293,6 +294,6 @@ def _gradient_norm(loss: Any, parameters: Sequence[nn.Parameter]) -> float:
     total: Tensor = sum(term.mean() for term in (loss if isinstance(loss, (list, tuple)) else [loss]))
     if not total.requires_grad:
         return 0.
-    gradients: Sequence[Optional[Tensor]] = torch.autograd.grad(
+    gradients: Sequence[Tensor | None] = torch.autograd.grad(
         total, parameters, retain_graph=True, allow_unused=True)
     return float(sum(gradient.pow(2).sum() for gradient in gradients if gradient is not None)) ** 0.5

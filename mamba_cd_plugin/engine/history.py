@@ -1,8 +1,8 @@
 """The scalars of a run, read back from the files that mmengine's LocalVisBackend writes."""
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Sequence, Union
 
 
 @dataclass
@@ -13,11 +13,11 @@ class History:
         train: Lines of the training, each with ``iter`` (from 1) and the values logged there.
         val: Lines of the validations, each with ``step`` (the epoch, or the iteration without epochs).
     """
-    train: List[Dict[str, float]] = field(default_factory=list)
-    val: List[Dict[str, float]] = field(default_factory=list)
+    train: list[dict[str, float]] = field(default_factory=list)
+    val: list[dict[str, float]] = field(default_factory=list)
 
 
-def find_scalar_files(work_dir: Union[str, Path]) -> List[Path]:
+def find_scalar_files(work_dir: str | Path) -> list[Path]:
     """The scalar files of a work dir, oldest first; every start of a run, also a resume, makes a folder of its own."""
     return sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
 

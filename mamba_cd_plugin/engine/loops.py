@@ -1,7 +1,7 @@
 """mmengine's loops on the config's one data root, with a training that can be resumed at any iteration."""
 import signal
 import threading
-from typing import Any, Union
+from typing import Any
 
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
 from mmseg.registry import LOOPS
@@ -22,7 +22,7 @@ class DataRootLoopMixin:
     config stays as it is, so that the config dumped with a run keeps the one key too.
     """
 
-    def __init__(self, runner: Runner, dataloader: Union[DataLoader, dict], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> None:
         dataloader = with_data_root(dataloader, runner.cfg.get('data_root'))
         dataloader = self._prepare(with_steady_workers(dataloader, runner.seed))
         super().__init__(runner, dataloader, *args, **kwargs)  # type: ignore[call-arg]  # the loop's

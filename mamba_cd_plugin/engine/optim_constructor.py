@@ -1,6 +1,5 @@
 """mmengine's optimizer constructor with learning rates by the fan-in of a layer, and one log line."""
 import logging
-from typing import List
 
 from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
@@ -52,7 +51,7 @@ class FanInOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         logger.info(f'{type(wrapper.optimizer).__name__}: {total:,} parameters, weight decay on {decaying:,} of them')
         return wrapper
 
-    def _slow_wide_layers(self, groups: List[dict], logger: MMLogger) -> None:
+    def _slow_wide_layers(self, groups: list[dict], logger: MMLogger) -> None:
         limit = self.paramwise_cfg.get('full_rate_fan_in')
         if limit is None:
             return

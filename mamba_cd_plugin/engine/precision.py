@@ -1,7 +1,8 @@
 """Mixed precision, compilation and accumulation: what the command line sets in the config of a run."""
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Optional, Set
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -38,7 +39,7 @@ class AutocastOptimWrapper(OptimWrapper):
             yield
 
 
-def cpu_flags() -> Set[str]:
+def cpu_flags() -> set[str]:
     """What the processor can do, as /proc/cpuinfo says; nothing where there is none."""
     path = Path('/proc/cpuinfo')
     lines = path.read_text().splitlines() if path.is_file() else []
@@ -102,7 +103,7 @@ def accumulate_gradients(cfg: Config, steps: int) -> None:
         cfg.auto_scale_lr.base_batch_size = cfg.auto_scale_lr.base_batch_size / steps
 
 
-def compile_parts(model: nn.Module, backend: Optional[str] = None) -> None:
+def compile_parts(model: nn.Module, backend: str | None = None) -> None:
     """Let torch.compile translate encoder and neck at their first call; the head's losses sort and stay as they are."""
     model = getattr(model, 'module', model)
     for name in ('backbone', 'neck'):

@@ -1,6 +1,7 @@
 """Test loop that scores the test set once per protocol: on whole images and on 256 x 256 tiles."""
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any
 
 from mmengine.config import ConfigDict
 from mmengine.dist import all_gather_object
@@ -44,18 +45,18 @@ class ProtocolTestLoop(DataRootLoopMixin, TestLoop):
 
     def __init__(self,
                  runner: Runner,
-                 dataloader: Union[DataLoader, Dict],
-                 evaluator: Union[Evaluator, Dict, List],
+                 dataloader: DataLoader | dict,
+                 evaluator: Evaluator | dict | list,
                  fp16: bool = False,
-                 tile: Optional[int] = 256) -> None:
+                 tile: int | None = 256) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
         if tile is not None and tile < 1:
             raise ValueError(f'test_cfg.tile must be a side in pixels, or None for whole images only, but got {tile}.')
         self.tile = tile
         self.first_pass = True
-        self._sizes: Set[Tuple[int, int]] = set()
+        self._sizes: set[tuple[int, int]] = set()
 
-    def run(self) -> Dict[str, float]:
+    def run(self) -> dict[str, float]:
         """Test by every protocol that the images allow.
 
         Returns:
@@ -69,12 +70,12 @@ class ProtocolTestLoop(DataRootLoopMixin, TestLoop):
         self.runner.call_hook('after_test')
         return metrics
 
-    def run_iter(self, idx: int, data_batch: Dict[str, Sequence]) -> None:
+    def run_iter(self, idx: int, data_batch: dict[str, Sequence]) -> None:
         """Test one batch and remember the sizes of its images."""
         self._sizes |= image_sizes(data_batch)
         super().run_iter(idx, data_batch)
 
-    def _run_protocols(self) -> Dict[str, float]:
+    def _run_protocols(self) -> dict[str, float]:
         segmentor = unwrap_segmentor(self.runner.model)
         self.first_pass, self._sizes = True, set()
         print_log('Testing on whole images', logger='current')
@@ -91,19 +92,19 @@ class ProtocolTestLoop(DataRootLoopMixin, TestLoop):
         print_log(protocol_table(report, len(self.dataloader.dataset)), logger='current')
         return {f'{protocol}/{key}': value for protocol, (scores, _) in report.items() for key, value in scores.items()}
 
-    def _run_pass(self) -> Dict[str, float]:
+    def _run_pass(self) -> dict[str, float]:
         for idx, data_batch in enumerate(self.dataloader):
             self.run_iter(idx, data_batch)
         return self.evaluator.evaluate(len(self.dataloader.dataset))
 
-    def _scored_pixels(self) -> Optional[int]:
+    def _scored_pixels(self) -> int | None:
         for metric in self.evaluator.metrics:
             if isinstance(metric, ChangeMetric) and metric.confusion is not None:
                 return int(metric.confusion.sum())
         return None
 
 
-def choose_protocols(sizes: Set[Tuple[int, int]], tile: Optional[int]) -> Tuple[str, Optional[str], str]:
+def choose_protocols(sizes: set[tuple[int, int]], tile: int | None) -> tuple[str, str | None, str]:
     """Name the protocol of the first pass, the one of the second (or None), and say why.
 
     Args:
@@ -123,7 +124,7 @@ def choose_protocols(sizes: Set[Tuple[int, int]], tile: Optional[int]) -> Tuple[
     return WHOLE, tiled, f'Testing on the {tile} x {tile} tiles of the same images'
 
 
-def image_sizes(data_batch: Dict[str, Sequence]) -> Set[Tuple[int, int]]:
+def image_sizes(data_batch: dict[str, Sequence]) -> set[tuple[int, int]]:
     """Heights and widths of the labels of one batch, with or without test-time augmentation."""
     samples = data_batch['data_samples']
     if samples and isinstance(samples[0], (list, tuple)):  # [augmentation][image]
@@ -146,7 +147,7 @@ def unwrap_segmentor(model: nn.Module) -> nn.Module:
     return inner
 
 
-def protocol_table(report: Dict[str, Tuple[Dict[str, float], Optional[int]]], num_images: int) -> str:
+def protocol_table(report: dict[str, tuple[dict[str, float], int | None]], num_images: int) -> str:
     """A table for the log: one row per protocol, scores in percent.
 
     Args:
@@ -162,7 +163,7 @@ def protocol_table(report: Dict[str, Tuple[Dict[str, float], Optional[int]]], nu
 
 
 @contextmanager
-def test_mode(segmentor: nn.Module, tile: Optional[int]) -> Iterator[None]:
+def test_mode(segmentor: nn.Module, tile: int | None) -> Iterator[None]:
     """Let the segmentor predict in another mode for a while; the other keys of its test_cfg stay.
 
     Args:

@@ -2,7 +2,6 @@
 import re
 import shutil
 from pathlib import Path
-from typing import Optional, Union
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -20,7 +19,7 @@ _TRAINING = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 POINTER = 'last_checkpoint'
 
 
-def newest_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
+def newest_checkpoint(work_dir: str | Path) -> Path | None:
     """The newest training checkpoint in a work dir, or None.
 
     mmengine notes an absolute path, which points back to the old folder once the work dir is moved or copied. So only
@@ -37,7 +36,7 @@ def newest_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
     return max(numbered)[1] if numbered else None
 
 
-def checkpoint_to_resume(work_dir: Union[str, Path], named: str = 'auto') -> Optional[str]:
+def checkpoint_to_resume(work_dir: str | Path, named: str = 'auto') -> str | None:
     """The checkpoint that ``--resume`` resumes from.
 
     Args:
@@ -58,13 +57,13 @@ def checkpoint_to_resume(work_dir: Union[str, Path], named: str = 'auto') -> Opt
     return None if newest is None else str(newest)
 
 
-def clear_leftovers(folder: Union[str, Path]) -> None:
+def clear_leftovers(folder: str | Path) -> None:
     """Delete the parts of checkpoints that a killed run was writing in a folder."""
     for part in Path(folder).glob('.*.part*'):
         part.unlink()
 
 
-def choose_start(cfg: Config, resume: Optional[str] = None) -> None:
+def choose_start(cfg: Config, resume: str | None = None) -> None:
     """Let a training resume from a checkpoint, or start in a folder without checkpoints.
 
     Args:
@@ -84,7 +83,7 @@ def choose_start(cfg: Config, resume: Optional[str] = None) -> None:
         refuse_used_work_dir(cfg.work_dir)
 
 
-def refuse_used_work_dir(work_dir: Union[str, Path]) -> None:
+def refuse_used_work_dir(work_dir: str | Path) -> None:
     """Let no new training begin in a folder that holds the checkpoints of another.
 
     Raises:

@@ -1,7 +1,8 @@
 """Settings that a resumed training may change, and the adjustment of its learning rate."""
 import copy
 import warnings
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mmengine.config import ConfigDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -16,7 +17,7 @@ EXPERIMENT_KEYS = ('model', 'train_dataloader', 'randomness', 'optim_wrapper')
 # Where things lie and how many processes read them is no part of the experiment.
 FREE_ENDINGS = ('data_root', 'num_workers', 'persistent_workers', 'pin_memory', 'scan_backend')
 
-Changes = Dict[str, Tuple[Any, Any]]
+Changes = dict[str, tuple[Any, Any]]
 
 
 class ResumeError(ValueError):
@@ -30,7 +31,7 @@ def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Chang
             if flat[0].get(key) != flat[1].get(key)}
 
 
-def config_of_checkpoint(checkpoint: Mapping[str, Any]) -> Optional[ConfigDict]:
+def config_of_checkpoint(checkpoint: Mapping[str, Any]) -> ConfigDict | None:
     """The config that a training checkpoint carries, read as data; None where it has none that can be read so."""
     text = (checkpoint.get('meta') or {}).get('cfg')
     try:
@@ -39,7 +40,7 @@ def config_of_checkpoint(checkpoint: Mapping[str, Any]) -> Optional[ConfigDict]:
         return None
 
 
-def check_resume(runner: Runner, before: Optional[ConfigDict]) -> Changes:
+def check_resume(runner: Runner, before: ConfigDict | None) -> Changes:
     """Compare the config of a run with the one that it resumes.
 
     Args:
@@ -126,7 +127,7 @@ def _extend(runner: Runner, schedulers: Any, cfgs: Any, changes: Changes) -> Non
             scheduler.end = runner.max_epochs if scheduler.by_epoch else runner.max_iters
 
 
-def _replay(schedulers: List[Any], iters: int, epochs: int) -> None:
+def _replay(schedulers: list[Any], iters: int, epochs: int) -> None:
     per_epoch = iters // epochs if epochs else 0
     for done in range(1, iters + 1):
         for scheduler in schedulers:
@@ -144,12 +145,12 @@ def describe_changes(changes: Changes, shown: int = 4) -> str:
     return ', '.join(parts) + (f', and {len(changes) - shown} more' if len(changes) > shown else '')
 
 
-def _below(changes: Changes, keys: Tuple[str, ...]) -> Changes:
+def _below(changes: Changes, keys: tuple[str, ...]) -> Changes:
     return {key: value for key, value in changes.items()
             if any(key == above or key.startswith(f'{above}.') for above in keys)}
 
 
-def _flat(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
+def _flat(node: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
     """The plain values of nested dicts and lists, by dotted keys."""
     if not isinstance(node, (dict, list, tuple)) or not node:
         yield prefix, node

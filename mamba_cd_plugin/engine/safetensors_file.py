@@ -3,8 +3,9 @@
 https://huggingface.co/docs/safetensors. What a .pth holds under ``meta`` is one JSON text in the file's metadata.
 """
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from torch import Tensor
 

@@ -4,9 +4,10 @@ So a resumed run draws what the uninterrupted one would have drawn: nothing abou
 The number of data workers does not matter either, nor how the pairs are shared among processes.
 """
 import random
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, Iterator, Optional, Sized, Tuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,9 +45,9 @@ def seeded(*numbers: int) -> Iterator[None]:
 
 class SeededIndex(int):
     """Index of a pair, with the numbers that its augmentation is seeded with; it reaches the data workers as it is."""
-    seed: Tuple[int, ...]
+    seed: tuple[int, ...]
 
-    def __new__(cls, index: int, seed: Tuple[int, ...]) -> 'SeededIndex':
+    def __new__(cls, index: int, seed: tuple[int, ...]) -> 'SeededIndex':
         """An index and its seed."""
         made = super().__new__(cls, index)
         made.seed = seed
@@ -66,7 +67,7 @@ class SeededSampler(Sampler):
         seed: Seed of the run; None where every process draws one of its own.
     """
 
-    def __init__(self, sampler: dict, dataset: Sized, seed: Optional[int] = None) -> None:
+    def __init__(self, sampler: dict, dataset: Sized, seed: int | None = None) -> None:
         self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
         self.seed = int(getattr(self.sampler, 'seed', None) or seed or 0)
         self._size = len(dataset)

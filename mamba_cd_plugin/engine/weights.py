@@ -1,7 +1,8 @@
 """Comparison of the weights of a checkpoint with those of a model."""
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any
 
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import Tensor, nn
@@ -27,12 +28,12 @@ class WeightsFit:
             for floating point, sparse tensors, or no values at all.
         share: Share of the model's numbers (not names) that the checkpoint provides, 0..1.
     """
-    taken: List[str] = field(default_factory=list)
-    missing: List[str] = field(default_factory=list)
-    unexpected: List[str] = field(default_factory=list)
-    reshaped: Dict[str, Tuple[tuple, tuple]] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    reshaped: dict[str, tuple[tuple, tuple]] = field(default_factory=dict)
     share: float = 0.
-    unusable: Dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:

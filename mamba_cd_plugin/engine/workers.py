@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 from types import FrameType
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.dataset.utils import worker_init_fn
 from mmengine.dist import get_rank
@@ -27,7 +27,7 @@ def start_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None
         signal.signal(signal.SIGTERM, _end_with_the_owner)
 
 
-def _end_with_the_owner(number: int, frame: Optional[FrameType]) -> None:
+def _end_with_the_owner(number: int, frame: FrameType | None) -> None:
     if _ending[0] or os.getppid() != _owner:
         os._exit(0)
 
@@ -52,7 +52,7 @@ def end_workers() -> None:
 atexit.register(end_workers)
 
 
-def with_steady_workers(dataloader: Any, seed: Optional[int]) -> Any:
+def with_steady_workers(dataloader: Any, seed: int | None) -> Any:
     """A data loader's config with these workers.
 
     Args:

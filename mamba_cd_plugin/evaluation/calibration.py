@@ -1,5 +1,5 @@
 """Calibration of probabilities by one temperature for all logits, chosen on data that was not trained on."""
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -87,7 +87,7 @@ def fit_temperature(histogram: np.ndarray) -> float:
     return temperature
 
 
-def best_threshold(histogram: np.ndarray, temperature: float = 1.) -> Tuple[float, float]:
+def best_threshold(histogram: np.ndarray, temperature: float = 1.) -> tuple[float, float]:
     """The probability above which F1 of the changed pixels is highest, the middle of all such, and that F1."""
     tp, fp = (np.cumsum(histogram[value, ::-1])[::-1] for value in (1, 0))
     f1 = 2 * tp / np.maximum(tp + fp + histogram[1].sum(), 1)

@@ -1,6 +1,7 @@
 """The metric of this package: scores of the changed class from one confusion matrix over all pixels."""
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import mmcv
 import numpy as np
@@ -17,7 +18,7 @@ from .objects import ObjectCounts, add_objects, count_objects
 
 # Of one image its confusion matrix (2, 2) and its ObjectCounts as a tuple, None where they are not counted. Plain
 # tuples, since mmengine makes them of every other kind on their way between processes.
-SampleResult = Tuple[Tensor, Optional[Tuple[int, int, int]]]
+SampleResult = tuple[Tensor, tuple[int, int, int] | None]
 
 
 @METRICS.register_module()
@@ -45,12 +46,12 @@ class ChangeMetric(BaseMetric):
 
     def __init__(self,
                  ignore_index: int = IGNORE_INDEX,
-                 output_dir: Optional[str] = None,
+                 output_dir: str | None = None,
                  format_only: bool = False,
                  objects: bool = False,
                  collect_device: str = 'cpu',
-                 prefix: Optional[str] = None,
-                 collect_dir: Optional[str] = None) -> None:
+                 prefix: str | None = None,
+                 collect_dir: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if format_only and output_dir is None:
             raise ValueError('ChangeMetric(format_only=True) writes masks and nothing else, but output_dir is not set: '
@@ -59,9 +60,9 @@ class ChangeMetric(BaseMetric):
         self.output_dir = output_dir
         self.format_only = format_only
         self.objects = objects
-        self._written: Dict[str, str] = {}
-        self._outputs: Optional[OutputFolder] = None
-        self.confusion: Optional[Tensor] = None
+        self._written: dict[str, str] = {}
+        self._outputs: OutputFolder | None = None
+        self.confusion: Tensor | None = None
         """Matrix of the last evaluation, ``[[TN, FP], [FN, TP]]``; only in the main process."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -89,7 +90,7 @@ class ChangeMetric(BaseMetric):
                                     self.ignore_index) if self.objects else None
             self.results.append((confusion, objects))
 
-    def compute_metrics(self, results: List[SampleResult]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[SampleResult]) -> dict[str, float]:
         """Add up the counts of all samples and score the sum.
 
         Args:
@@ -126,7 +127,7 @@ class ChangeMetric(BaseMetric):
                 raise OSError(f'Could not write the mask {part}: is the folder writable and the disk not full?')
 
 
-def summary_line(confusion: Tensor, scores: Dict[str, float]) -> str:
+def summary_line(confusion: Tensor, scores: dict[str, float]) -> str:
     """One readable line: the scores in percent, and how much was changed and predicted as changed."""
     (_, fp), (fn, tp) = confusion.tolist()
     total = max(int(confusion.sum()), 1)  # max: no pixel at all is reported as 0 %, not as a division by zero

@@ -1,5 +1,4 @@
 """Confusion matrix of a binary change map, and every score that follows from it."""
-from typing import Dict
 
 import torch
 from torch import Tensor
@@ -32,7 +31,7 @@ def binary_confusion(prediction: Tensor, truth: Tensor, ignore_index: int = IGNO
     return torch.bincount(outcome, minlength=4).reshape(2, 2).cpu()
 
 
-def change_scores(confusion: Tensor) -> Dict[str, float]:
+def change_scores(confusion: Tensor) -> dict[str, float]:
     """Scores of one confusion matrix, each a fraction.
 
     Every 0/0 is 0, never NaN: a model that predicts no change has precision 0 and F1 0, so that it can never be chosen

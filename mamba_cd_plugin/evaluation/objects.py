@@ -1,5 +1,6 @@
 """Changed objects: connected regions of ground truth and prediction, matched by their intersection over union."""
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np

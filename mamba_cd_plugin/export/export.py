@@ -5,8 +5,9 @@ The selective scan becomes standard operators for any image size: at the end of 
 import copy
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ class ExportableModel(nn.Module):
         return self.head(self.neck(self.backbone((pair - self.mean) / self.std))).sigmoid()
 
 
-def trace(model: Any, size: Optional[int]) -> torch.export.ExportedProgram:
+def trace(model: Any, size: int | None) -> torch.export.ExportedProgram:
     """Export a segmentor with torch.export.
 
     Args:
@@ -78,7 +79,7 @@ def trace(model: Any, size: Optional[int]) -> torch.export.ExportedProgram:
             dynamic_shapes=(sides, ) if size is None else None)
 
 
-def export_onnx(model: TorchTileModel, path: Path, size: Optional[int] = None) -> float:
+def export_onnx(model: TorchTileModel, path: Path, size: int | None = None) -> float:
     """Write a model as ONNX, in standard operators, once it has given the same in onnxruntime as here.
 
     Args:
@@ -112,7 +113,7 @@ def export_onnx(model: TorchTileModel, path: Path, size: Optional[int] = None) -
         return _require_same(path, model, OnnxTileModel(part).forward, size)
 
 
-def export_program(model: TorchTileModel, path: Path, size: Optional[int] = None) -> float:
+def export_program(model: TorchTileModel, path: Path, size: int | None = None) -> float:
     """Write a model for ``torch.export.load``, once the file has given the same as the model.
 
     Args and errors are those of :func:`export_onnx`; the file ends in .pt2.
@@ -130,7 +131,7 @@ def export_program(model: TorchTileModel, path: Path, size: Optional[int] = None
 
 
 def _require_same(path: Path, model: TorchTileModel, exported: Callable[[np.ndarray], np.ndarray],
-                  size: Optional[int]) -> float:
+                  size: int | None) -> float:
     worst = largest_difference(model.forward, exported, CHECKED_SIZES if size is None else ((size, size), ) * 3)
     if not worst <= TOLERANCE:  # so that NaN fails as well
         raise ValueError(f'{path}: was not written, because the exported model differs from the original by '

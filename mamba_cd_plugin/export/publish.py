@@ -2,7 +2,7 @@
 import hashlib
 import io
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +27,9 @@ FORMATS = ('.pth', SUFFIX)
 
 def publish(checkpoint_path: str,
             out: Path,
-            cfg: Optional[Config] = None,
-            metrics: Optional[dict] = None,
-            calibration_data: Optional[str] = None,
+            cfg: Config | None = None,
+            metrics: dict | None = None,
+            calibration_data: str | None = None,
             calibration_split: str = 'val',
             choose_threshold: bool = False,
             device: str = 'cpu',

@@ -1,7 +1,8 @@
 """A pair of arrays or of plain pictures."""
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ class ArrayPair(PairSource):
         return PairTile(self._pair[::factor, ::factor], self._valid[::factor, ::factor])
 
 
-def _load(image: Any, bands: Optional[Sequence[int]], highest: int, label: str) -> Picture:
+def _load(image: Any, bands: Sequence[int] | None, highest: int, label: str) -> Picture:
     """An image with three channels."""
     if isinstance(image, (str, Path)):
         return read_picture(str(image))

@@ -1,9 +1,9 @@
 """From a checkpoint to a model: what is read from a file of unknown origin, and what is refused."""
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
-from typing import Iterator, Optional
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -31,7 +31,7 @@ SPARE_FACTOR, SPARE_NUMBERS = 3, 1 << 16
 MAX_PARTS = 50_000  # the largest model here has some 2,000 modules
 
 
-def load_model(cfg: ConfigDict, weights: Optional[str], device: str = 'cpu') -> TileModel:
+def load_model(cfg: ConfigDict, weights: str | None, device: str = 'cpu') -> TileModel:
     """Build a model and load its weights.
 
     Args:
@@ -59,7 +59,7 @@ def load_model(cfg: ConfigDict, weights: Optional[str], device: str = 'cpu') -> 
     return TorchTileModel(model.to(device), model_cfg, f'checkpoint {weights}')
 
 
-def build_model(model_cfg: ConfigDict, path: str, numbers: Optional[int] = None) -> nn.Module:
+def build_model(model_cfg: ConfigDict, path: str, numbers: int | None = None) -> nn.Module:
     """Build the model that belongs to a checkpoint.
 
     Args:
@@ -89,13 +89,13 @@ def no_more_than(numbers: int) -> Iterator[None]:
     """
     left, parts = SPARE_FACTOR * numbers + SPARE_NUMBERS, MAX_PARTS
 
-    def count(module: nn.Module, name: str, tensor: Optional[torch.Tensor]) -> None:
+    def count(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
         nonlocal left
         left -= tensor.numel() if tensor is not None else 0
         if left < 0:
             raise ValueError(f'it describes a model of more numbers than the {numbers:,} of the checkpoint')
 
-    def count_part(module: nn.Module, name: str, part: Optional[nn.Module]) -> None:
+    def count_part(module: nn.Module, name: str, part: nn.Module | None) -> None:
         nonlocal parts
         parts -= 1
         if parts < 0:

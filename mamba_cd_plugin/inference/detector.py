@@ -1,6 +1,6 @@
 """Models for people with a training loop of their own: two images in, one logit per pixel out."""
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -76,16 +76,16 @@ def _to_255(images: Tensor) -> Tensor:
     return images * 255
 
 
-def list_models() -> List[str]:
+def list_models() -> list[str]:
     """The names that :func:`get_model` knows, such as ``cdmamba_v8``."""
     return sorted(path.stem[:-len(_DATA)] for name, path in list_configs().items()
                   if path.stem.endswith(_DATA) and not name.startswith('opencd/'))
 
 
-def get_model(name: Union[str, Path],
-              embed_dims: Optional[int] = None,
-              weights: Union[str, Path, None] = None,
-              options: Optional[Dict[str, Any]] = None) -> ChangeDetector:
+def get_model(name: str | Path,
+              embed_dims: int | None = None,
+              weights: str | Path | None = None,
+              options: dict[str, Any] | None = None) -> ChangeDetector:
     """Build a model by its name.
 
     Args:
@@ -123,7 +123,7 @@ def get_model(name: Union[str, Path],
     return ChangeDetector(segmentor)
 
 
-def _config_of(name: Union[str, Path]) -> Union[str, Path]:
+def _config_of(name: str | Path) -> str | Path:
     """The config of a model; what is no model's name is taken for that of a config."""
     configs = {path.stem: path for key, path in list_configs().items() if not key.startswith('opencd/')}
     return configs.get(f'{name}{_DATA}', name)

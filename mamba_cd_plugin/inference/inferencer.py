@@ -1,7 +1,8 @@
 """The inferencer: a checkpoint and two images in, a change map out."""
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional, Sequence, Union
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,8 +36,8 @@ class Prediction(NamedTuple):
         spool: The result on the disk, where files were asked for.
     """
     source: PairSource
-    strip: Optional[Strip] = None
-    spool: Optional[Spool] = None
+    strip: Strip | None = None
+    spool: Spool | None = None
 
 
 class ChangeDetectionInferencer(BaseInferencer):
@@ -70,9 +71,9 @@ class ChangeDetectionInferencer(BaseInferencer):
     postprocess_kwargs = set(OutputOptions._fields)
 
     def __init__(self,
-                 model: Union[str, Path, dict, Config, None] = None,
-                 weights: Union[str, Path, None] = None,
-                 device: Optional[str] = None,
+                 model: str | Path | dict | Config | None = None,
+                 weights: str | Path | None = None,
+                 device: str | None = None,
                  scope: str = 'mmseg',
                  show_progress: bool = True) -> None:
         if weights is None and (str(model).endswith(WEIGHT_SUFFIXES) or str(model) in list_weights()):
@@ -86,7 +87,7 @@ class ChangeDetectionInferencer(BaseInferencer):
         init_default_scope(scope)
         super().__init__(model, weights, device, scope, show_progress)
 
-    def _init_model(self, cfg: ConfigDict, weights: Optional[str], device: str = 'cpu') -> TileModel:
+    def _init_model(self, cfg: ConfigDict, weights: str | None, device: str = 'cpu') -> TileModel:
         """A model for windows in the place of mmengine's, which carries on with a warning where weights do not fit."""
         return load_model(cfg, weights, device)
 
@@ -100,10 +101,10 @@ class ChangeDetectionInferencer(BaseInferencer):
         """None: the overview of a large raster is drawn from strips, not from a sample in memory."""
 
     def __call__(self,
-                 inputs: Union[Pair, Sequence[Pair]],
-                 out_dir: Optional[str] = None,
+                 inputs: Pair | Sequence[Pair],
+                 out_dir: str | None = None,
                  return_datasamples: bool = False,
-                 batch_size: Optional[int] = None,
+                 batch_size: int | None = None,
                  **kwargs: Any) -> dict:
         """Predict one pair, a list of pairs, or two folders of images.
 
@@ -147,7 +148,7 @@ class ChangeDetectionInferencer(BaseInferencer):
                     self.postprocess(prediction, None, return_datasamples, out_dir, outputs, job))
         return results
 
-    def _inputs_to_list(self, inputs: Union[Pair, Sequence[Pair]]) -> list[Pair]:
+    def _inputs_to_list(self, inputs: Pair | Sequence[Pair]) -> list[Pair]:
         """The pairs that the inputs mean."""
         if isinstance(inputs, (str, Path, dict)) or not hasattr(inputs, '__len__'):
             raise ValueError(f'expected a pair (A, B) of files, folders or arrays, or a list of pairs, got '
@@ -163,7 +164,7 @@ class ChangeDetectionInferencer(BaseInferencer):
         return pairs
 
     def _check_pairs(self, pairs: list[Pair], options: ReadOptions, outputs: OutputOptions,
-                     out_dir: Optional[str]) -> None:
+                     out_dir: str | None) -> None:
         """Open each of several pairs once, so that the last one's defect is known before the first is predicted."""
         defects, names = [], []
         for pair in pairs if len(pairs) > 1 else []:
@@ -193,7 +194,7 @@ class ChangeDetectionInferencer(BaseInferencer):
         return source
 
     def forward(self, source: PairSource, options: PredictOptions, outputs: OutputOptions, job: dict,
-                out_dir: Optional[str], fresh: bool) -> Prediction:
+                out_dir: str | None, fresh: bool) -> Prediction:
         """Predict a pair window by window, into memory or into the spool of ``out_dir``."""
         if out_dir is None:
             sink = MemorySink()
@@ -210,14 +211,14 @@ class ChangeDetectionInferencer(BaseInferencer):
         return Prediction(source, spool=spool)
 
     def visualize(self, inputs: Pair, preds: Prediction, return_vis: bool = False,
-                  **kwargs: Any) -> Optional[np.ndarray]:
+                  **kwargs: Any) -> np.ndarray | None:
         """The overview of a prediction, if it is asked for."""
         if not return_vis:
             return None
         return draw_overview(preds.source, preds.strip.mask if preds.spool is None else preds.spool.open('mask'))
 
-    def postprocess(self, preds: Prediction, visualization: None, return_datasample: bool, out_dir: Optional[str],
-                    outputs: OutputOptions, job: dict) -> Union[dict, SegDataSample]:
+    def postprocess(self, preds: Prediction, visualization: None, return_datasample: bool, out_dir: str | None,
+                    outputs: OutputOptions, job: dict) -> dict | SegDataSample:
         """Write the files of a prediction, or hand out its arrays."""
         if preds.spool is not None:
             return write_outputs(Path(out_dir), preds.source, preds.spool, outputs, [job, outputs])

@@ -5,7 +5,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,8 +40,8 @@ class StripSink(ABC):
     """
 
     next_row: int = 0
-    carry: Optional[np.ndarray] = None
-    batch_size: Optional[int] = None
+    carry: np.ndarray | None = None
+    batch_size: int | None = None
 
     @abstractmethod
     def append(self, strip: Strip, carry: np.ndarray) -> None:
@@ -191,14 +191,14 @@ def summary_path(out_dir: Path, name: str) -> Path:
     return out_dir / f'{name}_summary.json'
 
 
-def complete_summary(out_dir: Path, name: str, job: Any) -> Optional[dict]:
+def complete_summary(out_dir: Path, name: str, job: Any) -> dict | None:
     """The summary of an earlier run of just this job, if all its files are still there."""
     summary = read_summary(out_dir, name)
     same = summary is not None and summary.get('job') == json.loads(json.dumps(job))
     return summary if same and all((out_dir / file).is_file() for file in summary['files']) else None
 
 
-def read_summary(out_dir: Path, name: str) -> Optional[dict]:
+def read_summary(out_dir: Path, name: str) -> dict | None:
     """The summary of an earlier run, whatever its job; None where there is none that can be read."""
     try:
         summary = json.loads(summary_path(out_dir, name).read_text('utf-8'))

@@ -1,10 +1,11 @@
 """Models as prediction sees them: windows of a pair go in, change probabilities come out."""
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class TileModel(ABC):
 
     threshold: float
     fill: np.ndarray
-    side: Optional[int] = None
+    side: int | None = None
     align: int = ALIGN
     identity: str
     name: str = 'the model'
@@ -191,7 +192,7 @@ class OnnxTileModel(TileModel):
         self.name = str(path)
 
     @staticmethod
-    def _read_properties(properties: dict, path: Path) -> tuple[float, Optional[int], int, list]:
+    def _read_properties(properties: dict, path: Path) -> tuple[float, int | None, int, list]:
         """What the file says of how it is used: threshold, side, multiple and fill."""
         try:
             found = json.loads(properties[PROPERTIES])

@@ -1,5 +1,5 @@
 """Simple or right-angled outlines of buildings from outlines of pixels."""
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import numpy as np
 import shapely
@@ -62,7 +62,7 @@ def square_outline(polygon: Polygon) -> Polygon:
     return squared if overlap >= SQUARE_OVERLAP and _is_close(squared, polygon, SQUARE_TOLERANCE) else simple
 
 
-def _map_rings(polygon: Polygon, change: Callable[[np.ndarray], Optional[np.ndarray]]) -> Optional[Polygon]:
+def _map_rings(polygon: Polygon, change: Callable[[np.ndarray], np.ndarray | None]) -> Polygon | None:
     """A polygon of changed rings, each (N, 2) and not closed; None where one of them vanishes."""
     rings = [change(np.asarray(ring.coords)[:-1]) for ring in (polygon.exterior, *polygon.interiors)]
     return None if any(ring is None or len(ring) < 3 for ring in rings) else Polygon(rings[0], rings[1:])
@@ -109,7 +109,7 @@ def _middles_of_steps(ring: np.ndarray) -> np.ndarray:
     return np.array(points)
 
 
-def _right_angles(ring: np.ndarray) -> Optional[np.ndarray]:
+def _right_angles(ring: np.ndarray) -> np.ndarray | None:
     """A ring with horizontal and vertical edges only; None where it has no such shape.
 
     Edges that run the same way, one after the other, become one line at the mean of their places, each as heavy as it

@@ -1,11 +1,12 @@
 """From the finished strips to the files that the user asked for, which appear only when all are complete."""
 import json
 import os
+from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -55,7 +56,7 @@ class OutputFormat(NamedTuple):
     """
     option: str
     choice: Any
-    raster: Optional[bool]
+    raster: bool | None
     suffix: str
     what: str
     write: Callable[[Path, Result], dict]
@@ -79,7 +80,7 @@ class OutputOptions(NamedTuple):
     polygons: str = 'gpkg'
     min_area: float = 10.
     outline: str = 'simple'
-    split: Optional[float] = None
+    split: float | None = None
     overview: bool = True
 
     def check(self) -> 'OutputOptions':

@@ -1,8 +1,9 @@
 """An image pair on one grid of pixels, read window by window, wherever it comes from."""
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Sequence, Union
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,10 +53,10 @@ class ReadOptions(NamedTuple):
         value_range: Values that become 0 and 255; None: see :class:`~.radiometry.Stretch`.
         nodata: Pixels with this value in all bands have no data, in the place of the files' own nodata values.
     """
-    bands: Optional[Sequence[int]] = None
-    bands_b: Optional[Sequence[int]] = None
-    value_range: Optional[tuple[float, float]] = None
-    nodata: Optional[float] = None
+    bands: Sequence[int] | None = None
+    bands_b: Sequence[int] | None = None
+    value_range: tuple[float, float] | None = None
+    nodata: float | None = None
 
 
 class PairSource(ABC):
@@ -76,8 +77,8 @@ class PairSource(ABC):
     height: int
     width: int
     is_raster: bool = False
-    crs: Optional[Any] = None
-    transform: Optional[Any] = None
+    crs: Any | None = None
+    transform: Any | None = None
     notes: list[str]
     origin: dict
 
@@ -105,7 +106,7 @@ def file_origin(path: Path) -> dict:
     return dict(path=str(path.resolve()), size=stat.st_size, mtime_ns=stat.st_mtime_ns)
 
 
-def open_pair(a: Image, b: Image, options: Optional[ReadOptions] = None) -> PairSource:
+def open_pair(a: Image, b: Image, options: ReadOptions | None = None) -> PairSource:
     """Open a pair: two arrays, two pictures (PNG, JPEG), or two rasters of any kind that GDAL reads.
 
     Pictures that say where they lie, by a world file or an .aux.xml beside them, are rasters.
@@ -137,7 +138,7 @@ def open_pair(a: Image, b: Image, options: Optional[ReadOptions] = None) -> Pair
     return RasterPair(paths[0], paths[1], options)
 
 
-def sidecar(path: Path) -> Optional[Path]:
+def sidecar(path: Path) -> Path | None:
     """The file beside a picture that says where it lies: a world file (.pgw, .jgw, .wld ...) or an .aux.xml."""
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         return None
@@ -151,7 +152,7 @@ def sidecar(path: Path) -> Optional[Path]:
     return auxiliary if re.search(r'<(GeoTransform|SRS|GCPList)\b', text) else None
 
 
-def find_pairs(a: Union[str, Path], b: Union[str, Path]) -> list[tuple[Path, Path]]:
+def find_pairs(a: str | Path, b: str | Path) -> list[tuple[Path, Path]]:
     """Two files as the only pair, or the images of two folders, paired by their names without the ending.
 
     Raises:

@@ -1,6 +1,7 @@
 """From a change mask to polygons with area and mean probability."""
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple
+from typing import Any, NamedTuple
 
 import geopandas
 import numpy as np

@@ -1,8 +1,9 @@
 """A pair of rasters: B is brought onto A's grid, and both are read window by window."""
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence, Union
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -68,11 +69,11 @@ class RasterImage:
         ValueError: If it cannot be read; the message says why.
     """
 
-    def __init__(self, label: str, path: Union[Path, str], bands: Optional[Sequence[int]], nodata: Optional[float],
+    def __init__(self, label: str, path: Path | str, bands: Sequence[int] | None, nodata: float | None,
                  stack: ExitStack, examine: bool = True) -> None:
         self.label, self.path, self.nodata = label, path, nodata
         self.header = ''  # a copy in memory, where one was needed
-        self.dataset: Union[DatasetReader, WarpedVRT] = stack.enter_context(open_raster(path))
+        self.dataset: DatasetReader | WarpedVRT = stack.enter_context(open_raster(path))
         check_location(self.dataset)
         self.palette = self._palette()
         choice = BandChoice((1, 1, 1), '') if self.palette is not None else choose_bands(self.dataset, bands)
@@ -106,7 +107,7 @@ class RasterImage:
         colours = self.dataset.colorinterp
         return colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else 0
 
-    def _palette(self) -> Optional[np.ndarray]:
+    def _palette(self) -> np.ndarray | None:
         """The colours (values, 4) of a raster whose values are numbers of colours; None where they are not."""
         if ColorInterp.palette not in self.dataset.colorinterp:
             return None
@@ -258,7 +259,7 @@ class RasterPair(PairSource):
         for image in self._images:
             del image.sample, image.sample_valid
 
-    def _find_stretches(self, options: ReadOptions) -> list[Optional[Stretch]]:
+    def _find_stretches(self, options: ReadOptions) -> list[Stretch | None]:
         if options.value_range is None and all(image.dtype == 'uint8' for image in self._images):
             return [None, None]
         factor = -(-max(self.height, self.width) // SAMPLE_SIDE)

@@ -1,5 +1,6 @@
 """Buildings that grew together in the mask, parted along the valley of the probability between them."""
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import rasterio

@@ -1,9 +1,10 @@
 """Windows over a large image: where they lie, how they are predicted, and how they are put together again."""
 import sys
 from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import Generator, Iterable, Iterator, NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 from mmengine.utils import ProgressBar
@@ -110,7 +111,7 @@ class RowStitcher:
         carry: Left over by the row before (h, W), see :meth:`finish_row`; None for the first.
     """
 
-    def __init__(self, grid: WindowGrid, row: int = 0, carry: Optional[np.ndarray] = None) -> None:
+    def __init__(self, grid: WindowGrid, row: int = 0, carry: np.ndarray | None = None) -> None:
         self.grid = grid
         self._start(row, np.zeros((0, grid.width), np.float32) if carry is None else carry)
 
@@ -121,7 +122,7 @@ class RowStitcher:
         self._sums = np.zeros((height, self.grid.width), np.float32)
         self._sums[:len(carry)] = carry
 
-    def add(self, column: int, values: Optional[np.ndarray], valid: np.ndarray) -> None:
+    def add(self, column: int, values: np.ndarray | None, valid: np.ndarray) -> None:
         """Add one window of this row.
 
         Args:
@@ -157,7 +158,7 @@ class PredictedWindow(NamedTuple):
         values: Change probabilities (h, w); None where no pixel has data.
         valid: Where both images have data (h, w).
     """
-    values: Optional[np.ndarray]
+    values: np.ndarray | None
     valid: np.ndarray
 
 
@@ -219,9 +220,9 @@ class PredictOptions(NamedTuple):
     """
     tile: int = 512
     overlap: int = 128
-    batch_size: Optional[int] = None
+    batch_size: int | None = None
     tta: bool = False
-    threshold: Optional[float] = None
+    threshold: float | None = None
 
     def fitted_to(self, model: TileModel) -> 'PredictOptions':
         """The options with what the model decides filled in.

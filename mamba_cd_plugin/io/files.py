@@ -4,11 +4,11 @@ import os
 import shutil
 import zlib
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterable, Iterator, Optional, Union
 
-StrPath = Union[str, 'os.PathLike[str]']
+StrPath = str | os.PathLike[str]
 
 # Lies in every folder of results and says which of its files are ours, one a line; see OutputFolder.
 RECORD = '.mamba_cd_outputs'
@@ -77,7 +77,7 @@ def whole_file(path: StrPath, needed: int = 0, sync: bool = True) -> Iterator[Pa
             part.unlink()
 
 
-def _cause(error: Exception, path: Path, part: Path) -> Optional[str]:
+def _cause(error: Exception, path: Path, part: Path) -> str | None:
     """Why the place takes no file; None where the error is about something else, such as a file that is read."""
     if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
         named = error.filename

@@ -2,7 +2,6 @@
 import struct
 import zlib
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
@@ -58,7 +57,7 @@ def check_png(content: bytes) -> bytes:
     if not content.startswith(PNG_START):
         return content
     place, view = len(PNG_START), memoryview(content)
-    kept: list[Union[bytes, memoryview]] = [PNG_START]
+    kept: list[bytes | memoryview] = [PNG_START]
     while place + 12 <= len(content):
         end = place + 8 + int.from_bytes(view[place:place + 4], 'big')
         kind = bytes(view[place + 4:place + 8])
@@ -73,7 +72,7 @@ def check_png(content: bytes) -> bytes:
     raise OSError('its end is missing')
 
 
-def check_tiff(file: Union[str, Path]) -> None:
+def check_tiff(file: str | Path) -> None:
     """Refuse a TIFF that GDAL would give with other pixels than it shows.
 
     Raises:

@@ -1,7 +1,7 @@
 """Where rasters lie, and how the pixel grids of two of them lie to each other."""
 import math
 import warnings
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import numpy as np
 import pyproj
@@ -106,7 +106,7 @@ def to_pixels(source: DatasetReader, target: DatasetReader) -> ToPixels:
     return apply
 
 
-def wrapped_crs(dataset: DatasetReader, other: DatasetReader) -> Optional[str]:
+def wrapped_crs(dataset: DatasetReader, other: DatasetReader) -> str | None:
     """The CRS of a raster in degrees with its longitudes counted around its own middle; None where it needs none.
 
     180.05 degrees and -179.95 are one place, but only one of them lies in a raster of 179.9..180.1 degrees.
@@ -164,7 +164,7 @@ def _place(dataset: DatasetReader) -> str:
     return f'{x.min():.{digits}f}..{x.max():.{digits}f}, {y.min():.{digits}f}..{y.max():.{digits}f} ({unit})'
 
 
-def to_degrees(crs: CRS, x: np.ndarray, y: np.ndarray) -> Optional[tuple[np.ndarray, np.ndarray]]:
+def to_degrees(crs: CRS, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Coordinates as longitude and latitude; None for a local CRS, which has no place on Earth."""
     try:
         return Transformer.from_crs(crs.to_wkt(), 'EPSG:4326', always_xy=True).transform(x, y)

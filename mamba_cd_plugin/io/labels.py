@@ -1,8 +1,9 @@
 """The one reader of change labels: 0 unchanged, 1 changed, 255 ignored, whatever the file keeps them in."""
 import os
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from typing import Any
 
 import mmengine.fileio as fileio
 import numpy as np
@@ -17,7 +18,7 @@ NO_LABEL_MODES = ('CMYK', 'YCbCr', 'LAB', 'HSV')
 EXPECTED = 'expected one channel with 0 and 1, or 0 and 255, or equal channels'
 
 
-def read_label(path: str, ignore_value: Optional[int] = None, backend_args: Optional[dict] = None) -> np.ndarray:
+def read_label(path: str, ignore_value: int | None = None, backend_args: dict | None = None) -> np.ndarray:
     """A label file as a change map, (H, W) uint8 with 0 unchanged, 1 changed and :data:`IGNORE_INDEX` ignored.
 
     Labels are read for what they show, and refused where that is unclear:
@@ -47,7 +48,7 @@ def read_label(path: str, ignore_value: Optional[int] = None, backend_args: Opti
     return binarize_label(upright(label, image), path, ignore_value)
 
 
-def _of_pillow(image: Image.Image, content: bytes, path: str, ignore_value: Optional[int]) -> np.ndarray:
+def _of_pillow(image: Image.Image, content: bytes, path: str, ignore_value: int | None) -> np.ndarray:
     if is_deep(content):
         channels = read_deep(path, content)
         return _of_channels(channels, channels.shape[2] in (2, 4), path)
@@ -61,7 +62,7 @@ def _of_pillow(image: Image.Image, content: bytes, path: str, ignore_value: Opti
     return _of_channels(channels, alpha, path)
 
 
-def binarize_label(label: np.ndarray, source: str, ignore_value: Optional[int] = None) -> np.ndarray:
+def binarize_label(label: np.ndarray, source: str, ignore_value: int | None = None) -> np.ndarray:
     """Map a label of {0, 1} or {0, 255} to {0, 1}: an unmapped 255 would be mmseg's ignore_index, and train on nothing.
 
     Args:
@@ -87,7 +88,7 @@ def binarize_label(label: np.ndarray, source: str, ignore_value: Optional[int] =
     return change_map
 
 
-def _remedy(values: list, ignore_value: Optional[int], source: str) -> str:
+def _remedy(values: list, ignore_value: int | None, source: str) -> str:
     if values == [0, 1, 255] and ignore_value is None:
         return 'If 255 marks pixels without truth, set ignore_value=255 of the data set.'
     if len(values) > 3:  # more than two classes and one value to ignore: not a mask, but one that was smoothed
@@ -133,7 +134,7 @@ def _example(colours: np.ndarray, label: np.ndarray) -> tuple:
     return tuple(colours[row, column].tolist())
 
 
-def _of_palette(indices: np.ndarray, palette: np.ndarray, path: str, ignore_value: Optional[int]) -> np.ndarray:
+def _of_palette(indices: np.ndarray, palette: np.ndarray, path: str, ignore_value: int | None) -> np.ndarray:
     """What the picture shows: an index says nothing by itself, and some programs store white as 0."""
     used = _values(indices)
     colours = palette[[index for index in used if index < len(palette)]]
@@ -148,7 +149,7 @@ def _of_palette(indices: np.ndarray, palette: np.ndarray, path: str, ignore_valu
                      'single-channel PNG.')
 
 
-def _read_raster(path: str, content: bytes, ignore_value: Optional[int]) -> Optional[np.ndarray]:
+def _read_raster(path: str, content: bytes, ignore_value: int | None) -> np.ndarray | None:
     """A TIFF through rasterio, which knows types and palettes that Pillow does not; None where it is not installed."""
     try:
         import rasterio  # noqa: F401
@@ -184,8 +185,8 @@ def open_label(file: str, name: str) -> Iterator[Any]:
                       'damaged or incomplete: replace or convert it.') from error
 
 
-def read_label_window(dataset: Any, name: str, ignore_value: Optional[int] = None,
-                      window: Optional[Window] = None) -> np.ndarray:
+def read_label_window(dataset: Any, name: str, ignore_value: int | None = None,
+                      window: Window | None = None) -> np.ndarray:
     """A part of a label, or all of it, as :func:`read_label` gives it.
 
     Args:

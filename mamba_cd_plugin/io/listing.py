@@ -3,7 +3,7 @@ import codecs
 import os.path as osp
 import re
 from collections import Counter
-from typing import Collection, Iterable, Optional
+from collections.abc import Collection, Iterable
 
 import mmengine.fileio as fileio
 
@@ -43,7 +43,7 @@ def sort_images(files: Iterable[str]) -> tuple[dict[str, str], list[str], list[t
     return found, others, doubles
 
 
-def read_names(path: str, known: Collection[str], backend_args: Optional[dict] = None) -> list[str]:
+def read_names(path: str, known: Collection[str], backend_args: dict | None = None) -> list[str]:
     """The names in a list, one per line, as the files are called.
 
     UTF-8 with or without a byte order mark and UTF-16 are read, lines of any system, blank lines and lines that begin

@@ -4,7 +4,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import cv2
 import mmengine.fileio as fileio
@@ -41,8 +41,8 @@ def shorten(items: list) -> str:
     return shown + (f' and {len(items) - MAX_SHOWN} more' if len(items) > MAX_SHOWN else '')
 
 
-def read_rgb(path: str, backend_args: Optional[dict] = None,
-             value_range: Optional[tuple[float, float]] = None) -> np.ndarray:
+def read_rgb(path: str, backend_args: dict | None = None,
+             value_range: tuple[float, float] | None = None) -> np.ndarray:
     """An image file as RGB, (H, W, 3) uint8. Grey and palette images are expanded, an alpha channel is dropped.
 
     Args:
@@ -57,7 +57,7 @@ def read_rgb(path: str, backend_args: Optional[dict] = None,
     return to_8_bits(read_picture(path, backend_args).values, path, value_range)
 
 
-def to_8_bits(values: np.ndarray, path: str, value_range: Optional[tuple[float, float]] = None) -> np.ndarray:
+def to_8_bits(values: np.ndarray, path: str, value_range: tuple[float, float] | None = None) -> np.ndarray:
     """The values of a picture as uint8; args and errors as of :func:`read_rgb`.
 
     Args:
@@ -78,7 +78,7 @@ def to_8_bits(values: np.ndarray, path: str, value_range: Optional[tuple[float, 
     return values
 
 
-def read_for_eye(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
+def read_for_eye(path: str, backend_args: dict | None = None) -> np.ndarray:
     """An image file as :func:`read_rgb` has it; more than 8 bits are stretched for viewing.
 
     For drawing only: what a model is given has to be stretched for all images in the same way.
@@ -88,7 +88,7 @@ def read_for_eye(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
     return picture.values if stretch is None else stretch(picture.values)
 
 
-def read_picture(path: str, backend_args: Optional[dict] = None) -> Picture:
+def read_picture(path: str, backend_args: dict | None = None) -> Picture:
     """An image file with all its bits and its transparency.
 
     ::
@@ -205,7 +205,7 @@ def _reason(error: Exception, content: bytes) -> str:
     return str(error)
 
 
-def _read_raster(path: str, content: bytes) -> Optional[Picture]:
+def _read_raster(path: str, content: bytes) -> Picture | None:
     """A TIFF through rasterio, with the bands that prediction takes; None where rasterio is not installed."""
     try:
         from rasterio.enums import ColorInterp

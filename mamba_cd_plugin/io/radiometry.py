@@ -1,5 +1,5 @@
 """What values of a sensor mean: which are no data, and which become the 8 bits that the models are trained on."""
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ class Stretch(NamedTuple):
 
 
 def find_stretch(values: np.ndarray, valid: np.ndarray,
-                 value_range: Optional[tuple[float, float]]) -> Optional[Stretch]:
+                 value_range: tuple[float, float] | None) -> Stretch | None:
     """The stretch that an image needs.
 
     Args:
@@ -63,7 +63,7 @@ def find_stretch(values: np.ndarray, valid: np.ndarray,
     return Stretch(low, np.where(high > low, high, low + 1))  # a flat band becomes black, not a division by zero
 
 
-def check_value_range(value_range: Optional[tuple[float, float]]) -> None:
+def check_value_range(value_range: tuple[float, float] | None) -> None:
     """Refuse a range whose upper end is not above its lower end.
 
     Raises:

@@ -2,8 +2,9 @@
 import html
 import re
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Optional, Sequence, Union
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -42,7 +43,7 @@ class BandChoice(NamedTuple):
     note: str
 
 
-def open_raster(path: Union[Path, str]) -> DatasetReader:
+def open_raster(path: Path | str) -> DatasetReader:
     """Open a raster and make sure that it can be read to its end.
 
     Args:
@@ -109,7 +110,7 @@ def _check_sources(path: Path) -> None:
                                     f'{path.name} {path.stem}.tif')
 
 
-def _check(dataset: DatasetReader, path: Union[Path, str], size: Optional[int]) -> None:
+def _check(dataset: DatasetReader, path: Path | str, size: int | None) -> None:
     if dataset.count == 0:
         raise ValueError(f'{path}: has no bands of its own, but holds {len(dataset.subdatasets)} rasters; convert the '
                          'one that you mean to GeoTIFF first (gdal_translate)')
@@ -161,7 +162,7 @@ def alpha_band(dataset: DatasetReader) -> int:
     return number if is_alpha(sample) else 0
 
 
-def choose_bands(dataset: DatasetReader, wanted: Optional[Sequence[int]]) -> BandChoice:
+def choose_bands(dataset: DatasetReader, wanted: Sequence[int] | None) -> BandChoice:
     """Which three bands are red, green and blue.
 
     What somebody wrote into the header comes first, the bands' descriptions; then their colour interpretation, which
@@ -206,7 +207,7 @@ def choose_bands(dataset: DatasetReader, wanted: Optional[Sequence[int]]) -> Ban
     return BandChoice((usable[0], ) * 3, f'band {usable[0]}{grey} is used as grey')
 
 
-def described_band(descriptions: Sequence[Optional[str]], colour: str) -> Optional[int]:
+def described_band(descriptions: Sequence[str | None], colour: str) -> int | None:
     """The number, from 1, of the only band whose description names a colour; None where none or several do.
 
     'Red', 'B04 (red)' and 'band_3_red' name red; 'red edge', 'near infrared' and 'coastal blue' name no colour that a
@@ -219,7 +220,7 @@ def described_band(descriptions: Sequence[Optional[str]], colour: str) -> Option
     return next((found[0] for found in (plain, whole) if len(found) == 1), None)
 
 
-def _band_of_wavelength(dataset: DatasetReader, colour: str) -> Optional[int]:
+def _band_of_wavelength(dataset: DatasetReader, colour: str) -> int | None:
     """The band next to the middle of a colour, as spectrometers name them; None where none is near it."""
     waves = {index: _micrometres(dataset, index) for index in dataset.indexes}
     away = {index: abs(wave - WAVELENGTHS[colour]) for index, wave in waves.items() if wave is not None}
@@ -227,7 +228,7 @@ def _band_of_wavelength(dataset: DatasetReader, colour: str) -> Optional[int]:
     return nearest if nearest is not None and away[nearest] <= NEAR_WAVELENGTH else None
 
 
-def _micrometres(dataset: DatasetReader, index: int) -> Optional[float]:
+def _micrometres(dataset: DatasetReader, index: int) -> float | None:
     tags = {**dataset.tags(index), **dataset.tags(index, ns='IMAGERY')}  # ENVI's own names, and GDAL's since 3.10
     try:
         wave = float(tags.get('CENTRAL_WAVELENGTH_UM') or tags['wavelength'])
@@ -245,7 +246,7 @@ def _numbers(numbers: list) -> str:
 
 
 def write_band(path: Path, values: np.ndarray, grid: Any, description: str, nodata: float, scale: float = 1.,
-               predictor: int = 1, colormap: Optional[dict] = None) -> None:
+               predictor: int = 1, colormap: dict | None = None) -> None:
     """Write one band as a compressed, tiled GeoTIFF.
 
     Args:

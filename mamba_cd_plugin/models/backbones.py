@@ -1,6 +1,7 @@
 """The siamese VMamba encoder."""
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule, PretrainedInit
@@ -18,7 +19,7 @@ VMAMBA_WEIGHTS = ('Download the official VMamba checkpoint (its README lists the
 MAX_NAMES = 8
 
 
-def _read(path: str, prefix: Optional[str], source: str) -> Dict[str, Tensor]:
+def _read(path: str, prefix: str | None, source: str) -> dict[str, Tensor]:
     """The weights that mmengine's PretrainedInit would give to the module."""
     if '://' not in path and not Path(path).is_file():
         raise FileNotFoundError(f'the pretrained weights {path} do not exist. {source.format(path=path)}')
@@ -90,7 +91,7 @@ ARCHS = {
 }
 
 
-def reflected(size: int, length: int, device: Optional[torch.device] = None) -> Tensor:
+def reflected(size: int, length: int, device: torch.device | None = None) -> Tensor:
     """The pixels 0 to ``length - 1`` of an axis of ``size`` pixels that is reflected at its ends as often as needed.
 
     For 3 pixels: 0 1 2 1 0 1 2 1 ... (numpy's ``np.pad(mode='reflect')``); one pixel alone is repeated.
@@ -118,7 +119,7 @@ def pad_by_reflection(images: Tensor, multiple: int) -> Tensor:
     return images
 
 
-def split_pair(encoder: nn.Module, inputs: Tensor, later: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+def split_pair(encoder: nn.Module, inputs: Tensor, later: Tensor | None) -> tuple[Tensor, Tensor]:
     """The two images of a pair, which an encoder takes as one tensor of six channels or as two of three.
 
     Raises:
@@ -172,13 +173,13 @@ class SiameseVSSM(BaseModule):
     """
 
     def __init__(self,
-                 arch: Union[str, dict] = 'cdmamba',
-                 embed_dims: Optional[int] = None,
+                 arch: str | dict = 'cdmamba',
+                 embed_dims: int | None = None,
                  d_state: int = 1,
                  mlp_ratio: float = 4.0,
                  drop_path_rate: float = 0.2,
                  scan_backend: str = 'auto',
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         dims, depths, ssm_ratio = self._read_arch(arch)
         dims = embed_dims or dims
@@ -203,7 +204,7 @@ class SiameseVSSM(BaseModule):
         return VSSBlock(channels, **vss)
 
     @staticmethod
-    def _read_arch(arch: Union[str, dict]) -> Tuple[int, Sequence[int], float]:
+    def _read_arch(arch: str | dict) -> tuple[int, Sequence[int], float]:
         if isinstance(arch, dict):
             missing = {'embed_dims', 'depths', 'ssm_ratio'} ^ set(arch)
             if missing:
@@ -219,7 +220,7 @@ class SiameseVSSM(BaseModule):
         check_pretrained(self)
         super().init_weights()
 
-    def encode(self, images: Tensor) -> Tuple[Tensor, ...]:
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """Features of single images: (M, 3, H, W), multiples of 32, to four tensors (M, C_i, H / s_i, W / s_i)."""
         x = self.stem(images.contiguous(memory_format=torch.channels_last))
         features = []
@@ -230,7 +231,7 @@ class SiameseVSSM(BaseModule):
                 x = self.downsamples[i](x)
         return tuple(features)
 
-    def forward(self, inputs: Tensor, later: Optional[Tensor] = None) -> BitemporalFeatures:
+    def forward(self, inputs: Tensor, later: Tensor | None = None) -> BitemporalFeatures:
         """Encode a pair.
 
         Args:

@@ -1,5 +1,6 @@
 """Normalising a pair."""
-from typing import Any, Dict, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmseg.models import SegDataPreProcessor
@@ -34,7 +35,7 @@ class PairDataPreProcessor(SegDataPreProcessor):
         self.register_buffer('mean', torch.tensor([*mean, *mean]).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor([*std, *std]).view(-1, 1, 1), persistent=False)
 
-    def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
+    def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Normalise and stack a batch.
 
         Args:

@@ -1,6 +1,6 @@
 """Building blocks that encoder, neck and head share: convolutions, norms, channel reductions, and the VSS block."""
 import math
-from typing import Any, Optional
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,8 +46,8 @@ class LN2d(nn.LayerNorm):
 def conv_norm_act(in_channels: int,
                   out_channels: int,
                   kernel_size: int,
-                  norm_cfg: Optional[dict],
-                  act_cfg: Optional[dict],
+                  norm_cfg: dict | None,
+                  act_cfg: dict | None,
                   groups: int = 1) -> ConvModule:
     """Convolution (stride 1, same size), norm, activation.
 
@@ -77,7 +77,7 @@ def conv_norm_act(in_channels: int,
         inplace=batch_norm_follows)
 
 
-def pointwise(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``weight @ x + bias`` at every pixel: (N, C, H, W), channels-last in memory, to (N, C', H, W) likewise.
 
     On a CPU it is computed as a 1x1 convolution: on channels-last tensors the two are the same product, and oneDNN

@@ -1,5 +1,4 @@
 """The losses of the package for one logit per pixel: focal loss, SWBCE, Dice and Lovász-Softmax."""
-from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +58,7 @@ class BinaryFocalLoss(nn.Module):
             raise ValueError(f'BinaryFocalLoss: expected alpha in 0..1 and gamma >= 0, got {alpha} and {gamma}')
         self.alpha, self.gamma, self.loss_weight, self.loss_name = alpha, gamma, loss_weight, loss_name
 
-    def forward(self, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+    def forward(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None,
                 ignore_index: int = 255) -> Tensor:
         """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
         if weight is not None:
@@ -68,7 +67,7 @@ class BinaryFocalLoss(nn.Module):
 
 
 @torch.no_grad()
-def swbce_weights(logits: Tensor, target: Tensor, valid: Tensor, min_weight: float) -> Tuple[Tensor, Tensor]:
+def swbce_weights(logits: Tensor, target: Tensor, valid: Tensor, min_weight: float) -> tuple[Tensor, Tensor]:
     """Weights of unchanged and changed pixels from the batch's own confusion at probability 0.5.
 
     w_unchanged = TP / (TP + FP + FN), the IoU of the changed class: the better change is found, the more the background
@@ -140,7 +139,7 @@ class SWBCELoss(nn.Module):
             raise ValueError(f'SWBCELoss: expected min_weight in 0..1, got {min_weight}')
         self.min_weight, self.loss_weight, self.loss_name = min_weight, loss_weight, loss_name
 
-    def forward(self, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+    def forward(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None,
                 ignore_index: int = 255) -> Tensor:
         """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
         if weight is not None:
@@ -184,7 +183,7 @@ class BinaryDiceLoss(nn.Module):
         super().__init__()
         self.loss_weight, self.loss_name = loss_weight, loss_name
 
-    def forward(self, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+    def forward(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None,
                 ignore_index: int = 255) -> Tensor:
         """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
         if weight is not None:
@@ -229,7 +228,7 @@ class LovaszSoftmaxLoss(nn.Module):
         super().__init__()
         self.loss_weight, self.loss_name = loss_weight, loss_name
 
-    def forward(self, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+    def forward(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None,
                 ignore_index: int = 255) -> Tensor:
         """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
         if weight is not None:

@@ -1,5 +1,5 @@
 """The neck: fuses the features of the two dates, and computes their difference."""
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule, ModuleList
@@ -75,11 +75,11 @@ class BitemporalFusionNeck(BaseModule):
 
     def __init__(self,
                  in_channels: Sequence[int],
-                 difference: Optional[dict],
+                 difference: dict | None,
                  norm_cfg: dict,
                  act_cfg: dict,
-                 reduction: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 reduction: dict | None = None,
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         style = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.in_channels = tuple(in_channels)

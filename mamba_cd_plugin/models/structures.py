@@ -1,5 +1,5 @@
 """Data that the parts of a model exchange: named tuples of tensors, which DDP, export and Open-CD can handle."""
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -15,11 +15,11 @@ class BitemporalFeatures(NamedTuple):
         image_b: the normalised later image (N, 3, H, W).
         size: height and width of the images as they came, before they were padded on the right and below.
     """
-    a: Tuple[Tensor, ...]
-    b: Tuple[Tensor, ...]
+    a: tuple[Tensor, ...]
+    b: tuple[Tensor, ...]
     image_a: Tensor
     image_b: Tensor
-    size: Tuple[int, int]
+    size: tuple[int, int]
 
 
 class LevelFeatures(NamedTuple):
@@ -33,17 +33,17 @@ class LevelFeatures(NamedTuple):
     """
     a: Tensor
     b: Tensor
-    d: Optional[Tensor] = None
-    ab: Optional[Tensor] = None
+    d: Tensor | None = None
+    ab: Tensor | None = None
 
 
 class FusedPyramid(NamedTuple):
     """Output of the neck: the levels from stride 4 to stride 32, the two images and their size before padding (see
     :class:`BitemporalFeatures`)."""
-    levels: Tuple[LevelFeatures, ...]
+    levels: tuple[LevelFeatures, ...]
     image_a: Tensor
     image_b: Tensor
-    size: Tuple[int, int]
+    size: tuple[int, int]
 
 
 class TrunkFeatures(NamedTuple):

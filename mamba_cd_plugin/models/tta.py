@@ -1,5 +1,4 @@
 """Test-time augmentation for one-logit models."""
-from typing import List
 
 import torch
 from mmengine.structures import PixelData
@@ -16,7 +15,7 @@ class ChangeTTAModel(SegTTAModel):
     value is then above 0.5, and every pixel is called changed. This class averages the probabilities as they are.
     """
 
-    def merge_preds(self, data_samples_list: List[SampleList]) -> SampleList:
+    def merge_preds(self, data_samples_list: list[SampleList]) -> SampleList:
         """Merge the views of each pair.
 
         Args:

@@ -1,7 +1,8 @@
 """Which implementations of the selective scan this machine has, and the choice among them."""
 import warnings
+from collections.abc import Callable
 from functools import cache
-from typing import Callable, NamedTuple, Optional, Tuple, Union
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,8 +14,8 @@ from .mamba_kernel import mamba_selective_scan, probe_mamba_kernel
 from .selective_scan_ref import selective_scan_ref
 from .triton_ops import interpreted, probe_triton, triton_cross_selective_scan, triton_selective_scan
 
-Device = Union[torch.device, str, None]
-Status = Tuple[bool, str]
+Device = torch.device | str | None
+Status = tuple[bool, str]
 
 
 class Backend(NamedTuple):
@@ -32,10 +33,10 @@ class Backend(NamedTuple):
     """
     title: str
     scan: Callable[..., Tensor]
-    cross_scan: Optional[Callable[..., Tensor]] = None
+    cross_scan: Callable[..., Tensor] | None = None
     probe: Callable[[], Status] = lambda: (True, '')
-    devices: Optional[Callable[[], Tuple[str, ...]]] = None
-    automatic: Tuple[str, ...] = ()
+    devices: Callable[[], tuple[str, ...]] | None = None
+    automatic: tuple[str, ...] = ()
     float64: bool = True
 
 

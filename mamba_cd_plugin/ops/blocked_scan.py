@@ -1,6 +1,6 @@
 """The selective scan in plain torch ops, in two levels of about sqrt(L) steps instead of L."""
 import math
-from typing import Any, Optional, Tuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,7 @@ def _from_blocks(x: Tensor, length: int) -> Tensor:
     return x.permute(*range(1, x.dim()), 0).flatten(-2)[..., :length]
 
 
-def _run_blocks(decay: Tensor, drive: Tensor, state: Optional[Tensor], reverse: bool) -> list:
+def _run_blocks(decay: Tensor, drive: Tensor, state: Tensor | None, reverse: bool) -> list:
     """h[t] = decay[t] * h[t-1] + drive[t] in all blocks at once; gives the list of the T states."""
     order = range(len(decay) - 1, -1, -1) if reverse else range(len(decay))
     states = []
@@ -80,7 +80,7 @@ def _state_chunks(elements: int, states: int) -> list:
     return [slice(start, start + size) for start in range(0, states, size)]
 
 
-def _block_layout(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tuple[Tensor, ...]:
+def _block_layout(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, ...]:
     """u, delta to (T, N, K, C, 1, J); A to (K, C, S, 1); B, C to (T, N, K, 1, S, J)."""
     length, groups = u.shape[-1], B.shape[1]
     steps = max(1, math.isqrt(length))
@@ -113,7 +113,7 @@ class _BlockedScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         length, groups = grad.shape[-1], ctx.saved_tensors[3].shape[1]
         u, delta, A, B, C = _block_layout(*ctx.saved_tensors)
         grad = _to_blocks(grad.unflatten(1, (groups, -1)), u.shape[0], u.shape[-1]).unsqueeze(-2)
@@ -142,8 +142,8 @@ class _BlockedScan(torch.autograd.Function):
         return grad_u, grad_delta, torch.cat(grad_A, -1).flatten(0, 1), whole_B, whole_C
 
 
-def blocked_selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-                           delta_bias: Optional[Tensor], delta_softplus: bool) -> Tensor:
+def blocked_selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+                           delta_bias: Tensor | None, delta_softplus: bool) -> Tensor:
     """`selective_scan` in about 3 sqrt(L) steps of plain torch ops, on any device.
 
     Training keeps the inputs only. While a model is exported to ONNX the autograd function is left out, so that only

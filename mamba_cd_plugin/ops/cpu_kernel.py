@@ -11,7 +11,6 @@ import tempfile
 import threading
 from functools import cache
 from pathlib import Path
-from typing import Optional, Union
 
 import torch
 
@@ -164,14 +163,14 @@ def build_library() -> ctypes.CDLL:
 
 
 @cache
-def _build_once() -> Union[ctypes.CDLL, str]:
+def _build_once() -> ctypes.CDLL | str:
     try:
         return build_library()
     except KernelUnavailable as error:
         return str(error)
 
 
-def load_library() -> tuple[Optional[ctypes.CDLL], str]:
+def load_library() -> tuple[ctypes.CDLL | None, str]:
     """The loaded kernels and '', or None and the reason; tried once per process."""
     with _lock:
         result = _build_once()

@@ -1,6 +1,7 @@
 """The C kernels as torch ops, which torch.compile and torch.export see as one node."""
 import ctypes
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from .cpu_kernel import load_library
 
 
-def _plain(x: Optional[Tensor]) -> Optional[Tensor]:
+def _plain(x: Tensor | None) -> Tensor | None:
     """A tensor as the kernels need it: float32, contiguous."""
     return None if x is None else x.detach().to(torch.float32).contiguous()
 
@@ -88,21 +89,21 @@ def _scan_sizes(u: Tensor, B: Tensor, delta_softplus: bool) -> tuple:
     return (*u.shape[:2], B.shape[1], u.shape[2], B.shape[2], delta_softplus)
 
 
-def _scan_forward(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-                  delta_bias: Optional[Tensor], delta_softplus: bool) -> Tensor:
+def _scan_forward(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+                  delta_bias: Tensor | None, delta_softplus: bool) -> Tensor:
     inputs = [_plain(t) for t in (u, delta, A, B, C, D, delta_bias)]
     y = torch.empty_like(inputs[0])
     _call('selective_scan_forward', (*inputs, y), _scan_sizes(u, B, delta_softplus))
     return y.to(u.dtype)
 
 
-def _scan_forward_fake(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-                       delta_bias: Optional[Tensor], delta_softplus: bool) -> Tensor:
+def _scan_forward_fake(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+                       delta_bias: Tensor | None, delta_softplus: bool) -> Tensor:
     return u.new_empty(u.shape)
 
 
-def _scan_backward(grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-                   delta_bias: Optional[Tensor], delta_softplus: bool) -> list[Tensor]:
+def _scan_backward(grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+                   delta_bias: Tensor | None, delta_softplus: bool) -> list[Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias, all float32, the last two also where they are None."""
     inputs = [_plain(t) for t in (grad, u, delta, A, B, C, D, delta_bias)]
     outputs = _scan_backward_fake(*inputs, delta_softplus)  # type: ignore[call-arg, arg-type]  # eight tensors
@@ -112,8 +113,8 @@ def _scan_backward(grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor,
     return outputs
 
 
-def _scan_backward_fake(grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-                        delta_bias: Optional[Tensor], delta_softplus: bool) -> list[Tensor]:
+def _scan_backward_fake(grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+                        delta_bias: Tensor | None, delta_softplus: bool) -> list[Tensor]:
     shapes = (u.shape, u.shape, A.shape, B.shape, B.shape, A.shape[:1], A.shape[:1])
     return [u.new_empty(shape, dtype=torch.float32) for shape in shapes]
 

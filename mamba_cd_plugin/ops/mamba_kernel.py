@@ -1,7 +1,7 @@
 """The CUDA kernel of the mamba-ssm package as a backend of the selective scan."""
 import importlib
+from collections.abc import Callable
 from functools import cache
-from typing import Callable, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ INSTALL_HINT = ('install a build of mamba-ssm that holds its CUDA kernel: with n
 
 
 @cache
-def load_mamba_kernel() -> Tuple[Optional[Callable], str]:
+def load_mamba_kernel() -> tuple[Callable | None, str]:
     """Find mamba-ssm's scan, and check the kernel itself.
 
     The package can be imported, and `selective_scan_fn` with it, when its CUDA extension was never built; only the
@@ -42,7 +42,7 @@ def load_mamba_kernel() -> Tuple[Optional[Callable], str]:
     return function, ''
 
 
-def probe_mamba_kernel() -> Tuple[bool, str]:
+def probe_mamba_kernel() -> tuple[bool, str]:
     """Whether the kernel can be used on this machine, and if not, why."""
     if not torch.cuda.is_available():
         return False, 'torch sees no CUDA device'
@@ -50,8 +50,8 @@ def probe_mamba_kernel() -> Tuple[bool, str]:
     return function is not None, reason
 
 
-def mamba_selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-                         delta_bias: Optional[Tensor], delta_softplus: bool) -> Tensor:
+def mamba_selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+                         delta_bias: Tensor | None, delta_softplus: bool) -> Tensor:
     """`selective_scan` by mamba-ssm's CUDA kernel, which wants float32 and contiguous tensors.
 
     Raises:

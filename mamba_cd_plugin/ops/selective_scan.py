@@ -1,5 +1,4 @@
 """The selective scan with a choice of backends."""
-from typing import Optional
 
 from torch import Tensor
 
@@ -12,8 +11,8 @@ def selective_scan(u: Tensor,
                    A: Tensor,
                    B: Tensor,
                    C: Tensor,
-                   D: Optional[Tensor] = None,
-                   delta_bias: Optional[Tensor] = None,
+                   D: Tensor | None = None,
+                   delta_bias: Tensor | None = None,
                    delta_softplus: bool = True,
                    backend: str = 'auto') -> Tensor:
     """Selective scan of grouped sequences, differentiable in every tensor.

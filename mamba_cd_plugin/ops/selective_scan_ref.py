@@ -1,13 +1,12 @@
 """The selective scan as a plain loop: the specification that every backend is tested against."""
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def check_scan_shapes(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-                      delta_bias: Optional[Tensor]) -> None:
+def check_scan_shapes(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+                      delta_bias: Tensor | None) -> None:
     """Check that the arguments of a selective scan fit together.
 
     Raises:
@@ -39,7 +38,7 @@ def scan_dtype(u: Tensor) -> torch.dtype:
     return torch.float64 if u.dtype == torch.float64 else torch.float32
 
 
-def step_sizes(delta: Tensor, delta_bias: Optional[Tensor], delta_softplus: bool) -> Tensor:
+def step_sizes(delta: Tensor, delta_bias: Tensor | None, delta_softplus: bool) -> Tensor:
     """Step sizes of the scan, softplus(delta + bias), (N, K*C, L) in delta's own dtype."""
     if delta_bias is not None:
         delta = delta + delta_bias.to(delta.dtype)[:, None]
@@ -51,8 +50,8 @@ def selective_scan_ref(u: Tensor,
                        A: Tensor,
                        B: Tensor,
                        C: Tensor,
-                       D: Optional[Tensor] = None,
-                       delta_bias: Optional[Tensor] = None,
+                       D: Tensor | None = None,
+                       delta_bias: Tensor | None = None,
                        delta_softplus: bool = True) -> Tensor:
     """Selective scan, one step of the recurrence per position.
 

@@ -1,7 +1,7 @@
 """Launches the Triton kernels of the selective scan: how much each program does, and in which order they run."""
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -110,7 +110,7 @@ def _entering_states(values: Tensor, inputs: Inputs, geometry: Geometry, backwar
     return start
 
 
-def run_forward(inputs: Inputs, geometry: Geometry) -> Tuple[Tensor, Tensor]:
+def run_forward(inputs: Inputs, geometry: Geometry) -> tuple[Tensor, Tensor]:
     """The output, like x, and the states that enter the chunks."""
     from .triton_forward import forward_kernel
     g, x = geometry, inputs.x
@@ -124,7 +124,7 @@ def run_forward(inputs: Inputs, geometry: Geometry) -> Tuple[Tensor, Tensor]:
     return y, start
 
 
-def run_backward(grad_y: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> Tuple[Tensor, ...]:
+def run_backward(grad_y: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
     """Gradients of x (like x), proj, delta, weight (K, R, C), bias, A (K, S, C) and D, the latter float32."""
     from .triton_backward import backward_kernel
     g, x = geometry, inputs.x

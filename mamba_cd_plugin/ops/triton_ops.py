@@ -1,7 +1,8 @@
 """The Triton kernels as torch ops, which torch.compile sees as one node, and without the cost of an op elsewhere."""
 import os
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ INTERPRET = 'TRITON_INTERPRET'  # Triton's own switch: its interpreter runs the 
 
 
 @cache
-def probe_triton() -> Tuple[bool, str]:
+def probe_triton() -> tuple[bool, str]:
     """Whether the kernels can run on this machine, and if not, why."""
     try:
         import triton
@@ -40,7 +41,7 @@ def _float(x: Tensor) -> Tensor:
 
 
 def _cross_problem(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
-                   D: Tensor) -> Tuple[Inputs, Geometry]:
+                   D: Tensor) -> tuple[Inputs, Geometry]:
     images, height, width, channels = x.shape
     groups, _, rank = dt_weight.shape
     geometry = Geometry(images, height, width, channels, groups, rank, A.shape[2], True, True)
@@ -50,19 +51,19 @@ def _cross_problem(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, 
     return inputs, geometry
 
 
-def _cross_forward(inputs: Inputs, geometry: Geometry) -> Tuple[Tensor, Tensor]:
+def _cross_forward(inputs: Inputs, geometry: Geometry) -> tuple[Tensor, Tensor]:
     with torch.cuda.device_of(inputs.x):
         return run_forward(inputs, geometry)
 
 
-def _cross_backward(grad: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> Tuple[Tensor, ...]:
+def _cross_backward(grad: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
     """Gradients of x, in its dtype, and of the others, as (4, R, C), (4, C), (4, S, C) and (C), float32."""
     with torch.cuda.device_of(inputs.x):
         x, proj, _, weight, bias, A, D = run_backward(grad.contiguous(), inputs, start, geometry)
     return x, proj, weight, bias, A, D[0]
 
 
-def _as_inputs(gradients: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> Tuple[Tensor, ...]:
+def _as_inputs(gradients: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> tuple[Tensor, ...]:
     """The gradients in the shapes and dtypes of x, proj, dt_weight, dt_bias, A and D."""
     x, proj, weight, bias, A, D = gradients
     whole = x, proj, weight.transpose(1, 2), bias, A.transpose(1, 2), D.expand(bias.shape)
@@ -82,14 +83,14 @@ class _CrossScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         *inputs, start = ctx.saved_tensors
         return _as_inputs(_cross_backward(grad, Inputs(*inputs), start, ctx.geometry), ctx.dtypes)
 
 
 @torch.library.custom_op('mamba_cd::triton_cross_scan', mutates_args=())
 def _cross_op(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
-              D: Tensor) -> Tuple[Tensor, Tensor]:
+              D: Tensor) -> tuple[Tensor, Tensor]:
     if x.numel() == 0:
         return _cross_fake(x, proj, dt_weight, dt_bias, A, D)
     return _cross_forward(*_cross_problem(x, proj, dt_weight, dt_bias, A, D))
@@ -97,7 +98,7 @@ def _cross_op(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Te
 
 @_cross_op.register_fake
 def _cross_fake(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
-                D: Tensor) -> Tuple[Tensor, Tensor]:
+                D: Tensor) -> tuple[Tensor, Tensor]:
     images, height, width, channels = x.shape
     g = Geometry(images, height, width, channels, dt_weight.shape[0], dt_weight.shape[2], A.shape[2], True, True)
     states = x.new_empty((g.images, g.groups, g.chunks, g.states, g.channels), dtype=torch.float32)
@@ -106,7 +107,7 @@ def _cross_fake(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: 
 
 @torch.library.custom_op('mamba_cd::triton_cross_scan_backward', mutates_args=())
 def _cross_backward_op(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor,
-                       start: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+                       start: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     if x.numel() == 0:
         return tuple(t.zero_() for t in _cross_backward_fake(grad, x, proj, dt_weight, dt_bias, A, D, start))
     inputs, geometry = _cross_problem(x, proj, dt_weight, dt_bias, A, D)
@@ -117,20 +118,20 @@ def _cross_backward_op(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tensor,
 
 @_cross_backward_op.register_fake
 def _cross_backward_fake(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
-                         D: Tensor, start: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+                         D: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     groups, channels, rank = dt_weight.shape
     shapes = proj.shape, (groups, rank, channels), (groups, channels), (groups, A.shape[2], channels), (channels, )
     grads: Any = [x.new_empty(shape, dtype=torch.float32) for shape in shapes]
     return (x.new_empty(x.shape), *grads)
 
 
-def _save_cross(ctx: Any, inputs: tuple, output: Tuple[Tensor, Tensor]) -> None:
+def _save_cross(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(*inputs, output[1])
 
 
-def _cross_gradients(ctx: Any, grad: Optional[Tensor], _: Optional[Tensor]) -> tuple:
+def _cross_gradients(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple:
     *inputs, start = ctx.saved_tensors
     if grad is None:
         return (None, ) * len(inputs)
@@ -148,15 +149,15 @@ def triton_cross_selective_scan(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_b
     return _CrossScan.apply(x, proj, dt_weight, dt_bias, A, D)
 
 
-def _sequence_problem(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-                      delta_bias: Optional[Tensor], delta_softplus: bool) -> Tuple[Inputs, Geometry]:
+def _sequence_problem(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+                      delta_bias: Tensor | None, delta_softplus: bool) -> tuple[Inputs, Geometry]:
     """The channels are brought to the end, where the kernels want them."""
     (images, _, length), (groups, states) = u.shape, B.shape[1:3]
 
     def channels_last(t: Tensor) -> Tensor:
         return t.detach().unflatten(1, (groups, -1)).permute(0, 3, 1, 2).contiguous()
 
-    def per_channel(t: Optional[Tensor]) -> Tensor:
+    def per_channel(t: Tensor | None) -> Tensor:
         return A.new_zeros(A.shape[0], dtype=torch.float32) if t is None else _float(t)
 
     geometry = Geometry(images, 1, length, u.shape[1] // groups, groups, 0, states, delta_softplus, False)
@@ -168,8 +169,8 @@ def _sequence_problem(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor,
 
 
 @torch.library.custom_op('mamba_cd::triton_scan', mutates_args=())
-def _scan_op(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-             delta_bias: Optional[Tensor], delta_softplus: bool) -> Tuple[Tensor, Tensor]:
+def _scan_op(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+             delta_bias: Tensor | None, delta_softplus: bool) -> tuple[Tensor, Tensor]:
     if u.numel() == 0:
         return _scan_fake(u, delta, A, B, C, D, delta_bias, delta_softplus)
     inputs, geometry = _sequence_problem(u, delta, A, B, C, D, delta_bias, delta_softplus)
@@ -179,8 +180,8 @@ def _scan_op(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optio
 
 
 @_scan_op.register_fake
-def _scan_fake(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-               delta_bias: Optional[Tensor], delta_softplus: bool) -> Tuple[Tensor, Tensor]:
+def _scan_fake(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+               delta_bias: Tensor | None, delta_softplus: bool) -> tuple[Tensor, Tensor]:
     groups = B.shape[1]
     g = Geometry(u.shape[0], 1, u.shape[2], u.shape[1] // groups, groups, 0, B.shape[2], delta_softplus, False)
     states = u.new_empty((g.images, g.groups, g.chunks, g.states, g.channels), dtype=torch.float32)
@@ -189,9 +190,9 @@ def _scan_fake(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Opt
 
 @torch.library.custom_op('mamba_cd::triton_scan_backward', mutates_args=())
 def _scan_backward_op(
-        grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-        delta_bias: Optional[Tensor], start: Tensor,
-        delta_softplus: bool) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+        delta_bias: Tensor | None, start: Tensor,
+        delta_softplus: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of u and delta, in their dtypes, and of A, B, C, D and delta_bias, float32."""
     if u.numel() == 0:
         outputs = _scan_backward_fake(grad, u, delta, A, B, C, D, delta_bias, start, delta_softplus)
@@ -208,22 +209,22 @@ def _scan_backward_op(
 
 @_scan_backward_op.register_fake
 def _scan_backward_fake(
-        grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Optional[Tensor],
-        delta_bias: Optional[Tensor], start: Tensor,
-        delta_softplus: bool) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+        delta_bias: Tensor | None, start: Tensor,
+        delta_softplus: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     shapes = A.shape, B.shape, B.shape, A.shape[:1], A.shape[:1]
     grads: Any = [u.new_empty(shape, dtype=torch.float32) for shape in shapes]
     return (u.new_empty(u.shape), delta.new_empty(delta.shape), *grads)
 
 
-def _save_scan(ctx: Any, inputs: tuple, output: Tuple[Tensor, Tensor]) -> None:
+def _save_scan(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(*inputs[:-1], output[1])
     ctx.softplus = inputs[-1]
 
 
-def _scan_gradients(ctx: Any, grad: Optional[Tensor], _: Optional[Tensor]) -> tuple:
+def _scan_gradients(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple:
     inputs = ctx.saved_tensors[:-1]
     if grad is None:
         return (None, ) * 8

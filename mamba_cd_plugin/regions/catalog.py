@@ -1,7 +1,8 @@
 """What finds the files of a region: a virtual raster over the blocks, and a STAC item."""
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np

@@ -1,6 +1,7 @@
 """Polygons that lie in several blocks become one: a building on a seam is one building."""
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet

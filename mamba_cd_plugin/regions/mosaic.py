@@ -1,8 +1,9 @@
 """Many rasters of two dates as one pair on the grid of the region, for the windows of prediction."""
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import rasterio

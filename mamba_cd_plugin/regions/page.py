@@ -5,8 +5,9 @@ Everything is inside the file, so that it opens from a disk and can be sent by m
 import base64
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely

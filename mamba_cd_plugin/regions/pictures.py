@@ -1,6 +1,6 @@
 """The images of a region for its map, read by blocks, so that few files are open and a damaged one spoils little."""
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Callable, Sequence
 
 import numpy as np
 from mmengine.logging import print_log

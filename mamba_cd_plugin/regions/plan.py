@@ -1,8 +1,9 @@
 """The plan of a region: one grid for all rasters, which blocks of it are predicted, and what each of them reads."""
 import math
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio

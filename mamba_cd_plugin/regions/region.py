@@ -1,8 +1,9 @@
 """From the arguments of ``mamba-cd mosaic`` to a plan and its blocks."""
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch

@@ -3,12 +3,13 @@ import glob
 import json
 import os
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 from urllib.error import URLError
 from urllib.parse import urljoin
 from urllib.request import Request, urlopen

@@ -1,8 +1,9 @@
 """The polygons of a region as files, written as they come: memory does not grow with their number."""
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple
+from typing import Any, NamedTuple
 
 import geopandas
 import numpy as np

@@ -1,7 +1,7 @@
 """The charts of the report, as figures and as inline SVG."""
 import io
+from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -32,7 +32,7 @@ def style(index: int) -> dict:
                 linestyle=STROKES[index // len(RUN_COLORS) % len(STROKES)])
 
 
-def new_figure(width: float, height: float, columns: int = 1) -> Tuple[Figure, List[Axes]]:
+def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """An empty figure in the style of the report; width and height in inches."""
     figure = Figure(figsize=(width, height), dpi=150, layout='constrained')
     FigureCanvasAgg(figure)
@@ -63,7 +63,7 @@ def add_legend(figure: Figure, axes: Axes) -> None:
                       labelcolor=INK)
 
 
-def draw_training(histories: Mapping[str, History], monitor: str = 'changed_F1') -> Optional[Figure]:
+def draw_training(histories: Mapping[str, History], monitor: str = 'changed_F1') -> Figure | None:
     """Training loss and validation F1 over the epochs, the best validation of each run marked; None without either."""
     if not any(history.train or history.val for history in histories.values()):
         return None
@@ -93,7 +93,7 @@ def draw_training(histories: Mapping[str, History], monitor: str = 'changed_F1')
     return figure
 
 
-def iterations_per_epoch(history: History) -> Tuple[float, str]:
+def iterations_per_epoch(history: History) -> tuple[float, str]:
     """Iterations per epoch, and the unit of the validation steps.
 
     A line of iteration i in epoch e says that an epoch has at least i / e, and one at the end of an epoch just that.
@@ -218,7 +218,7 @@ def draw_sizes(summaries: Sequence[RunSummary]) -> Figure:
 def draw_comparison(comparisons: Sequence[Comparison]) -> Figure:
     """Difference in F1 between each run and the first one, with its interval."""
     figure, (axes, ) = new_figure(9, 0.9 + 0.32 * len(comparisons))
-    places: Dict[str, int] = {}
+    places: dict[str, int] = {}
     markers = dict(zip(dict.fromkeys(one.protocol for one in comparisons), cycle('os^D')))
     for index, one in enumerate(comparisons):
         label = f'{one.run}, {one.protocol}'

@@ -1,9 +1,9 @@
 """The page: its sections, in one HTML file that loads nothing from the network."""
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence
 
 from jinja2 import Environment, FileSystemLoader
 from matplotlib.colors import to_hex, to_rgb
@@ -34,9 +34,9 @@ class Part:
     """A heading with text, charts, tables and pictures; each is optional."""
     title: str = ''
     text: str = ''
-    charts: List[str] = field(default_factory=list)
-    tables: List[Table] = field(default_factory=list)
-    albums: List[Album] = field(default_factory=list)
+    charts: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    albums: list[Album] = field(default_factory=list)
     folded: bool = False
     code: str = ''
 
@@ -46,7 +46,7 @@ class Section:
     """A section of the page, with an entry in the navigation."""
     anchor: str
     title: str
-    parts: List[Part]
+    parts: list[Part]
 
 
 class Charts:
@@ -56,7 +56,7 @@ class Charts:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, figure: Optional[Figure], name: str, label: str) -> List[str]:
+    def add(self, figure: Figure | None, name: str, label: str) -> list[str]:
         """A list with the SVG of the figure, or an empty list without a figure."""
         if figure is None:
             return []
@@ -70,7 +70,7 @@ def _hex(channels: Iterable[float]) -> str:
     return to_hex((red, green, blue))
 
 
-def run_colors() -> List[Dict[str, str]]:
+def run_colors() -> list[dict[str, str]]:
     """The colours of the runs on a light and a dark background."""
     lighter = [_hex(channel + (1 - channel) * LIGHTER for channel in to_rgb(color)) for color in charts.RUN_COLORS]
     return [dict(light=light, dark=dark) for light, dark in zip(charts.RUN_COLORS, lighter)]
@@ -82,13 +82,13 @@ class Contents:
     results: Sequence[Results]
     summaries: Sequence[RunSummary]
     comparisons: Sequence[Comparison]
-    costs: Dict[str, ModelCost]
-    models: Dict[str, nn.Module]
+    costs: dict[str, ModelCost]
+    models: dict[str, nn.Module]
     latex: str
     sampling: Sampling
 
     @property
-    def protocols(self) -> List[str]:
+    def protocols(self) -> list[str]:
         """Protocols of all runs, those of the first run first."""
         return list(dict.fromkeys(protocol for summary in self.summaries for protocol in summary.protocols))
 
@@ -104,7 +104,7 @@ def file_name(name: str) -> str:
     return re.sub(r'[^\w.+-]+', '_', name).strip('.')
 
 
-def all_sections(contents: Contents, drawn: Charts, folder: Path, panels: int, maps: int) -> List[Section]:
+def all_sections(contents: Contents, drawn: Charts, folder: Path, panels: int, maps: int) -> list[Section]:
     """All sections that are not empty.
 
     Args:

@@ -2,10 +2,11 @@
 import base64
 import io
 import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -133,15 +134,15 @@ class Shot:
     title: str
     caption: str
     uri: str
-    maps: Dict[str, List[tuple]] = field(default_factory=dict)
+    maps: dict[str, list[tuple]] = field(default_factory=dict)
 
 
 @dataclass
 class Album:
     """Tiles under one heading."""
     title: str
-    columns: List[str]
-    shots: List[Shot]
+    columns: list[str]
+    shots: list[Shot]
 
 
 def tile_name(tile: ScoredTile, size: tuple) -> str:
@@ -160,7 +161,7 @@ def tile_caption(tile: ScoredTile) -> str:
             f'predicted {100 * predicted / tile.pixels:.1f} %')
 
 
-def worst_and_best(results: Results, number: int, folder: Path) -> List[Album]:
+def worst_and_best(results: Results, number: int, folder: Path) -> list[Album]:
     """Worst and best tiles of a run; their panels are also written into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     albums = []
@@ -194,7 +195,7 @@ def inside_the_head(results: Results, model: nn.Module, tiles: Sequence[ScoredTi
     shots = []
     for rank, tile in enumerate(tiles, 1):
         pictures = TilePictures(results, tile)
-        maps: Dict[str, List[tuple]] = {}
+        maps: dict[str, list[tuple]] = {}
         for head_map in head_maps(model, pictures.pair):
             picture = Image.fromarray(color_map(head_map))
             picture.save(folder / f'map_{rank}_{head_map.kind}_{head_map.part.replace(" ", "_")}.png')

@@ -2,7 +2,8 @@
 
 All are computed from one histogram per image: change probabilities in 256 levels, by ground truth.
 """
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -136,7 +137,7 @@ def _pool(counts: Counts, images: np.ndarray) -> Counts:
     return Counts(*(count[images].sum(axis=-1) for count in counts))
 
 
-def score_intervals(counts: Counts, resamples: int, level: float, seed: int) -> Dict[str, Tuple[float, float]]:
+def score_intervals(counts: Counts, resamples: int, level: float, seed: int) -> dict[str, tuple[float, float]]:
     """Percentile bootstrap intervals of the pooled ``SCORES``.
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 6, with the image as the unit.
@@ -157,7 +158,7 @@ def score_intervals(counts: Counts, resamples: int, level: float, seed: int) -> 
     return dict(zip(SCORES, _bootstrap(statistic, len(counts.tp), resamples, level, seed)))
 
 
-def difference_interval(a: Counts, b: Counts, resamples: int, level: float, seed: int) -> Tuple[float, float]:
+def difference_interval(a: Counts, b: Counts, resamples: int, level: float, seed: int) -> tuple[float, float]:
     """Percentile bootstrap interval of F1(b) - F1(a), the same images drawn for both; see :func:`score_intervals`."""
     def statistic(images: np.ndarray, axis: int) -> np.ndarray:
         images = np.moveaxis(images, axis, -1).astype(int)
@@ -167,7 +168,7 @@ def difference_interval(a: Counts, b: Counts, resamples: int, level: float, seed
 
 
 def _bootstrap(statistic: Callable[..., np.ndarray], images: int, resamples: int, level: float,
-               seed: int) -> List[Tuple[float, float]]:
+               seed: int) -> list[tuple[float, float]]:
     """Intervals of several statistics of the indices of the images."""
     indices = np.arange(images)
     if images < 2:  # scipy refuses a single observation
@@ -205,7 +206,7 @@ def randomisation_test(a: Counts, b: Counts, permutations: int, seed: int) -> fl
                                         batch=BATCH, vectorized=True, random_state=np.random.default_rng(seed)).pvalue)
 
 
-def holm(p_values: Sequence[float]) -> List[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p values for the number of comparisons, after Holm (1979), which scipy does not have.
 
     Where no run differs from the baseline, the chance that any of these is below alpha is alpha at most.
@@ -227,9 +228,9 @@ class Reliability(NamedTuple):
         ece: Expected calibration error: mean distance of the two, weighted by the pixels.
         brier: Brier score: mean square of the distance between probability and ground truth.
     """
-    probability: List[Optional[float]]
-    frequency: List[Optional[float]]
-    pixels: List[int]
+    probability: list[float | None]
+    frequency: list[float | None]
+    pixels: list[int]
     ece: float
     brier: float
 

@@ -1,5 +1,6 @@
 """Scores per tile, the tiles worth looking at, and scores per object by size."""
-from typing import Iterator, NamedTuple, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np

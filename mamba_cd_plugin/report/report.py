@@ -1,8 +1,8 @@
 """Writes the report of finished runs."""
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
 
 from mmengine.logging import print_log
 from torch import nn
@@ -40,7 +40,7 @@ class ReportOptions:
     """
     split: str = 'test'
     device: str = 'cpu'
-    threshold: Optional[float] = None
+    threshold: float | None = None
     panels: int = 6
     maps: int = 3
     timed: bool = True
@@ -67,7 +67,7 @@ def write_report(runs: Sequence[Run], out: Path, options: ReportOptions) -> Path
     outputs = OutputFolder(out, option='--out')
     outputs.claim(['report.html', 'scores.tex', 'report.json', 'figures', 'tiles'])
     results = [_results(run, options) for run in runs]
-    models: Dict[str, nn.Module] = {}
+    models: dict[str, nn.Module] = {}
     if options.maps or options.timed:
         models = {run.name: load_run_model(run, options.device) for run in runs}
     costs = measure_costs({run.name: run.cfg for run in runs}, _tile(runs[0]) or DEFAULT_TILE,
@@ -101,14 +101,14 @@ def _results(run: Run, options: ReportOptions) -> Results:
     return collect(run, store, level, tile)
 
 
-def _tile(run: Run) -> Optional[int]:
+def _tile(run: Run) -> int | None:
     """Side of the tiles in the run's test loop."""
     return run.cfg.get('test_cfg', {}).get('tile', DEFAULT_TILE)
 
 
 def _as_json(contents: Contents, options: ReportOptions) -> dict:
     """All numbers of the page."""
-    runs: List[dict] = []
+    runs: list[dict] = []
     for result, summary in zip(contents.results, contents.summaries):
         cost: ModelCost = contents.costs[summary.name]
         timing = None if cost.timing is None else cost.timing._asdict()

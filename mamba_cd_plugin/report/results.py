@@ -1,7 +1,7 @@
 """The numbers of a report: counts of each run from one pass over its stored images, and the scores from them."""
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from .pixels import (
 from .regions import Objects, ScoredTile, SizeScores, by_size, cut, find_objects, join
 from .runs import TILES, WHOLE, Run, Store
 
-Interval = Tuple[float, float]
+Interval = tuple[float, float]
 
 # How tools/dataset_converters names the tile of a scene: its stem, row and column.
 _TILE_NAME = re.compile(r'(.+)_\d+_\d+')
@@ -78,7 +78,7 @@ class Results:
                    for key in self.histograms)
 
 
-def collect(run: Run, store: Store, level: int, tile: Optional[int]) -> Results:
+def collect(run: Run, store: Store, level: int, tile: int | None) -> Results:
     """Read every stored image once.
 
     Args:
@@ -142,11 +142,11 @@ class ProtocolScores:
         best_scores: The scores there.
         calibration: Calibration of the probabilities.
     """
-    confusion: List[List[int]]
-    scores: Dict[str, float]
-    intervals: Dict[str, Interval]
+    confusion: list[list[int]]
+    scores: dict[str, float]
+    intervals: dict[str, Interval]
     best_threshold: float
-    best_scores: Dict[str, float]
+    best_scores: dict[str, float]
     calibration: Reliability
 
 
@@ -159,7 +159,7 @@ class TileScores:
         unchanged: Number of tiles without change.
         false_positives: Number of those with a predicted pixel.
     """
-    f1: List[float]
+    f1: list[float]
     unchanged: int
     false_positives: int
 
@@ -183,13 +183,13 @@ class RunSummary:
     name: str
     images: int
     units: int
-    sizes: List[Tuple[int, int]]
+    sizes: list[tuple[int, int]]
     changed: float
     threshold: float
-    protocols: Dict[str, ProtocolScores]
+    protocols: dict[str, ProtocolScores]
     tiles: TileScores
     matches: ObjectCounts
-    objects: List[SizeScores] = field(default_factory=list)
+    objects: list[SizeScores] = field(default_factory=list)
 
 
 @dataclass
@@ -259,12 +259,12 @@ def best_level(sweep: Counts) -> int:
     return 1 + int(np.argmax(f1(sweep)[1:]))
 
 
-def _confusion(counts: Counts) -> List[List[int]]:
+def _confusion(counts: Counts) -> list[list[int]]:
     tp, fp, fn, tn = (int(count) for count in counts)
     return [[tn, fp], [fn, tp]]
 
 
-def compare_runs(results: Sequence[Results], sampling: Sampling) -> List[Comparison]:
+def compare_runs(results: Sequence[Results], sampling: Sampling) -> list[Comparison]:
     """Compare the first run with every run that was tested on the same images, by each protocol."""
     baseline, *others = results
     others = [other for other in others if baseline.same_images(other)]

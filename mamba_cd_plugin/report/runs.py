@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -53,9 +54,9 @@ class Run:
 
 
 def open_run(work_dir: str,
-             name: Optional[str] = None,
-             checkpoint: Optional[str] = None,
-             cfg_options: Optional[Dict[str, Any]] = None) -> Run:
+             name: str | None = None,
+             checkpoint: str | None = None,
+             cfg_options: dict[str, Any] | None = None) -> Run:
     """Find the config and the best checkpoint of a run.
 
     The data root is, in this order, that of ``cfg_options``, the environment variable ``MAMBA_CD_DATA``, and what the
@@ -83,7 +84,7 @@ def open_run(work_dir: str,
     return Run(name or folder.resolve().name, folder, cfg, _find_checkpoint(folder, checkpoint))
 
 
-def open_runs(work_dirs: Sequence[str], names: Optional[Sequence[str]] = None, **kwargs: Any) -> list[Run]:
+def open_runs(work_dirs: Sequence[str], names: Sequence[str] | None = None, **kwargs: Any) -> list[Run]:
     """Open several runs; see :func:`open_run`.
 
     Raises:
@@ -112,7 +113,7 @@ def _find_config(folder: Path) -> Path:
                      f'called {named.name}: move the others away')
 
 
-def _find_checkpoint(folder: Path, name: Optional[str]) -> Path:
+def _find_checkpoint(folder: Path, name: str | None) -> Path:
     if name is not None:
         if not (folder / name).is_file():
             raise FileNotFoundError(f'{folder / name} does not exist; {_checkpoints(folder)}')
@@ -140,7 +141,7 @@ def describe_parts(run: Run) -> str:
     return ', '.join([_type(model.get('backbone')), *known])
 
 
-def _type(part: Optional[dict]) -> str:
+def _type(part: dict | None) -> str:
     return str((part or {}).get('type', '')).rpartition('.')[2]
 
 
@@ -226,7 +227,7 @@ def load_run_model(run: Run, device: str) -> nn.Module:
     return model.to(device).eval()
 
 
-def evaluate(run: Run, split: str, device: str, tile: Optional[int], fresh: bool = False) -> Store:
+def evaluate(run: Run, split: str, device: str, tile: int | None, fresh: bool = False) -> Store:
     """Predict every image that is not stored yet, whole and, if its size allows, as tiles.
 
     The predictions are stored in ``report/<split>-<fingerprint>/`` of the work dir. The fingerprint depends on weights,
@@ -276,8 +277,8 @@ def evaluate(run: Run, split: str, device: str, tile: Optional[int], fresh: bool
     return store
 
 
-def _fill(store: Store, pairs: Dict[int, Tuple[str, str, str]], loader: DataLoader, model: nn.Module,
-          tile: Optional[int]) -> None:
+def _fill(store: Store, pairs: dict[int, tuple[str, str, str]], loader: DataLoader, model: nn.Module,
+          tile: int | None) -> None:
     """Predict and store pairs, given by index with name and paths, in the order of the loader."""
     progress, waiting = ProgressBar(len(pairs)), iter(pairs)
     for batch in loader:
@@ -294,7 +295,7 @@ def _fill(store: Store, pairs: Dict[int, Tuple[str, str, str]], loader: DataLoad
 
 
 @torch.inference_mode()
-def predict_levels(model: Any, batch: dict, tile: Optional[int]) -> list[np.ndarray]:
+def predict_levels(model: Any, batch: dict, tile: int | None) -> list[np.ndarray]:
     """Change probabilities of a batch as levels, each (H, W), as ``mamba-cd test`` computes them.
 
     Args:

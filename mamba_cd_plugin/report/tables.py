@@ -3,8 +3,8 @@
 Not pandas: its Styler has no rule below a group of columns and no second line in a cell; it would save some 20 lines
 and cost 84 MB and 0.6 s of import.
 """
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
 from ..analysis.complexity import ModelCost
 from .regions import SizeScores
@@ -33,14 +33,14 @@ class Cell:
     note: str = ''
     strong: bool = False
     number: bool = True
-    run: Optional[int] = None
+    run: int | None = None
 
 
 @dataclass
 class Table:
     """Rows of cells below a head."""
-    head: List[str]
-    rows: List[List[Cell]] = field(default_factory=list)
+    head: list[str]
+    rows: list[list[Cell]] = field(default_factory=list)
 
 
 def percent(value: float, digits: int = 2) -> str:
@@ -174,7 +174,7 @@ def regions_table(summaries: Sequence[RunSummary]) -> Table:
     return _by_size(summaries, lambda size: (size.object_precision, size.right, size.predicted))
 
 
-def _by_size(summaries: Sequence[RunSummary], values: Callable[[SizeScores], Tuple[float, int, int]]) -> Table:
+def _by_size(summaries: Sequence[RunSummary], values: Callable[[SizeScores], tuple[float, int, int]]) -> Table:
     table = Table(['Run', *[f'{size.label} px' for size in summaries[0].objects]])
     for index, summary in enumerate(summaries):
         row = [_name(index, summary.name)]
@@ -208,7 +208,7 @@ def escape(text: str) -> str:
     return ''.join(_SPECIAL.get(sign, sign) for sign in text)
 
 
-def latex_table(summaries: Sequence[RunSummary], costs: Optional[Mapping[str, ModelCost]] = None) -> str:
+def latex_table(summaries: Sequence[RunSummary], costs: Mapping[str, ModelCost] | None = None) -> str:
     """A booktabs table: one row per run, four columns per protocol, the best value of each column in bold.
 
     Args:

@@ -1,6 +1,6 @@
 """Buildings: outlines made of rectangles, roofs with slopes, and the small things on top."""
 import math
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from .materials import GLASS, as_colour, between, choose
 from .plan import PIXELS_PER_METRE, Building
 from .terrain import Relief, Window
 
-Roofs = dict[int, Optional[tuple[Window, 'Roof']]]
+Roofs = dict[int, tuple[Window, 'Roof'] | None]
 
 
 def outline_parts(rng: np.random.Generator, shape: str, length: float, width: float) -> np.ndarray:
@@ -72,7 +72,7 @@ def _distance(building: Building, p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return distance
 
 
-def building_window(shape: tuple[int, int], building: Building, pad: float = 2) -> Optional[Window]:
+def building_window(shape: tuple[int, int], building: Building, pad: float = 2) -> Window | None:
     """The window of a building and `pad` pixels around it; None outside an image of `shape`."""
     corner = (np.abs(building.parts[:, :2]) + building.parts[:, 2:]).max(0)
     reach = float(np.hypot(*corner)) + pad
@@ -151,7 +151,7 @@ class Roof(NamedTuple):
     alpha: np.ndarray
     height: np.ndarray
     slope: np.ndarray
-    rim: Optional[np.ndarray]
+    rim: np.ndarray | None
     covers: list[tuple[Window, np.ndarray, np.ndarray]]
 
 

@@ -1,5 +1,5 @@
 """The layers that things are drawn into, each thing within its own window."""
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from .plan import FIXED_BITS, fixed_point
 from .terrain import Window
 
 
-def clip_window(shape: tuple[int, int], low: Sequence[float], high: Sequence[float]) -> Optional[Window]:
+def clip_window(shape: tuple[int, int], low: Sequence[float], high: Sequence[float]) -> Window | None:
     """The pixels between two corners (x, y), clipped to an image of `shape`; None where they miss it."""
     x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
     x1, y1 = min(int(high[0]) + 2, shape[1]), min(int(high[1]) + 2, shape[0])
@@ -33,7 +33,7 @@ class Canvas:
         self.height = np.zeros(self.shape, np.float32)
         self.slope = np.zeros((*self.shape, 2), np.float32)
 
-    def window_around(self, points: np.ndarray, pad: float) -> Optional[Window]:
+    def window_around(self, points: np.ndarray, pad: float) -> Window | None:
         """The window of some points (N, 2) and `pad` pixels around them; None off the canvas."""
         return clip_window(self.shape, points.min(0) - pad, points.max(0) + pad)
 

@@ -1,13 +1,12 @@
 """How districts change between the dates: which plots are built on when, and what an empty plot looks like."""
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
 from .materials import pick
 from .plan import Presence
 
-Grounds = tuple[Optional[str], Optional[str]]
+Grounds = tuple[str | None, str | None]
 
 # Per way of growth the shares of plots that are built on at (both dates, only B, only A, neither).
 GROWTH = {
@@ -27,8 +26,8 @@ BUSY = {'settled': 0.2, 'new': 0.55, 'filling': 0.17, 'cleared': 0.05, 'prepared
 _RAW = {'meadow': 0.3, 'forest': 0.22, 'scrub': 0.15, 'savanna': 0.13, 'field': 0.08, 'bare': 0.12}
 _OPEN = {'meadow': 0.5, 'forest': 0.2, 'scrub': 0.1, 'savanna': 0.12, 'bare': 0.08}
 
-_WAITING: dict[Optional[str], float] = {None: 0.4, 'soil': 0.22, 'site': 0.15, 'meadow': 0.13, 'dirt': 0.1}
-_RAZED: dict[Optional[str], float] = {'site': 0.3, 'soil': 0.3, 'meadow': 0.3, 'gravel': 0.1}
+_WAITING: dict[str | None, float] = {None: 0.4, 'soil': 0.22, 'site': 0.15, 'meadow': 0.13, 'dirt': 0.1}
+_RAZED: dict[str | None, float] = {'site': 0.3, 'soil': 0.3, 'meadow': 0.3, 'gravel': 0.1}
 
 
 @dataclass(frozen=True)

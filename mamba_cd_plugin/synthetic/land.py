@@ -1,6 +1,5 @@
 """The blocks of land between main roads, and what grows on them by itself."""
 from dataclasses import dataclass, field
-from typing import Optional
 
 import numpy as np
 
@@ -58,7 +57,7 @@ def cover_land(town: Town, block: Block, levelled: bool) -> None:
     """
     rng, growth = town.rng, block.growth
     floor = choose(rng, _FLOORS[growth.cover])
-    later: Optional[str] = floor
+    later: str | None = floor
     if levelled:
         later = choose(rng, ('soil', 'site', 'dirt'))
     elif rng.random() < 0.15:

@@ -2,9 +2,10 @@
 
 Colours are display-referred RGB (0-255) as one would pick them from 0.5 m aerial photographs, before sun and sensor.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Sequence, TypeVar
+from typing import TypeVar
 
 import numpy as np
 

@@ -1,7 +1,6 @@
 """Everything small: tree crowns, vehicles, containers, fences."""
 from dataclasses import dataclass
 from functools import cache
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -113,7 +112,7 @@ def draw_fences(canvas: Canvas, fences: list[tuple], height: float) -> None:
     np.maximum(canvas.height, alpha * np.float32(height), out=canvas.height)
 
 
-def _place(canvas: Canvas, centre: tuple[float, float], reach: int) -> tuple[Optional[Window], Optional[Window]]:
+def _place(canvas: Canvas, centre: tuple[float, float], reach: int) -> tuple[Window | None, Window | None]:
     """Where a stamp of (2 * reach + 1) px around a point lies on the canvas, and which part of it does."""
     x, y = int(centre[0] + 0.5), int(centre[1] + 0.5)
     x0, y0 = max(x - reach, 0), max(y - reach, 0)

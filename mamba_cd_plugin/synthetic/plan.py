@@ -4,7 +4,6 @@ Coordinates are pixels (x right, y down) of the canvas, heights are metres. ``Pe
 """
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Optional
 
 import numpy as np
 
@@ -33,10 +32,10 @@ class Area:
     """
 
     polygon: np.ndarray
-    materials: tuple[Optional[str], Optional[str]]
+    materials: tuple[str | None, str | None]
     ragged: bool = False
     variant: int = 0
-    rows: Optional[tuple[float, float, float]] = None
+    rows: tuple[float, float, float] | None = None
 
     @cached_property
     def corners(self) -> np.ndarray:
@@ -56,7 +55,7 @@ class Wood:
 
     polygon: np.ndarray
     kind: str
-    density: tuple[Optional[float], Optional[float]]
+    density: tuple[float | None, float | None]
 
     @cached_property
     def corners(self) -> np.ndarray:

@@ -1,5 +1,4 @@
 """Draws a plan: ground, lines, boxes, buildings, trees, then the light."""
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -52,7 +51,7 @@ def _paint_lines(canvas: Canvas, lines: Lines, date: int) -> None:
 
 
 def render(plan: Plan, date: int, shape: tuple[int, int], relief: Relief, season: Season, sun: Sun,
-           roofs: Optional[Roofs] = None) -> np.ndarray:
+           roofs: Roofs | None = None) -> np.ndarray:
     """Draws a plan as it looks at one date.
 
     Args:

@@ -1,5 +1,6 @@
 """One scene at two dates: plan it, draw it twice, photograph it, and mark the buildings that changed."""
-from typing import NamedTuple, Sequence, Union
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from .streets import MAIN_ROAD, main_road
 from .terrain import Relief, Season
 from .town import Town
 
-Size = Union[int, tuple[int, int]]
+Size = int | tuple[int, int]
 
 SMALLEST = 32  # px; below, nothing that stands on the ground fits in
 # Pixels drawn around the picture, for the shadows of what stands outside and for the misregistration.
@@ -118,7 +119,7 @@ def _fill_block(town: Town, rect: tuple[float, float, float, float], quiet: bool
     cover_land(town, block, levelled=growth.raw and rng.random() < 0.6)
 
 
-def generate_pair(seed: Union[int, Sequence[int]], size: Size = 256, nuisances: bool = True,
+def generate_pair(seed: int | Sequence[int], size: Size = 256, nuisances: bool = True,
                   largest_offset: float = LARGEST_OFFSET, easy: bool = False) -> ScenePair:
     """Draws a pair of images of one place and the label of its changed buildings, all from a seed.
 

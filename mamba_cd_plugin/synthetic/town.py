@@ -1,8 +1,8 @@
 """The builder of plans: puts grounds, buildings, trees and vehicles into a plan, in metres along a frame."""
 import math
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Optional, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from .materials import CARS, MEMBRANES, METALS, SHINGLES, TILES, between, choose
 from .plan import Area, Box, Building, Lines, Plan, Presence, Trees, Wood
 from .terrain import VARIANTS
 
-Pair = tuple[Optional[str], Optional[str]]
+Pair = tuple[str | None, str | None]
 
 # Order of painting; within a layer the later one lies on top.
 LAYERS = ('land', 'site', 'yard', 'verge', 'road')
@@ -95,7 +95,7 @@ class Town:
         return self.sees((u0 + u1) / 2, (v0 + v1) / 2, radius + 2)
 
     def area(self, layer: str, rect: Rect, materials: Pair, ragged: bool = False,
-             rows: Optional[tuple[float, float, float]] = None) -> None:
+             rows: tuple[float, float, float] | None = None) -> None:
         """Adds a rectangle of ground; `rows` gives the angle in the frame, the period in px and the contrast."""
         if materials == (None, None) or not self.touches_view(rect):
             return
@@ -103,7 +103,7 @@ class Town:
             rows = (rows[0] + self.frame.heading((rect[0] + rect[2]) / 2, (rect[1] + rect[3]) / 2), *rows[1:])
         self._layers[layer].append((self._outline(rect), materials, ragged, int(self.rng.random() * VARIANTS), rows))
 
-    def wood(self, rect: Rect, kind: str, density: tuple[Optional[float], Optional[float]]) -> None:
+    def wood(self, rect: Rect, kind: str, density: tuple[float | None, float | None]) -> None:
         """Adds a rectangle of woods, or a clearing in those that came before."""
         if density != (None, None) and self.touches_view(rect):
             self._woods.append((self._outline(rect), kind, density))
@@ -156,7 +156,7 @@ class Town:
                      between(rng, *style.eaves) * zoom, pitch,
                      (tuple(colour), tuple(later)), present, int(rng.integers(2**31))))
 
-    def trees(self, points: np.ndarray, radius: tuple[float, float], present: Optional[np.ndarray] = None,
+    def trees(self, points: np.ndarray, radius: tuple[float, float], present: np.ndarray | None = None,
               evergreen: float = 0.4, turnover: float = 0.06) -> None:
         """Adds crowns at `points` (N, 2) with radii between two bounds, all in metres.
 

@@ -3,11 +3,12 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Any, Iterator, Optional, Union
+from typing import Any
 
 import cv2
 import mmcv
@@ -27,7 +28,7 @@ GENERATOR_VERSION = 6
 _PNG_PARAMS = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 
 
-def write_dataset(root: Union[str, Path], num_train: int, num_val: int, num_test: int, size: Size = 256, seed: int = 0,
+def write_dataset(root: str | Path, num_train: int, num_val: int, num_test: int, size: Size = 256, seed: int = 0,
                   num_workers: int = 1, overwrite: bool = False, easy: bool = False) -> bool:
     """Writes ``root/{train,val,test}/{A,B,label}/NAME.png`` and a small metadata file beside them.
 
@@ -108,7 +109,7 @@ def _holds(root: Path, wanted: dict[str, Any], overwrite: bool) -> bool:
     return True
 
 
-def _read_metadata(root: Path) -> Optional[dict[str, Any]]:
+def _read_metadata(root: Path) -> dict[str, Any] | None:
     try:
         found = json.loads((root / METADATA_NAME).read_text(encoding='utf-8'))
     except (OSError, ValueError):

@@ -1,5 +1,5 @@
 """Visualizer for image pairs: passes one picture per pair to every backend of mmengine."""
-from typing import Any, Optional
+from typing import Any
 
 import mmcv
 import numpy as np
@@ -26,12 +26,12 @@ class ChangeVisualizer(SegLocalVisualizer):
     def add_datasample(self,
                        name: str,
                        image: np.ndarray,
-                       data_sample: Optional[SegDataSample] = None,
+                       data_sample: SegDataSample | None = None,
                        draw_gt: bool = True,
                        draw_pred: bool = True,
                        show: bool = False,
                        wait_time: float = 0,
-                       out_file: Optional[str] = None,
+                       out_file: str | None = None,
                        step: int = 0,
                        **kwargs: Any) -> None:
         """Draw one pair and give the picture to the backends.

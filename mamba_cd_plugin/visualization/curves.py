@@ -1,6 +1,7 @@
 """The curves of a training as one picture: losses above, validation scores below."""
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,9 +15,9 @@ COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 SCORES = ('changed_F1', 'changed_precision', 'changed_recall')
 
 
-def draw_curves(losses: Dict[str, Tuple[Sequence[float], Sequence[float]]],
-                scores: Dict[str, Tuple[Sequence[float], Sequence[float]]],
-                out_file: Union[str, Path],
+def draw_curves(losses: dict[str, tuple[Sequence[float], Sequence[float]]],
+                scores: dict[str, tuple[Sequence[float], Sequence[float]]],
+                out_file: str | Path,
                 monitor: str = 'changed_F1',
                 unit: str = 'epoch',
                 title: str = '') -> None:
@@ -48,12 +49,12 @@ def draw_curves(losses: Dict[str, Tuple[Sequence[float], Sequence[float]]],
     save_figure(figure, out_file)
 
 
-def _draw_lines(axes: Axes, curves: Dict[str, Tuple[Sequence[float], Sequence[float]]], main: str, label: str,
+def _draw_lines(axes: Axes, curves: dict[str, tuple[Sequence[float], Sequence[float]]], main: str, label: str,
                 marker: str = '') -> None:
-    names: List[str] = sorted(curves, key=lambda name: name != main)
+    names: list[str] = sorted(curves, key=lambda name: name != main)
     colors = iter(COLORS * len(names))
     for name in names:
-        style: Dict[str, Any] = dict(color='black', linewidth=1.8, zorder=3) if name == main else \
+        style: dict[str, Any] = dict(color='black', linewidth=1.8, zorder=3) if name == main else \
             dict(color=next(colors), linewidth=1.1)
         axes.plot(*curves[name], label=name.replace('decode.', ''), marker=marker, **style)
     axes.set_ylabel(label)
@@ -70,7 +71,7 @@ def _mark_best(all_axes: Sequence[Axes], positions: Sequence[float], values: Seq
                       markeredgecolor='black', linestyle='none', label=label)
 
 
-def save_figure(figure: Figure, out_file: Union[str, Path]) -> None:
+def save_figure(figure: Figure, out_file: str | Path) -> None:
     """Write a figure as PNG, which is replaced as a whole: a reader sees the old picture or the new one."""
     with whole_file(out_file) as part:
         figure.savefig(part, format='png')

@@ -4,8 +4,8 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List
 
 import matplotlib.image
 import pytest
@@ -72,21 +72,21 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def plan(here: Path) -> Callable[..., List[Trial]]:
+def plan(here: Path) -> Callable[..., list[Trial]]:
     """The plan for some of the configs."""
 
-    def make(*names: str, seeds: tuple = (0, 1), **kwargs: object) -> List[Trial]:
+    def make(*names: str, seeds: tuple = (0, 1), **kwargs: object) -> list[Trial]:
         return make_plan([f'{name}.py' for name in names], seeds, Path('out'), **kwargs)
 
     return make
 
 
-def calls(run: Trial) -> List[str]:
+def calls(run: Trial) -> list[str]:
     """What was run for it, a line each."""
     return (run.folder / 'calls.txt').read_text().splitlines()
 
 
-def test_plan(plan: Callable[..., List[Trial]]) -> None:
+def test_plan(plan: Callable[..., list[Trial]]) -> None:
     runs = plan('first', 'second', options={'train_cfg.max_epochs': 7}, minutes=2.5)
     assert [run.title for run in runs] == ['first, seed 0', 'second, seed 0', 'first, seed 1', 'second, seed 1']
     assert [str(run.folder) for run in runs[:2]] == ['out/first_seed0', 'out/second_seed0']
@@ -95,7 +95,7 @@ def test_plan(plan: Callable[..., List[Trial]]) -> None:
     assert plan('first')[0].cfg.default_hooks.param_scheduler == dict(type='ParamSchedulerHook')
 
 
-def test_plan_refuses_what_cannot_work(plan: Callable[..., List[Trial]], here: Path) -> None:
+def test_plan_refuses_what_cannot_work(plan: Callable[..., list[Trial]], here: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'config third\.py does not exist'):
         plan('first', 'third')
     with pytest.raises(KeyError, match='train_config'):
@@ -108,7 +108,7 @@ def test_plan_refuses_what_cannot_work(plan: Callable[..., List[Trial]], here: P
         plan('first', 'a/first')
 
 
-def test_one_fails_and_the_others_go_on(plan: Callable[..., List[Trial]], here: Path) -> None:
+def test_one_fails_and_the_others_go_on(plan: Callable[..., list[Trial]], here: Path) -> None:
     runs = plan('first', 'broken', 'second', seeds=(0, ))
     first, broken, second = run_all(runs, here / 'tools', pictures=True)
     assert (first.status, broken.status, second.status) == ('done', 'failed', 'done')
@@ -122,7 +122,7 @@ def test_one_fails_and_the_others_go_on(plan: Callable[..., List[Trial]], here: 
     assert 'no part of that name' in (runs[1].folder / 'train.log').read_text()
 
 
-def test_a_second_call_does_only_what_is_missing(plan: Callable[..., List[Trial]], here: Path) -> None:
+def test_a_second_call_does_only_what_is_missing(plan: Callable[..., list[Trial]], here: Path) -> None:
     runs = plan('first', 'broken', seeds=(0, ))
     run_all(runs, here / 'tools')
     Path('mended').touch()
@@ -133,7 +133,7 @@ def test_a_second_call_does_only_what_is_missing(plan: Callable[..., List[Trial]
     assert calls(runs[1]) == ['train None', 'train --resume None', 'test best_changed_F1.pth']
 
 
-def test_what_was_trained_is_only_tested(plan: Callable[..., List[Trial]], here: Path) -> None:
+def test_what_was_trained_is_only_tested(plan: Callable[..., list[Trial]], here: Path) -> None:
     tester = (here / 'tools/test.py').read_text()
     (here / 'tools/test.py').write_text('raise OSError("disk full")')
     runs = plan('first', seeds=(0, ))
@@ -144,13 +144,13 @@ def test_what_was_trained_is_only_tested(plan: Callable[..., List[Trial]], here:
     assert calls(runs[0]) == ['train None', 'test best_changed_F1.pth']
 
 
-def test_jobs_share_the_cores(plan: Callable[..., List[Trial]], here: Path) -> None:
+def test_jobs_share_the_cores(plan: Callable[..., list[Trial]], here: Path) -> None:
     runs = plan('first', 'second', seeds=(0, ))
     run_all(runs, here / 'tools', jobs=1000)
     assert [calls(run)[0] for run in runs] == ['train 1', 'train 1']
 
 
-def test_a_folder_of_other_settings_is_refused(plan: Callable[..., List[Trial]], here: Path,
+def test_a_folder_of_other_settings_is_refused(plan: Callable[..., list[Trial]], here: Path,
                                                monkeypatch: pytest.MonkeyPatch) -> None:
     run_all(plan('first'), here / 'tools')
     assert len(plan('first')) == 2
@@ -185,7 +185,7 @@ def test_a_stop_ends_what_runs(tmp_path: Path) -> None:
     ([], 3, 'exit status 3 without output'),
     (['loss 0.3'], -9, 'killed by signal 9; out of memory?'),
 ])
-def test_last_words(lines: List[str], status: int, expected: str) -> None:
+def test_last_words(lines: list[str], status: int, expected: str) -> None:
     assert last_words(lines, status) == expected
 
 
@@ -196,7 +196,7 @@ def test_spread() -> None:
 
 
 @pytest.fixture
-def rows(plan: Callable[..., List[Trial]], here: Path) -> List[Row]:
+def rows(plan: Callable[..., list[Trial]], here: Path) -> list[Row]:
     """Of an ablation in which one config failed."""
     runs = plan('first', 'broken')
     outcomes = run_all(runs, here / 'tools')
@@ -207,7 +207,7 @@ def rows(plan: Callable[..., List[Trial]], here: Path) -> List[Row]:
     return rows
 
 
-def test_table(rows: List[Row]) -> None:
+def test_table(rows: list[Row]) -> None:
     lines = ablation_markdown(rows, ['Said so.']).splitlines()
     assert lines[2] == 'Said so.'
     assert [line for line in lines if line[:3] == '## '] == ['## Tested on whole', '## Tested on tiles256', '## Failed']
@@ -217,7 +217,7 @@ def test_table(rows: List[Row]) -> None:
     assert "- broken, seed 1: KeyError: 'no part of that name'" in lines
 
 
-def test_files(rows: List[Row], tmp_path: Path) -> None:
+def test_files(rows: list[Row], tmp_path: Path) -> None:
     _, table, picture = write_ablation(rows, [], tmp_path)
     with table.open(newline='') as file:
         records = list(csv.DictReader(file))
@@ -232,7 +232,7 @@ def test_files(rows: List[Row], tmp_path: Path) -> None:
     assert bar.any() and 0.3 < bar.any(0).mean() < 0.7
 
 
-def test_nothing_finished_is_a_table_too(plan: Callable[..., List[Trial]], tmp_path: Path) -> None:
+def test_nothing_finished_is_a_table_too(plan: Callable[..., list[Trial]], tmp_path: Path) -> None:
     rows = summarise_trials(plan('first', seeds=(0, )), [Outcome(status='failed', error='OSError: no')])
     text = write_ablation(rows, [], tmp_path)[0].read_text()
     assert '| first | 0 | **failed** |' in text and '- first, seed 0: OSError: no' in text

@@ -2,9 +2,9 @@
 import csv
 import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Iterator
 
 import pytest
 import torch

@@ -1,6 +1,5 @@
 """The sheet of error maps: which pairs, in which order, and the colours of their pixels, all known beforehand."""
 from pathlib import Path
-from typing import List
 
 import numpy as np
 import pytest
@@ -30,7 +29,7 @@ def save(array: np.ndarray, path: Path) -> None:
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> List[Trial]:
+def runs(tmp_path: Path) -> list[Trial]:
     """Two finished runs that were tested on four pairs."""
     for index, (name, rows) in enumerate(TRUTH.items()):
         for folder, grey in (('A', 10), ('B', 20)):
@@ -45,14 +44,14 @@ def runs(tmp_path: Path) -> List[Trial]:
     return made
 
 
-def cells(sheet: np.ndarray, row_height: int, columns: int) -> List[List[np.ndarray]]:
+def cells(sheet: np.ndarray, row_height: int, columns: int) -> list[list[np.ndarray]]:
     """The pictures of a sheet by row and column; text of 11 px stands in lines of 19."""
     step, top = SIDE + 2 + GAP, GAP + 19 + 1
     return [[sheet[y:y + SIDE, GAP + 1 + i * step:GAP + 1 + i * step + SIDE] for i in range(columns)]
             for y in range(top, sheet.shape[0] - row_height, row_height)]
 
 
-def test_pairs_order_and_colours(runs: List[Trial], tmp_path: Path) -> None:
+def test_pairs_order_and_colours(runs: list[Trial], tmp_path: Path) -> None:
     file = tmp_path / 'sheet.png'
     assert write_error_sheet(runs, file, number=3)
     assert not Path(f'{file}.part').exists()
@@ -70,13 +69,13 @@ def test_pairs_order_and_colours(runs: List[Trial], tmp_path: Path) -> None:
     assert {tuple(color) for color in poor[30:50].reshape(-1, 3)} == {FALSE_POSITIVE}
 
 
-def test_larger_images_are_reduced(runs: List[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_larger_images_are_reduced(runs: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('mamba_cd_plugin.analysis.ablation.error_sheet.LARGEST_SIDE', SIDE // 2)
     assert write_error_sheet(runs, tmp_path / 'small.png', number=1)
     assert Image.open(tmp_path / 'small.png').width == 2 * GAP + 5 * (SIDE // 2 + 2) + 4 * GAP
 
 
-def test_nothing_in_common_is_no_sheet(runs: List[Trial], tmp_path: Path) -> None:
+def test_nothing_in_common_is_no_sheet(runs: list[Trial], tmp_path: Path) -> None:
     for file in runs[1].masks.iterdir():
         file.rename(file.with_stem(f'other_{file.stem}'))
     assert not write_error_sheet(runs, tmp_path / 'sheet.png')

@@ -1,7 +1,7 @@
 """A clean data set of generated scenes, to plant faults in."""
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pytest

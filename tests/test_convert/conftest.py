@@ -1,8 +1,8 @@
 """Made-up downloads in the official layouts, small enough to be cut in no time."""
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pytest

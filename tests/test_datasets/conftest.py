@@ -1,6 +1,6 @@
 """A tiny data set of LEVIR layout, drawn from a seed."""
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pytest

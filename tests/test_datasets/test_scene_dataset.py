@@ -1,5 +1,4 @@
 """Generated scenes in the loader: what they hold, that no scene comes twice, and the differences between dates."""
-from typing import List
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from mamba_cd_plugin.datasets import FreshSceneSampler, RandomCamera, RandomMisr
 from mamba_cd_plugin.synthetic import generate_pair
 
 
-def numbers(epoch: int, workers: int) -> List[str]:
+def numbers(epoch: int, workers: int) -> list[str]:
     """The scenes of an epoch, as a loader delivers them."""
     pipeline = [dict(type='PackSegInputs', meta_keys=('img_path', ))]
     loader = Runner.build_dataloader(dict(

@@ -3,7 +3,6 @@ import re
 import shlex
 from collections import Counter
 from pathlib import Path
-from typing import List
 
 import pytest
 
@@ -20,7 +19,7 @@ OTHER_CONFIGS = {'configs/cdmamba_v9_levircd.py'}
 WEIGHTS = {STARTER, *list_weights()}  # names that take the place of a checkpoint
 
 
-def commands(page: Path) -> List[List[str]]:
+def commands(page: Path) -> list[list[str]]:
     """Every command of ours, split as a shell would: a subcommand of mamba-cd, or a script, first."""
     return [shlex.split(text.strip().rstrip(',;)'), comments=True)
             for text in COMMAND.findall(page.read_text('utf-8').replace('\\\n', ' '))]
@@ -29,7 +28,7 @@ def commands(page: Path) -> List[List[str]]:
 ALL = [(page.name, command) for page in PAGES for command in commands(page)]
 
 
-def source_of(command: List[str]) -> str:
+def source_of(command: list[str]) -> str:
     """Code that reads the command line: the module of the subcommand, and what of ours it shares."""
     name = command[0]
     if name == '-m':
@@ -51,7 +50,7 @@ def test_there_are_commands() -> None:
 
 
 @pytest.mark.parametrize(('page', 'command'), ALL, ids=lambda value: value if isinstance(value, str) else value[0])
-def test_commands_configs_and_options_exist(page: str, command: List[str]) -> None:
+def test_commands_configs_and_options_exist(page: str, command: list[str]) -> None:
     source = source_of(command)
     for word in command[1:]:
         if word.startswith('--') and word != '--help':

@@ -3,8 +3,8 @@ import re
 import runpy
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict
 
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ def test_v9_has_the_new_parts_and_trains(model: nn.Module) -> None:
     assert {type(level.edge).__name__ for level in levels} == {'SobelEdge'}
     label = torch.zeros(1, 64, 64, dtype=torch.long)
     label[:, 16:32, 16:32] = 1
-    samples: Dict = [SegDataSample(gt_sem_seg=PixelData(data=label)) for _ in range(2)]
+    samples: dict = [SegDataSample(gt_sem_seg=PixelData(data=label)) for _ in range(2)]
     losses = model.loss(torch.randn(2, 6, 64, 64), samples)
     assert {'decode.loss_focal', 'decode.loss_lovasz', 'decode.loss_f_beta'} <= set(losses)
     sum(losses.values()).backward()

@@ -1,6 +1,6 @@
 """Installations to examine, most of them broken."""
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
 

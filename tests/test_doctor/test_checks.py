@@ -1,7 +1,7 @@
 """Each planted fault is named, with the command that mends it; the table of versions that were tried."""
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
 

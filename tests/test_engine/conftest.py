@@ -1,8 +1,8 @@
 """A runner that trains in a second: a network of two convolutions on generated pairs with a bright square as change."""
 import random
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ class TinyPairs(Dataset):
     """
     METAINFO = {'classes': ('unchanged', 'changed')}
 
-    def __init__(self, sizes: List[List[int]], label: object = 'square', spoilt: int = -1,
+    def __init__(self, sizes: list[list[int]], label: object = 'square', spoilt: int = -1,
                  noise: float = 0.) -> None:
         self.metainfo = self.METAINFO
         self.sizes = sizes
@@ -71,7 +71,7 @@ class TinyPairBackbone(nn.Module):
         self.first = nn.Conv2d(6, 8, 3, padding=1)
         self.second = nn.Conv2d(8, 8, 3, padding=1)
 
-    def forward(self, x: Tensor) -> List[Tensor]:
+    def forward(self, x: Tensor) -> list[Tensor]:
         x = self.first(x).relu()
         return [self.second(x + x.mean(dim=(2, 3), keepdim=True)).relu()]
 
@@ -117,7 +117,7 @@ def tiny_config(work_dir: Path) -> Config:
 def make_runner(tmp_path: Path) -> Callable[..., Runner]:
     """A runner on the tiny task, its config changed by dotted keys."""
 
-    def make(options: Dict[str, object] = None, hooks: List[dict] = ()) -> Runner:
+    def make(options: dict[str, object] = None, hooks: list[dict] = ()) -> Runner:
         cfg = tiny_config(tmp_path / 'work')
         cfg.merge_from_dict(options or {})
         cfg.custom_hooks = list(hooks)

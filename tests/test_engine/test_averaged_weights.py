@@ -1,6 +1,6 @@
 """mmengine's EMAHook beside our hooks: the averaged weights are what is validated, kept, tested and resumed."""
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 import pytest
 import torch
@@ -24,8 +24,8 @@ class Scores(Hook):
     """Keeps every validation's scores, and the raw weights after it."""
 
     def __init__(self) -> None:
-        self.scores: List[Dict[str, float]] = []
-        self.raw: Dict[int, dict] = {}
+        self.scores: list[dict[str, float]] = []
+        self.raw: dict[int, dict] = {}
 
     def after_val_epoch(self, runner: Runner, metrics: dict = None) -> None:
         self.scores.append(dict(metrics))

@@ -1,8 +1,8 @@
 """Which pairs are drawn, when, from which images, and under which name."""
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Callable, List
 from unittest.mock import MagicMock
 
 import mmcv
@@ -23,7 +23,7 @@ def drawing(**hook) -> dict:
     return {**DRAWING, 'default_hooks.visualization': {'type': 'ChangeVisualizationHook', 'draw': True, **hook}}
 
 
-def pictures(runner: Runner) -> List[str]:
+def pictures(runner: Runner) -> list[str]:
     return sorted(file.name for file in Path(runner.work_dir).glob('*/vis_data/vis_image/*.png'))
 
 

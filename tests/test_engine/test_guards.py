@@ -1,6 +1,6 @@
 """The guards, on states made for them."""
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Sequence
 
 import pytest
 import torch

@@ -1,7 +1,7 @@
 """What a run loads: weights that are its model's, schedules that fit, and a work dir that is its own."""
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List
 
 import pytest
 import torch
@@ -24,13 +24,13 @@ class Rates(Hook):
     """Collects the learning rate that every step was made with."""
 
     def __init__(self) -> None:
-        self.rates: List[float] = []
+        self.rates: list[float] = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict = None) -> None:
         self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
 
 
-def rates_of(runner: Runner) -> List[float]:
+def rates_of(runner: Runner) -> list[float]:
     rates = Rates()
     runner.register_hook(rates)
     runner.train()

@@ -1,6 +1,6 @@
 """Testing whole images and tiles."""
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict
 
 import pytest
 import torch
@@ -103,7 +103,7 @@ def test_the_reason_names_the_size_in_the_way() -> None:
 
 
 def test_masks_are_those_of_the_whole_images(make_runner: Callable[..., Runner], tmp_path: Path) -> None:
-    masks: Dict[str, bytes] = {}
+    masks: dict[str, bytes] = {}
     for name, options in (('both', TILED), ('whole', {})):
         runner = make_runner({**options, 'test_evaluator.output_dir': str(tmp_path / name)})
         scatter(runner.model)

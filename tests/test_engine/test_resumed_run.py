@@ -4,8 +4,9 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ class Kill(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, place: Optional[Tuple[str, int]] = None) -> None:
+    def __init__(self, place: tuple[str, int] | None = None) -> None:
         self.place = place
 
     def _at(self, name: str, runner: Runner) -> None:
@@ -75,7 +76,7 @@ class Kill(Hook):
         self._at('save', runner)
 
 
-def run(make_runner: Make, work_dir: Path, place: Optional[Tuple[str, int]] = None, **options: Any) -> Runner:
+def run(make_runner: Make, work_dir: Path, place: tuple[str, int] | None = None, **options: Any) -> Runner:
     """Start a training, or go on with the one in the folder, up to a place."""
     resume = {}
     if work_dir.exists():
@@ -94,7 +95,7 @@ def run(make_runner: Make, work_dir: Path, place: Optional[Tuple[str, int]] = No
     return runner
 
 
-def end_of(work_dir: Path) -> Dict[str, Any]:
+def end_of(work_dir: Path) -> dict[str, Any]:
     """What a finished run has come to."""
     newest = torch.load(newest_checkpoint(work_dir), weights_only=False)
     best = torch.load(work_dir / 'best_changed_F1.pth', weights_only=False)
@@ -119,12 +120,12 @@ def assert_same(first: Any, second: Any, where: str = '') -> None:
 
 
 @pytest.fixture(scope='module')
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {'folder': tmp_path_factory.mktemp('whole')}
 
 
 @pytest.fixture
-def uninterrupted(make_runner: Make, whole: Dict[str, Any]) -> Dict[str, Any]:
+def uninterrupted(make_runner: Make, whole: dict[str, Any]) -> dict[str, Any]:
     """The end of a run of 5 epochs of 3 iterations that was left alone."""
     if 'end' not in whole:
         run(make_runner, whole['folder'] / 'work')
@@ -141,7 +142,7 @@ def uninterrupted(make_runner: Make, whole: Dict[str, Any]) -> Dict[str, Any]:
     ([('val', 9), ('save', 9), ('after val', 9)], 0),  # epoch 3, which gives the best score; three times
     ([('train', 10), ('val', 12), ('val', 15)], 0),
 ], ids=str)
-def test_stopped_anywhere(make_runner: Make, tmp_path: Path, uninterrupted: Dict[str, Any], places: list,
+def test_stopped_anywhere(make_runner: Make, tmp_path: Path, uninterrupted: dict[str, Any], places: list,
                           workers: int) -> None:
     options = {'train_dataloader.num_workers': workers, 'train_dataloader.persistent_workers': bool(workers)}
     for place in places:
@@ -152,7 +153,7 @@ def test_stopped_anywhere(make_runner: Make, tmp_path: Path, uninterrupted: Dict
 
 
 def test_a_moved_work_dir_leaves_the_old_one_alone(make_runner: Make, tmp_path: Path,
-                                                   uninterrupted: Dict[str, Any]) -> None:
+                                                   uninterrupted: dict[str, Any]) -> None:
     run(make_runner, tmp_path / 'old', ('train', 10))
     before = {path.name: path.read_bytes() for path in (tmp_path / 'old').glob('*.pth')}
     shutil.copytree(tmp_path / 'old', tmp_path / 'new')
@@ -186,7 +187,7 @@ class SendSignal(Hook):
 
 
 @pytest.mark.parametrize(('stage', 'iteration', 'newest'), [('train', 7, 'interrupted.pth'), ('val', 9, 'epoch_3.pth')])
-def test_sigterm(make_runner: Make, tmp_path: Path, uninterrupted: Dict[str, Any], stage: str, iteration: int,
+def test_sigterm(make_runner: Make, tmp_path: Path, uninterrupted: dict[str, Any], stage: str, iteration: int,
                  newest: str) -> None:
     runner = make_runner({**RUN, 'work_dir': str(tmp_path / 'work')}, HOOKS)
     told = []
@@ -214,7 +215,7 @@ class StartProcess(Hook):
     """Forks a process that only sleeps, in the middle of the training, and ends it by SIGTERM, as a Pool does."""
 
     def __init__(self) -> None:
-        self.exit_code: Optional[int] = None
+        self.exit_code: int | None = None
 
     def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         fork = multiprocessing.get_context('fork')

@@ -1,8 +1,8 @@
 """Best checkpoint, curves and early stopping over a run that is interrupted and resumed."""
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List
 
 import mmcv
 import pytest
@@ -91,7 +91,7 @@ def test_validation_alone_draws_nothing(make_runner: Make) -> None:
     assert not (Path(runner.work_dir) / 'curves.png').exists()
 
 
-def write_scalars(work_dir: Path, name: str, lines: List[dict]) -> None:
+def write_scalars(work_dir: Path, name: str, lines: list[dict]) -> None:
     file = work_dir / name / 'vis_data' / 'scalars.json'
     file.parent.mkdir(parents=True)
     file.write_text('\n'.join(json.dumps(line) for line in lines))

@@ -1,8 +1,8 @@
 """A training that is fitted into a time, by a clock of which every step takes a known part."""
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Callable, List
 
 import pytest
 from mmengine.hooks import Hook
@@ -20,7 +20,7 @@ class Clock(Hook):
 
     def __init__(self, now: float, per_step: float, stop_at: int = -1) -> None:
         self.now, self.per_step, self.stop_at = now, per_step, stop_at
-        self.rates: List[float] = []
+        self.rates: list[float] = []
         self.validations = 0
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict = None) -> None:

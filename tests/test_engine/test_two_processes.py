@@ -2,8 +2,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 TOOLS = HERE.parents[1] / 'tools'
 
 
-def run(folder: Path, command: List[str]) -> str:
+def run(folder: Path, command: list[str]) -> str:
     """Run a tool in a folder that is not the checkout; its output."""
     paths = [str(HERE), str(HERE.parents[1]), os.environ.get('PYTHONPATH', '')]
     env = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(paths))

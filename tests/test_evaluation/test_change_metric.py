@@ -1,7 +1,6 @@
 """Scores against numbers worked out by hand, alone and in two processes."""
 import os
 from pathlib import Path
-from typing import Dict, List, Optional
 
 import mmcv
 import numpy as np
@@ -21,7 +20,7 @@ PREDICTION = [[1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 1, 0]]
 KEYS = ['changed_precision', 'changed_recall', 'changed_F1', 'changed_IoU', 'OA', 'Kappa']
 
 
-def make_sample(prediction: list, truth: Optional[list], img_path: str = 'train/A/pair.png') -> SegDataSample:
+def make_sample(prediction: list, truth: list | None, img_path: str = 'train/A/pair.png') -> SegDataSample:
     """A sample as mmseg's one-logit segmentors give it: the prediction as float (1, H, W)."""
     sample = SegDataSample(metainfo={'img_path': img_path})
     sample.pred_sem_seg = PixelData(data=torch.tensor([prediction], dtype=torch.float32))
@@ -30,7 +29,7 @@ def make_sample(prediction: list, truth: Optional[list], img_path: str = 'train/
     return sample
 
 
-def evaluate(samples: List[SegDataSample], **kwargs) -> Dict[str, float]:
+def evaluate(samples: list[SegDataSample], **kwargs) -> dict[str, float]:
     """Score samples the way mmengine's loops do."""
     evaluator = Evaluator(ChangeMetric(**kwargs))
     evaluator.process(samples)
@@ -74,7 +73,7 @@ PERFECT = {'changed_precision': 1., 'changed_recall': 1., 'changed_F1': 1., 'cha
     pytest.param([[1, 1]], [[0, 0]], {}, id='nothing present'),
     pytest.param([[1, 0]], [[255, 255]], {}, id='all ignored'),
 ])
-def test_zero_and_not_nan(prediction: list, truth: list, expected: Dict[str, float]) -> None:
+def test_zero_and_not_nan(prediction: list, truth: list, expected: dict[str, float]) -> None:
     assert evaluate([make_sample(prediction, truth)]) == {key: expected.get(key, 0.) for key in KEYS}
 
 
@@ -129,13 +128,13 @@ def test_two_masks_never_share_a_file(tmp_path: Path) -> None:
         evaluate(samples, output_dir=str(tmp_path))
 
 
-def seeded_samples(count: int) -> List[Tensor]:
+def seeded_samples(count: int) -> list[Tensor]:
     """Predictions and truths of different rates, so that losing or repeating one sample shows."""
     generator = torch.Generator().manual_seed(0)
     return [(torch.rand(2, 6, 5, generator=generator) < (index + 1) / (count + 1)).long() for index in range(count)]
 
 
-def score_in_process(rank: int, folder: str, indices: List[List[int]], count: int) -> None:
+def score_in_process(rank: int, folder: str, indices: list[list[int]], count: int) -> None:
     """One of two processes: score every other sample, the last one twice."""
     torch.set_num_threads(1)
     os.chdir(folder)  # mmengine gathers through a temporary folder in the working folder

@@ -1,6 +1,7 @@
 """Models that look only locally, and rasters of a few pixels."""
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,8 +81,8 @@ def write_raster() -> Callable[..., Path]:
     """Write an array (H, W, bands) as GeoTIFF with pixels of 0.5 m."""
     rasterio = pytest.importorskip('rasterio')
 
-    def write(path: Path, image: np.ndarray, crs: Optional[str] = UTM, origin: tuple = ORIGIN, size: float = 0.5,
-              colorinterp: Optional[list] = None, **profile: Any) -> Path:
+    def write(path: Path, image: np.ndarray, crs: str | None = UTM, origin: tuple = ORIGIN, size: float = 0.5,
+              colorinterp: list | None = None, **profile: Any) -> Path:
         bands = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
         transform = rasterio.transform.from_origin(*origin, size, size)
         with rasterio.open(path, 'w', driver='GTiff', count=len(bands), height=bands.shape[1], width=bands.shape[2],

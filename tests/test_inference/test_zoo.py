@@ -1,8 +1,8 @@
 """Packaged weights: found by name everywhere, with cards that are true, and as a release folder."""
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pytest

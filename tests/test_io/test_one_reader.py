@@ -1,7 +1,7 @@
 """The same files through training, check, converter, prediction and the Python API: one table of five equal columns."""
 import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Optional, Union
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from mamba_cd_plugin.preparation.convert.tiles import open_scene  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings('ignore:Dataset has no geotransform')
 
-Range = Optional[tuple[float, float]]
+Range = tuple[float, float] | None
 HEIGHT, WIDTH = 32, 64
 RANGE = (0, 4080)  # so that a value of 16 n becomes n
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
@@ -90,7 +90,7 @@ def flipped_bit(content: bytes) -> bytes:
     return bytes(changed)
 
 
-def files() -> dict[str, tuple[bytes, Union[np.ndarray, str]]]:
+def files() -> dict[str, tuple[bytes, np.ndarray | str]]:
     """By name the content of a file, and the picture in it (H, W, 3) or a part of the refusal."""
     plain, photo = png(RGB), jpeg(RGB)
     lying = jpeg(np.rot90(RGB), exif=with_orientation(6))  # of a camera held upright
@@ -152,7 +152,7 @@ class Recorder(TileModel):
         return np.zeros(pairs.shape[:3], np.float32)
 
 
-def said(reader: Callable[[], np.ndarray]) -> Union[np.ndarray, str]:
+def said(reader: Callable[[], np.ndarray]) -> np.ndarray | str:
     """The pixels, or the refusal without the folder."""
     try:
         return reader()

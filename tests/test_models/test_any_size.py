@@ -1,5 +1,5 @@
 """Images of any size: no pixel is moved, and what the model adds at the border counts nowhere."""
-from typing import Callable, List, Tuple
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def extended(pair: Tensor) -> Tensor:
     return torch.from_numpy(np.pad(pair, ((0, 0), (0, 0), (0, -height % 32), (0, -width % 32)), mode='reflect'))
 
 
-def samples(labels: Tensor) -> List[SegDataSample]:
+def samples(labels: Tensor) -> list[SegDataSample]:
     """Data samples for labels (N, H, W)."""
     return [SegDataSample(gt_sem_seg=PixelData(data=label[None])) for label in labels]
 
@@ -57,7 +57,7 @@ def test_multiples_of_the_stride_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize('size', [(1, 1), (31, 33), (250, 310), (481, 487)])
-def test_every_pixel_stays_where_it_is(size: Tuple[int, int], build: Build) -> None:
+def test_every_pixel_stays_where_it_is(size: tuple[int, int], build: Build) -> None:
     """What is computed at any size is, pixel by pixel, what is computed of the extended pair."""
     model, pair = build('cdmamba_v8_levircd.py'), torch.randn(1, 6, *size)
     with torch.no_grad():

@@ -1,8 +1,8 @@
 """ChangeMamba's MambaBCD: the numbers of the official code, its checkpoints, its loss and how its classifier learns."""
 import math
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def weight(name: str, shape: tuple) -> Tensor:
 
 
 @pytest.fixture
-def weights() -> Dict[str, Tensor]:
+def weights() -> dict[str, Tensor]:
     """A checkpoint of the toy model under its official names."""
     arrays = np.load(FIXTURE)
     return {name: weight(name, tuple(map(int, shape.split())))
@@ -61,7 +61,7 @@ def build() -> nn.Module:
     return MODELS.build(cfg).eval()
 
 
-def test_logits_are_those_of_the_official_code(weights: Dict[str, Tensor]) -> None:
+def test_logits_are_those_of_the_official_code(weights: dict[str, Tensor]) -> None:
     model = build()
     model.load_state_dict(convert_change_mamba(weights).state_dict)
     unchanged, changed = torch.from_numpy(np.load(FIXTURE)['logits'])[0]
@@ -76,21 +76,21 @@ def test_images_of_any_size_keep_it() -> None:
         assert build()(torch.zeros(1, 6, 50, 33)).shape == (1, 1, 50, 33)
 
 
-def old(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+def old(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Under the names of the checkpoints that the authors publish."""
     def rename(key: str) -> str:
         return next((key.replace(new, before) for new, before in OLD_NAMES.items() if key.startswith(new)), key)
     return {rename(key): value for key, value in weights.items()}
 
 
-def test_the_published_checkpoints_have_older_names(weights: Dict[str, Tensor]) -> None:
+def test_the_published_checkpoints_have_older_names(weights: dict[str, Tensor]) -> None:
     renamed = old(weights)
     assert sum(key not in weights for key in renamed) == sum(key.startswith('decoder.') for key in weights)
     found, expected = convert_change_mamba(renamed).state_dict, convert_change_mamba(weights).state_dict
     assert found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-def test_a_converted_file_loads_into_the_model(tmp_path: Path, weights: Dict[str, Tensor]) -> None:
+def test_a_converted_file_loads_into_the_model(tmp_path: Path, weights: dict[str, Tensor]) -> None:
     torch.save(weights, tmp_path / 'official.pth')
     conversion = convert_file(tmp_path / 'official.pth', tmp_path / 'ours.pth', whole=True)
     build().load_state_dict(torch.load(tmp_path / 'ours.pth')['state_dict'])

@@ -1,8 +1,9 @@
 """Official VMamba and ChangeMamba weights: conversion, loading, and the numbers of the official code."""
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,19 +26,19 @@ def _arch_of_the_fixture(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope='module')
-def official() -> Dict[str, Tensor]:
+def official() -> dict[str, Tensor]:
     """What the official code computed: 'weights/<name>', 'input', 'features/<level>' (see data/README.md)."""
     arrays = np.load(Path(__file__).parent / 'data/vmamba_toy.npz')
     return {name: torch.from_numpy(arrays[name]).float() for name in arrays.files}
 
 
 @pytest.fixture
-def weights(official: Dict[str, Tensor]) -> Dict[str, Tensor]:
+def weights(official: dict[str, Tensor]) -> dict[str, Tensor]:
     """The official weights alone, to be changed at will."""
     return {name[len('weights/'):]: value.clone() for name, value in official.items() if name.startswith('weights/')}
 
 
-def assert_same_features(encoder: SiameseVSSM, official: Dict[str, Tensor]) -> None:
+def assert_same_features(encoder: SiameseVSSM, official: dict[str, Tensor]) -> None:
     with torch.no_grad():
         features = encoder.eval().encode(official['input'])
     assert len(features) == 4

@@ -1,7 +1,7 @@
 """A region as its blocks leave it, without a model."""
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pytest

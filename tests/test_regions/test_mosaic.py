@@ -1,8 +1,9 @@
 """A region is predicted block by block, and the result is that of one large prediction."""
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 import pytest

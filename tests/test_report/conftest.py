@@ -1,7 +1,7 @@
 """Two untrained toy runs with all that a training leaves in a work dir, on generated pairs of 64 px."""
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pytest

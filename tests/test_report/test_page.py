@@ -3,10 +3,10 @@ import json
 import re
 import runpy
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Callable, Dict, List
 
 import numpy as np
 import pytest
@@ -31,9 +31,9 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open: List[str] = []
-        self.attributes: Dict[str, List[str]] = {'id': [], 'href': [], 'src': []}
-        self.text: List[str] = []
+        self.open: list[str] = []
+        self.attributes: dict[str, list[str]] = {'id': [], 'href': [], 'src': []}
+        self.text: list[str] = []
         self.feed(text)
         self.close()
 
@@ -57,13 +57,13 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope='module')
-def work_dirs(make_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> List[Path]:
+def work_dirs(make_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp('runs')
     return [make_run('cdmamba_v6_1_levircd.py', root / 'v6_1'), make_run('cdmamba_v8_levircd.py', root / 'v8', seed=1)]
 
 
 @pytest.fixture(scope='module')
-def report(work_dirs: List[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(work_dirs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of both runs, made by the tool."""
     out = tmp_path_factory.mktemp('report') / 'both'
     run_tool(*work_dirs, '--out', out, '--names', 'V6.1', 'V8 & <co>', '--panels', 2, '--maps', 2, '--no-speed',
@@ -82,7 +82,7 @@ def numbers(report: Path) -> dict:
     return json.loads((report / 'report.json').read_text())
 
 
-def test_scores_are_those_of_the_test_loop(work_dirs: List[Path], numbers: dict, tmp_path: Path) -> None:
+def test_scores_are_those_of_the_test_loop(work_dirs: list[Path], numbers: dict, tmp_path: Path) -> None:
     for work_dir, run in zip(work_dirs, numbers['runs']):
         cfg = Config.fromfile(work_dir / f'{work_dir.name}.py')
         cfg.work_dir, cfg.load_from = str(tmp_path / work_dir.name), str(work_dir / 'best_changed_F1.pth')
@@ -95,7 +95,7 @@ def test_scores_are_those_of_the_test_loop(work_dirs: List[Path], numbers: dict,
                 assert value == pytest.approx(metrics[f'{protocol}/{key}'], abs=1e-12), (protocol, key)
 
 
-def test_numbers_by_plain_numpy(work_dirs: List[Path], numbers: dict, data_root: Path) -> None:
+def test_numbers_by_plain_numpy(work_dirs: list[Path], numbers: dict, data_root: Path) -> None:
     """Predict every image anew, whole, and count with masks; nothing of the report is used but the model."""
     run = open_run(str(work_dirs[1]))
     model = load_run_model(run, 'cpu')
@@ -204,7 +204,7 @@ def test_latex(report: Path, numbers: dict) -> None:
     assert escape(r'a_b\c~1%') == r'a\_b\textbackslash{}c\textasciitilde{}1\%'
 
 
-def test_one_run_without_maps_at_another_threshold(work_dirs: List[Path]) -> None:
+def test_one_run_without_maps_at_another_threshold(work_dirs: list[Path]) -> None:
     out = work_dirs[1] / 'report'
     run_tool(work_dirs[1], '--no-maps', '--no-speed', '--panels', 0, '--threshold', 0.25, '--device', 'cpu')
     page, numbers = Page((out / 'report.html').read_text()), json.loads((out / 'report.json').read_text())

@@ -1,5 +1,5 @@
 """The maps of gates and edges against values recomputed from what goes into and comes out of the parts."""
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 import pytest

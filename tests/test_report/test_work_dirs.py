@@ -1,7 +1,7 @@
 """Opening a work dir, and evaluating it once."""
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """One real cycle through mmengine's runner on generated scenes: train, validate, resume, test."""
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
 import torch

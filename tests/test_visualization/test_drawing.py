@@ -1,6 +1,5 @@
 """The picture of a pair: colours at known pixels, sizes, titles, backends; and that of a training."""
 from pathlib import Path
-from typing import Tuple
 
 import mmcv
 import numpy as np
@@ -30,14 +29,14 @@ LOSSES = {'loss': ([0.5, 1.], [1.2, 0.8]), 'decode.loss_focal': ([0.5, 1.], [0.2
 SCORES = {'changed_F1': ([1, 2, 3], [0.1, 0.856, 0.4]), 'changed_recall': ([1, 2, 3], [0.2, 0.3, 0.4])}
 
 
-def pair(height: int, width: int) -> Tuple[np.ndarray, np.ndarray]:
+def pair(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """An even red and an even green image."""
     a, b = np.zeros((2, height, width, 3), dtype=np.uint8)
     a[..., 0], b[..., 1] = 200, 150
     return a, b
 
 
-def quarters(side: int) -> Tuple[np.ndarray, np.ndarray]:
+def quarters(side: int) -> tuple[np.ndarray, np.ndarray]:
     """Truth and prediction whose quarters are, row by row, TP, FP, FN, TN."""
     truth, prediction = np.zeros((2, side, side), dtype=np.uint8)
     half = side // 2
@@ -46,7 +45,7 @@ def quarters(side: int) -> Tuple[np.ndarray, np.ndarray]:
     return truth, prediction
 
 
-def has(panel: np.ndarray, color: Tuple[int, int, int]) -> int:
+def has(panel: np.ndarray, color: tuple[int, int, int]) -> int:
     """Number of pixels of exactly this colour."""
     return int((panel == np.array(color, dtype=np.uint8)).all(axis=-1).sum())
 
@@ -98,7 +97,7 @@ def test_columns_stand_in_order() -> None:
     truth, prediction = quarters(256)
     panel = draw_change_panel(*pair(256, 256), prediction, truth)
 
-    def column(color: Tuple[int, int, int]) -> float:
+    def column(color: tuple[int, int, int]) -> float:
         return float(np.median(np.nonzero((panel == color).all(axis=-1))[1])) / panel.shape[1]
 
     assert [int(5 * column(color)) for color in ((200, 0, 0), (0, 150, 0), FALSE_NEGATIVE)] == [0, 1, 4]

@@ -7,7 +7,6 @@ config says of its training are written anew; everything else, the results above
 import argparse
 import json
 from pathlib import Path
-from typing import Dict, List
 
 import yaml
 from mmengine.config import Config
@@ -25,7 +24,7 @@ SIZE = 256
 BASELINES = dict(aernet='AERNet', changemamba='ChangeMamba', conmamba='ConMamba')
 
 
-def find_configs() -> List[Path]:
+def find_configs() -> list[Path]:
     """The versions, then folder by folder the others."""
     return [ROOT / 'configs' / f'{name}.py' for name in list_configs() if not name.startswith('opencd/')]
 
@@ -53,7 +52,7 @@ def main() -> None:
     register_all_modules()
     index = yaml.safe_load(METAFILE.read_text(encoding='utf-8'))
     kept = {entry['Name']: {'Results': entry['Results']} for entry in index['Models'] if 'Results' in entry}
-    costs: Dict[str, Cost] = {}
+    costs: dict[str, Cost] = {}
     index['Models'] = []
     for path in find_configs():
         cfg = Config.fromfile(path)

@@ -5,8 +5,8 @@ configs/metafile.yml, which tools/analysis_tools/metafile.py writes. Weights are
 from their cards.
 """
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Sequence
 
 import yaml
 
@@ -24,7 +24,7 @@ PAGES = {folder / 'README.md': folder for folder in sorted({path.parent for path
 BASES = CONFIGS / '_base_'
 
 
-def read_index() -> Dict[str, dict]:
+def read_index() -> dict[str, dict]:
     """The entries of the metafile, by the path of the config."""
     index = yaml.safe_load((CONFIGS / 'metafile.yml').read_text(encoding='utf-8'))
     return {entry['Config']: entry for entry in index['Models']}
@@ -36,13 +36,13 @@ def describe_scores(entry: dict) -> str:
                      for result in entry.get('Results', []) for name, value in result['Metrics'].items())
 
 
-def make_table(folder: Path, page: Path, entries: Dict[str, dict]) -> str:
+def make_table(folder: Path, page: Path, entries: dict[str, dict]) -> str:
     """The table of one folder in Markdown, with links that work from a page.
 
     Raises:
         SystemExit: If a config was not counted yet.
     """
-    rows: List[List[str]] = []
+    rows: list[list[str]] = []
     for path in sorted(folder.glob('*.py')):
         # Open-CD's configs are the models of those of the same name.
         counted = CONFIGS / path.name if folder.name == 'opencd' else path

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / '.pytest_cache' / 'sanitize'
@@ -41,7 +40,7 @@ def find_library(name: str) -> str:
     return path
 
 
-def start_again(kind: str, tests: List[str]) -> int:
+def start_again(kind: str, tests: list[str]) -> int:
     """This script under the runtime of a sanitizer; 1 for any report of it."""
     folder = FOLDER / kind
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,7 +67,7 @@ def start_again(kind: str, tests: List[str]) -> int:
     return 1 if status or reports else 0
 
 
-def run_tests(tests: List[str]) -> int:
+def run_tests(tests: list[str]) -> int:
     """The tests in this process; fails where the kernels are not there, whose tests would be skipped."""
     del os.environ['LD_PRELOAD']
     import pytest

@@ -1,6 +1,7 @@
 """One picture of the error maps of all configs of an ablation on the same pairs."""
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,11 +33,11 @@ class TestedPair(NamedTuple):
         wrong: Number of wrong pixels of all trials together.
     """
     info: dict
-    masks: List[Path]
+    masks: list[Path]
     wrong: int
 
 
-def write_error_sheet(trials: Sequence[Trial], out_file: Union[str, Path], number: int = NUM_PAIRS) -> bool:
+def write_error_sheet(trials: Sequence[Trial], out_file: str | Path, number: int = NUM_PAIRS) -> bool:
     """Draw some pairs, one per row: A | B | ground truth | error map and F1 of every trial.
 
     The pairs are spread evenly from the one on which all trials together have most pixels in error to the one with
@@ -64,13 +65,13 @@ def write_error_sheet(trials: Sequence[Trial], out_file: Union[str, Path], numbe
     return True
 
 
-def _find_pairs(trials: Sequence[Trial]) -> List[TestedPair]:
+def _find_pairs(trials: Sequence[Trial]) -> list[TestedPair]:
     """The pairs of the first trial's test set of which every trial has a mask."""
     if not trials:
         return []
     loader = with_data_root(trials[0].cfg.test_dataloader, trials[0].cfg.get('data_root'))
     dataset = DATASETS.build({**loader['dataset'], 'pipeline': []})
-    masks: List[Dict[str, Path]] = [{path.stem: path for path in trial.masks.glob('*.png')} for trial in trials]
+    masks: list[dict[str, Path]] = [{path.stem: path for path in trial.masks.glob('*.png')} for trial in trials]
     pairs = []
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
@@ -84,12 +85,12 @@ def _find_pairs(trials: Sequence[Trial]) -> List[TestedPair]:
     return pairs
 
 
-def _read(info: dict, masks: Sequence[Path]) -> Tuple[np.ndarray, List[np.ndarray]]:
+def _read(info: dict, masks: Sequence[Path]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Ground truth and predictions of all trials, 0, 1 or 255 per pixel, (H, W)."""
     return read_label(info['seg_map_path'], info['ignore_value']), [read_label(str(mask)) for mask in masks]
 
 
-def _row(pair: TestedPair) -> List[PictureCell]:
+def _row(pair: TestedPair) -> list[PictureCell]:
     truth, predictions = _read(pair.info, pair.masks)
     pictures = [read_for_eye(pair.info['img_path']), read_for_eye(pair.info['img_path2']), mask_picture(truth),
                 *(error_picture(prediction, truth) for prediction in predictions)]

@@ -6,9 +6,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import NamedTuple
 
 from mmengine.logging import print_log
 
@@ -29,7 +30,7 @@ class Ended(NamedTuple):
         error: its last line of output, or None if it succeeded.
         peak_bytes: peak resident memory, without that of the data workers.
     """
-    error: Optional[str]
+    error: str | None
     peak_bytes: int
 
 
@@ -40,9 +41,9 @@ class Subprocesses:
         environment: variables that the commands get besides those of this process.
     """
 
-    def __init__(self, environment: Optional[Dict[str, str]] = None) -> None:
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
         self._environment = {**os.environ, **(environment or {})}
-        self._running: Set[subprocess.Popen] = set()
+        self._running: set[subprocess.Popen] = set()
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -83,7 +84,7 @@ class Subprocesses:
                 os.killpg(process.pid, signal.SIGTERM)
 
 
-def last_words(lines: List[str], status: int) -> str:
+def last_words(lines: list[str], status: int) -> str:
     """The line of a process's output that says why it failed.
 
     Args:
@@ -100,7 +101,7 @@ def last_words(lines: List[str], status: int) -> str:
     return (exceptions or said or [f'exit status {status} without output'])[-1]
 
 
-def run_all(trials: Sequence[Trial], tools: Path, jobs: int = 1, pictures: bool = False) -> List[Outcome]:
+def run_all(trials: Sequence[Trial], tools: Path, jobs: int = 1, pictures: bool = False) -> list[Outcome]:
     """Train and test all trials that are not finished.
 
     Several single-threaded trainings at once get more done than one after the other on all cores, since much of a
@@ -169,7 +170,7 @@ def describe_start(trial: Trial, outcome: Outcome) -> str:
     return f'training, resumed from {newest.name}' if newest else 'training'
 
 
-def _train(trial: Trial, tools: Path, subprocesses: Subprocesses, outcome: Outcome) -> Optional[str]:
+def _train(trial: Trial, tools: Path, subprocesses: Subprocesses, outcome: Outcome) -> str | None:
     command = [sys.executable, str(tools / 'train.py'), str(trial.config_file), '--work-dir', str(trial.folder)]
     start = time.monotonic()
     ended = subprocesses.run([*command, '--resume'] if trial.newest_checkpoint else command, trial.folder / 'train.log')
@@ -181,7 +182,7 @@ def _train(trial: Trial, tools: Path, subprocesses: Subprocesses, outcome: Outco
     return ended.error
 
 
-def _test(trial: Trial, tools: Path, subprocesses: Subprocesses, outcome: Outcome, pictures: bool) -> Optional[str]:
+def _test(trial: Trial, tools: Path, subprocesses: Subprocesses, outcome: Outcome, pictures: bool) -> str | None:
     checkpoint = trial.best_checkpoint
     if checkpoint is None:
         return 'the training ended without a checkpoint; is default_hooks.checkpoint of the config switched off?'

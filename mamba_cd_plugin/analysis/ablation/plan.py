@@ -2,9 +2,10 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from mmengine.config import Config
 
@@ -14,7 +15,7 @@ from ...io.files import whole_file
 
 FILENAME = 'outcome.json'
 # Scores by protocol, such as {'tiles256': {'changed_F1': 0.8}}; '' where the test loop has no protocols.
-Scores = Dict[str, Dict[str, float]]
+Scores = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class Trial:
@@ -47,7 +48,7 @@ class Trial:
         return self.folder / 'masks'
 
     @property
-    def newest_checkpoint(self) -> Optional[Path]:
+    def newest_checkpoint(self) -> Path | None:
         """The last checkpoint that mmengine's CheckpointHook completed."""
         pointer = self.folder / 'last_checkpoint'
         # By its name only, unlike mmengine's find_latest_checkpoint: the folder may have been moved since.
@@ -55,7 +56,7 @@ class Trial:
         return path if path is not None and path.is_file() else None
 
     @property
-    def best_checkpoint(self) -> Optional[Path]:
+    def best_checkpoint(self) -> Path | None:
         """The best checkpoint of the validations under its constant name, else the newest."""
         best = sorted(path for path in self.folder.glob('best_*.pth')
                       if not re.search(r'_(epoch|iter)_\d+$', path.stem))
@@ -72,8 +73,8 @@ class Trial:
 def make_plan(configs: Sequence[str],
               seeds: Sequence[int],
               work_dir: Path,
-              options: Optional[Dict[str, Any]] = None,
-              minutes: Optional[float] = None) -> List[Trial]:
+              options: dict[str, Any] | None = None,
+              minutes: float | None = None) -> list[Trial]:
     """Read all configs and check them before any training starts.
 
     Seeds are the outer order, so that an ablation which is cut short has compared all configs once.

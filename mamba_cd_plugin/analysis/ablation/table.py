@@ -3,10 +3,10 @@
 Plain Python, not pandas: means over a few seeds, for which 84 MB would be installed.
 """
 import statistics
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Union
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -40,18 +40,18 @@ class Row:
         cost: cost of the model; None before it is measured.
     """
     name: str
-    scores: Dict[str, Dict[str, List[float]]] = field(default_factory=dict)
-    seeds: List[int] = field(default_factory=list)
-    epochs: List[int] = field(default_factory=list)
-    minutes: List[float] = field(default_factory=list)
+    scores: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+    minutes: list[float] = field(default_factory=list)
     peak_mib: float = 0.
-    errors: List[str] = field(default_factory=list)
-    cost: Optional[ModelCost] = None
+    errors: list[str] = field(default_factory=list)
+    cost: ModelCost | None = None
 
 
-def summarise_trials(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> List[Row]:
+def summarise_trials(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> list[Row]:
     """One row per config, in the order of the plan."""
-    rows: Dict[str, Row] = {}
+    rows: dict[str, Row] = {}
     for trial, outcome in zip(trials, outcomes):
         row = rows.setdefault(trial.name, Row(trial.name))
         row.peak_mib = max(row.peak_mib, outcome.peak_mib)
@@ -67,12 +67,12 @@ def summarise_trials(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> Li
     return list(rows.values())
 
 
-def protocols_of(rows: Sequence[Row]) -> List[str]:
+def protocols_of(rows: Sequence[Row]) -> list[str]:
     """All protocols, in the order of the tests."""
     return list(dict.fromkeys(protocol for row in rows for protocol in row.scores))
 
 
-def sample_deviation(values: Sequence[float]) -> Optional[float]:
+def sample_deviation(values: Sequence[float]) -> float | None:
     """Sample standard deviation; None for a single value."""
     return statistics.stdev(values) if len(values) > 1 else None
 
@@ -110,17 +110,17 @@ def ablation_markdown(rows: Sequence[Row], conditions: Sequence[str]) -> str:
     return '\n'.join([*lines, *(['', '## Failed', '', *failed] if failed else [])]) + '\n'
 
 
-def write_ablation(rows: Sequence[Row], conditions: Sequence[str], out_dir: Path) -> List[Path]:
+def write_ablation(rows: Sequence[Row], conditions: Sequence[str], out_dir: Path) -> list[Path]:
     """Write ``ablation.md``, ``ablation.csv`` and ``ablation.png``; gives their paths."""
     text = ablation_markdown(rows, conditions)
     return write_files(out_dir, 'ablation', text, FIELDS, records(rows), partial(draw_ablation, rows))
 
 
-def _mean(values: Sequence[float]) -> Optional[float]:
+def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _cells(record: dict) -> List[str]:
+def _cells(record: dict) -> list[str]:
     f1 = _scaled(record['F1'], 100, 2) if record['seeds'] or not record['errors'] else '**failed**'
     if record['F1_sd'] is not None:
         f1 += f' ± {100 * record["F1_sd"]:.2f}'
@@ -131,11 +131,11 @@ def _cells(record: dict) -> List[str]:
             _scaled(record['epochs'], 1, 0), _scaled(record['minutes'], 1, 1)]
 
 
-def _scaled(value: Optional[float], factor: float, digits: int) -> str:
+def _scaled(value: float | None, factor: float, digits: int) -> str:
     return '' if value is None else f'{factor * value:.{digits}f}'
 
 
-def draw_ablation(rows: Sequence[Row], out_file: Union[str, Path]) -> None:
+def draw_ablation(rows: Sequence[Row], out_file: str | Path) -> None:
     """Draw the mean of each config, and a dot for each seed, into a PNG, which is replaced as a whole.
 
     Args:

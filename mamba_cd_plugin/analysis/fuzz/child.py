@@ -12,8 +12,9 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 from ..machine import resident
 from .kinds import KINDS, Bench, Kind

@@ -3,7 +3,7 @@ import io
 import struct
 import warnings
 import zlib
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import strategies as st

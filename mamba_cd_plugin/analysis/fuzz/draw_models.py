@@ -3,7 +3,8 @@ import io
 import json
 import re
 import warnings
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from hypothesis import strategies as st

@@ -2,7 +2,7 @@
 import random
 import struct
 import zlib
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from ...io.formats import PNG_START
 

@@ -1,5 +1,4 @@
 """A random crop that favours changed pixels."""
-from typing import Tuple, Union
 
 import numpy as np
 from mmcv.transforms.utils import cache_randomness
@@ -25,14 +24,14 @@ class RandomChangeCrop(RandomCrop):
         change_prob: Probability of a window around a changed pixel, in [0, 1].
     """
 
-    def __init__(self, crop_size: Union[int, Tuple[int, int]], change_prob: float = 0.5) -> None:
+    def __init__(self, crop_size: int | tuple[int, int], change_prob: float = 0.5) -> None:
         super().__init__(crop_size)
         if not 0 <= change_prob <= 1:
             raise ValueError(f'change_prob is {change_prob}; expected a probability from 0 to 1.')
         self.change_prob = change_prob
 
     @cache_randomness
-    def crop_bbox(self, results: dict) -> Tuple[int, int, int, int]:
+    def crop_bbox(self, results: dict) -> tuple[int, int, int, int]:
         """The window (y1, y2, x1, x2); it may reach beyond an image that is smaller than the crop."""
         label = results['gt_seg_map']
         centre = (None, None)
@@ -44,7 +43,7 @@ class RandomChangeCrop(RandomCrop):
         return y1, y2, x1, x2
 
     @staticmethod
-    def _span(length: int, crop: int, inside: Union[int, None]) -> Tuple[int, int]:
+    def _span(length: int, crop: int, inside: int | None) -> tuple[int, int]:
         """Start and end of the window along one axis, drawn uniformly among those that hold the pixel ``inside``."""
         first, last = 0, max(length - crop, 0)
         if inside is not None:

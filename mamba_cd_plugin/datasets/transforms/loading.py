@@ -1,5 +1,4 @@
 """Loading of an image pair and of its change label."""
-from typing import Optional, Tuple
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -28,8 +27,8 @@ class LoadImagePair(BaseTransform):
         ValueError: Images of different size, or of more than 8 bits per channel.
     """
 
-    def __init__(self, backend_args: Optional[dict] = None,
-                 value_range: Optional[Tuple[float, float]] = None) -> None:
+    def __init__(self, backend_args: dict | None = None,
+                 value_range: tuple[float, float] | None = None) -> None:
         check_value_range(value_range)
         self.backend_args = backend_args
         self.value_range = value_range
@@ -67,7 +66,7 @@ class LoadChangeLabel(BaseTransform):
         ValueError: A label of another size than its images, or with other values than {0, 1} or {0, 255}.
     """
 
-    def __init__(self, backend_args: Optional[dict] = None) -> None:
+    def __init__(self, backend_args: dict | None = None) -> None:
         self.backend_args = backend_args
 
     def transform(self, results: dict) -> dict:

@@ -1,6 +1,6 @@
 """Hook that draws predictions of image pairs while validating and testing."""
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.runner import Runner
@@ -32,12 +32,12 @@ class ChangeVisualizationHook(SegVisualizationHook):
 
     def __init__(self,
                  draw: bool = False,
-                 show_dir: Optional[str] = None,
+                 show_dir: str | None = None,
                  interval: int = 1,
-                 max_images: Optional[int] = 8,
+                 max_images: int | None = 8,
                  show: bool = False,
                  wait_time: float = 0.,
-                 backend_args: Optional[dict] = None) -> None:
+                 backend_args: dict | None = None) -> None:
         if interval < 1:
             raise ValueError(f'ChangeVisualizationHook.interval must be at least 1, but got {interval}; '
                              'set draw=False to draw nothing.')
@@ -94,7 +94,7 @@ class ChangeVisualizationHook(SegVisualizationHook):
                 f'test_{name}', pair, sample, show=self.show, wait_time=self.wait_time, out_file=out_file)
 
     def _chosen(self, data_batch: dict, outputs: Sequence[SegDataSample],
-                limit: Optional[int]) -> Iterator[Tuple[str, np.ndarray, SegDataSample]]:
+                limit: int | None) -> Iterator[tuple[str, np.ndarray, SegDataSample]]:
         """Name, images and sample of each pair that is to be drawn."""
         for index, sample in enumerate(outputs if self.draw else ()):
             wanted = self._seen % self.interval == 0 and (limit is None or self._drawn < limit)
@@ -108,7 +108,7 @@ class ChangeVisualizationHook(SegVisualizationHook):
 def load_pair(sample: SegDataSample,
               inputs: Sequence,
               index: int,
-              backend_args: Optional[dict] = None) -> np.ndarray:
+              backend_args: dict | None = None) -> np.ndarray:
     """The two images of a sample: from their files where these are named, else from the input of the network.
 
     Args:

@@ -1,6 +1,5 @@
 """Hook that draws the loss and the scores of a run into its work dir."""
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -10,7 +9,7 @@ from mmseg.registry import HOOKS
 from ...visualization.curves import SCORES, draw_curves
 from ..history import find_scalar_files, read_history
 
-Curve = Tuple[List[float], List[float]]
+Curve = tuple[list[float], list[float]]
 
 
 @HOOKS.register_module()
@@ -37,7 +36,7 @@ class CurvesHook(Hook):
         """Draw from here on; a lone validation has no curve."""
         self._training = True
 
-    def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Draw the curves up to now."""
         if self._training:
             self._draw(runner)
@@ -63,7 +62,7 @@ class CurvesHook(Hook):
             title=Path(runner.work_dir).name)
 
 
-def _curve(lines: List[Dict[str, float]], name: str, position: str, per_unit: int) -> Curve:
+def _curve(lines: list[dict[str, float]], name: str, position: str, per_unit: int) -> Curve:
     """Positions and values of one scalar, where it was logged."""
     known = [line for line in lines if name in line]
     return [line[position] / per_unit for line in known], [line[name] for line in known]

@@ -1,5 +1,5 @@
 """Hooks that stop a training which has failed: a loss that is no number, a model of one class only."""
-from typing import Dict, Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.dist import all_reduce
@@ -39,8 +39,8 @@ class NonFiniteLossGuardHook(Hook):
     # Before CheckpointHook (VERY_LOW), which may save after this very iteration.
     priority = 'NORMAL'
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
-                         outputs: Optional[Dict[str, torch.Tensor]] = None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                         outputs: dict[str, torch.Tensor] | None = None) -> None:
         """Look at every loss term of this iteration."""
         losses = {name: float(value.detach()) for name, value in (outputs or {}).items() if 'loss' in name}
         bad = [name for name, value in losses.items() if not is_finite(value)]
@@ -56,7 +56,7 @@ class NonFiniteLossGuardHook(Hook):
         """Let no checkpoint with NaN or infinite weights be written."""
         self._check_weights(runner, checkpoint['state_dict'])
 
-    def _check_weights(self, runner: Runner, state_dict: Dict[str, torch.Tensor]) -> None:
+    def _check_weights(self, runner: Runner, state_dict: dict[str, torch.Tensor]) -> None:
         bad = [name for name, value in state_dict.items()
                if value.is_floating_point() and not torch.isfinite(value).all()]
         if bad:
@@ -65,7 +65,7 @@ class NonFiniteLossGuardHook(Hook):
                 'finite: no checkpoint was written. Lower the learning rate or clip the gradients '
                 f'(optim_wrapper.clip_grad). {describe_last_good(runner, newest_is_good=True)}')
 
-    def _report(self, runner: Runner, data_batch: dict, losses: Dict[str, float], bad: Sequence[str]) -> str:
+    def _report(self, runner: Runner, data_batch: dict, losses: dict[str, float], bad: Sequence[str]) -> str:
         # The sum follows from its terms; name it only where it is all there is.
         terms = [name for name in bad if name != 'loss'] or bad
         finite = [name for name in losses if name not in bad]
@@ -130,7 +130,7 @@ class CollapseGuardHook(Hook):
         self._training = False
         self._in_a_row = 0
         self._label_pixels = (0, 0, 0)
-        self._last_batch: Optional[dict] = None
+        self._last_batch: dict | None = None
         self._counts = torch.zeros(4, dtype=torch.int64)
 
     def before_train(self, runner: Runner) -> None:
@@ -142,8 +142,8 @@ class CollapseGuardHook(Hook):
         """Stop judging."""
         self._training = False
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
         """Count the classes in the labels and remember the batch, on which the gradients may have to be measured."""
         unchanged, changed, ignored = (a + b for a, b in zip(self._label_pixels, count_labels(data_batch)))
         self._label_pixels = unchanged, changed, ignored
@@ -153,8 +153,8 @@ class CollapseGuardHook(Hook):
         """Start counting predictions."""
         self._counts = torch.zeros(4, dtype=torch.int64)
 
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
-                       outputs: Optional[Sequence[SegDataSample]] = None) -> None:
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                       outputs: Sequence[SegDataSample] | None = None) -> None:
         """Count pixels and changed pixels, of the predictions and of the truth."""
         for sample in outputs:
             prediction = sample.pred_sem_seg.data
@@ -164,7 +164,7 @@ class CollapseGuardHook(Hook):
         self._counts[2] += unchanged + changed
         self._counts[3] += changed
 
-    def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Judge this validation."""
         if not self._training:
             return

@@ -1,6 +1,5 @@
 """Hooks that follow the progress of a training: early stopping and a time budget."""
 import time
-from typing import Dict, Optional
 
 import torch
 from mmengine.dist import broadcast
@@ -38,7 +37,7 @@ class PlateauStoppingHook(EarlyStoppingHook):
             if self.wait_count >= self.patience:
                 runner.train_loop.stop_training = True
 
-    def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Decide, and note the count where the next checkpoint takes it along."""
         super().after_val_epoch(runner, metrics)
         runner.message_hub.update_info(STOPPING_STATE, {'best_score': self.best_score, 'wait_count': self.wait_count})
@@ -96,8 +95,8 @@ class TimeBudgetHook(ParamSchedulerHook):
         self._epochs_moved, self._iters_moved = state['epochs'], state['iters']
         self._fit(runner, state['fitting'])
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
         """Advance the schedulers that count iterations to the elapsed time."""
         while self._iters_moved < int(self._progress() * self._iters):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)

@@ -2,9 +2,10 @@
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from mmengine.dist import get_rank, is_main_process
 from mmengine.fileio import get_file_backend
@@ -58,7 +59,7 @@ class ResumableCheckpointHook(CheckpointHook):
         if self.save_best and 'auto' in self.key_indicators:
             raise ValueError("ResumableCheckpointHook.save_best = 'auto': name the score, such as 'changed_F1'")
         self._training = False
-        self._stopped_by: Optional[int] = None
+        self._stopped_by: int | None = None
         self._previous_handler: Any = None
         self._process = os.getpid()
 
@@ -79,12 +80,12 @@ class ResumableCheckpointHook(CheckpointHook):
             runner.logger.info('The validation after the checkpoint was interrupted: it is run now')
             runner.val_loop.run()
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Seed this iteration; on every process with other numbers."""
         seed_all(int(runner.seed or 0), runner.iter, get_rank())
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
         """Save where iterations are counted, or where the run is asked to end."""
         done = runner.iter + 1
         if not self.by_epoch and (self.every_n_train_iters(runner, self.interval, self.save_begin)
@@ -102,13 +103,13 @@ class ResumableCheckpointHook(CheckpointHook):
                               or self.save_last and self.is_last_train_epoch(runner)):
             self._save(runner, done, dict(epoch=done, iter=runner.iter))
 
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
-                       outputs: Optional[Sequence] = None) -> None:
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                       outputs: Sequence | None = None) -> None:
         """End a validation where the run is asked to: its weights are saved already."""
         if self._training and self._stopped_by is not None:
             self._stop(runner, 'during a validation, which a resumed run repeats')
 
-    def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the best, and save what is known now beside the weights of this epoch."""
         if not self._training:
             return
@@ -136,7 +137,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def _save(self, runner: Runner, step: int, meta: dict) -> None:
         """Write a training checkpoint, note it as the newest, and only then delete what is no longer wanted."""
-        kept: List[int] = [each for each in runner.message_hub.get_info('keep_ckpt_ids', []) if each != step] + [step]
+        kept: list[int] = [each for each in runner.message_hub.get_info('keep_ckpt_ids', []) if each != step] + [step]
         dropped = kept[:-self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
@@ -152,7 +153,7 @@ class ResumableCheckpointHook(CheckpointHook):
                 if self.file_backend.isfile(path):
                     self.file_backend.remove(path)
 
-    def _save_best(self, runner: Runner, metrics: Dict[str, float]) -> None:
+    def _save_best(self, runner: Runner, metrics: dict[str, float]) -> None:
         for key in self.key_indicators if self.save_best else ():
             if metrics.get(key) is None:
                 runner.logger.warning(f'This validation gives no {key}, so that the best checkpoint stays as it is; '
@@ -199,7 +200,7 @@ class ResumableCheckpointHook(CheckpointHook):
             done, end = loop.iter, loop.max_iters
         return done >= loop.val_begin and done > 0 and (done % loop.val_interval == 0 or done == end)
 
-    def _note_signal(self, number: int, frame: Optional[FrameType]) -> None:
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
         """Remember it until the iteration is over; a second one ends the process at once."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if os.getpid() != self._process:  # a forked process inherits the handler, but has no iteration to finish

@@ -1,14 +1,15 @@
 """From an official VMamba v2 or ChangeMamba checkpoint to one of :class:`SiameseVSSM`."""
 import re
 from collections import Counter
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
 from mamba_cd_plugin.models.backbones import ARCHS, SiameseVSSM
 from mamba_cd_plugin.models.layers import NUM_DIRECTIONS
 
-StateDict = Dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 # What stands before the encoder's keys: nothing in VMamba's classification checkpoints, 'encoder.' in ChangeMamba's,
 # 'backbone.' in those of VMamba's detection and segmentation.
@@ -49,8 +50,8 @@ class Conversion(NamedTuple):
     """
     arch: str
     state_dict: StateDict
-    dropped: List[str]
-    fresh: List[str]
+    dropped: list[str]
+    fresh: list[str]
     whole: bool = False
 
     def describe(self) -> str:
@@ -85,7 +86,7 @@ def unwrap(checkpoint: Mapping) -> StateDict:
     return weights
 
 
-def _split_encoder(weights: StateDict) -> Tuple[StateDict, List[str]]:
+def _split_encoder(weights: StateDict) -> tuple[StateDict, list[str]]:
     """The encoder's weights without prefix, and the names of all others."""
     for prefix in PREFIXES:
         if any(key.startswith(f'{prefix}patch_embed.') for key in weights):
@@ -100,7 +101,7 @@ def _split_encoder(weights: StateDict) -> Tuple[StateDict, List[str]]:
     return encoder, [f'{name} ({count})' for name, count in counts.items()]
 
 
-def renamed(key: str, names: Sequence[Tuple[str, str]]) -> str:
+def renamed(key: str, names: Sequence[tuple[str, str]]) -> str:
     """Our name for another's, by the first pattern at its beginning; '' if it has none."""
     for pattern, name in names:
         ours, count = re.subn(f'^{pattern}', name, key)

@@ -1,7 +1,8 @@
 """The decode head of AERNet: global context, attention decoding blocks, deep supervision and edge refinement."""
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F

@@ -1,5 +1,6 @@
 """AFF, attentional feature fusion of trunk and branch."""
-from typing import Any, Callable, Dict, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,32 +12,32 @@ from torch import Tensor, nn
 from mamba_cd_plugin.models.layers import build_part, conv_norm_act
 from mamba_cd_plugin.models.structures import LevelFeatures
 
-Gate = Callable[[Tensor], Tuple[Tensor, Tensor]]
+Gate = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def sigmoid_gate(z: Tensor) -> Tuple[Tensor, Tensor]:
+def sigmoid_gate(z: Tensor) -> tuple[Tensor, Tensor]:
     """Weights (w, 1 - w) of trunk and branch with w = sigmoid(z); the form of the AFF paper, V6."""
     w = z.sigmoid()
     return w, 1 - w
 
 
-def tanh_gate(z: Tensor) -> Tuple[Tensor, Tensor]:
+def tanh_gate(z: Tensor) -> tuple[Tensor, Tensor]:
     """Weights (w, 2 - w) with w = tanh(z) + 1 (diary: 主干做+1，分支做2-, "+1 for the
     trunk, 2- for the branch"); V1 to V5 and from V6.1 on."""
     w = z.tanh() + 1
     return w, 2 - w
 
 
-def gelu_gate(z: Tensor) -> Tuple[Tensor, Tensor]:
+def gelu_gate(z: Tensor) -> tuple[Tensor, Tensor]:
     """Weights (w, 1 - w) with w = gelu(z), which is not bounded; the diary's run 103257."""
     w = F.gelu(z)
     return w, 1 - w
 
 
-GATES: Dict[str, Gate] = dict(sigmoid=sigmoid_gate, tanh=tanh_gate, gelu=gelu_gate)
+GATES: dict[str, Gate] = dict(sigmoid=sigmoid_gate, tanh=tanh_gate, gelu=gelu_gate)
 
 # The logit at which all inputs weigh the same, by their number, where it is not 0: gelu(z) = 1/2 and 1/3.
-EVEN_LOGITS: Dict[str, Dict[int, float]] = dict(gelu={2: 0.6684, 3: 0.4855})
+EVEN_LOGITS: dict[str, dict[int, float]] = dict(gelu={2: 0.6684, 3: 0.4855})
 
 
 def even_logit(gate: str, num_inputs: int) -> float:

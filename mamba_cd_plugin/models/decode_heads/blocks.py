@@ -1,5 +1,5 @@
 """The blocks of the trunk."""
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule, ModuleList, Sequential
@@ -34,7 +34,7 @@ class LSSM(BaseModule):
                  norm_cfg: dict,
                  act_cfg: dict,
                  kernel_sizes: Sequence[int] = (5, 7),
-                 vss: Optional[dict] = None) -> None:
+                 vss: dict | None = None) -> None:
         super().__init__()
         self.vss = VSSBlock(channels, **(vss or {}))
         self.local_convs = ModuleList(

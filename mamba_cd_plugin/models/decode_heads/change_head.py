@@ -1,5 +1,6 @@
 """What every decode head here has in common: one logit per pixel, named losses, outputs of the input's size."""
-from typing import Any, Dict, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -35,7 +36,7 @@ class ChangeHead(BaseDecodeHead):
     def __init__(self,
                  in_channels: Sequence[int],
                  channels: int,
-                 loss_decode: Dict[str, Optional[dict]],
+                 loss_decode: dict[str, dict | None],
                  threshold: float = 0.5,
                  num_classes: int = 2,
                  out_channels: int = 1,
@@ -57,7 +58,7 @@ class ChangeHead(BaseDecodeHead):
             loss_decode=[dict(loss, _scope_='mmseg') for loss in loss_decode.values() if loss is not None],
             **kwargs)
 
-    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> Dict[str, Tensor]:
+    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Every loss on one output's logits.
 
         mmseg's own resizes the logits to the labels, which would hide labels of another size, and adds ``acc_seg``,

@@ -1,5 +1,6 @@
 """The decode head of ChangeMamba's MambaBCD."""
-from typing import Any, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +82,7 @@ class ChangeMambaHead(ChangeHead):
                  channels: int,
                  norm_cfg: dict,
                  act_cfg: dict,
-                 vss: Optional[dict] = None,
+                 vss: dict | None = None,
                  **kwargs: Any) -> None:
         super().__init__(in_channels, channels=channels, norm_cfg=norm_cfg, act_cfg=act_cfg, **kwargs)
         self.fusions = ModuleList(

@@ -1,5 +1,6 @@
 """The decode head of CDMamba."""
-from typing import Any, Dict, List, Optional, Sequence, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList
@@ -32,18 +33,18 @@ class DecoderLevel(BaseModule):
         act_cfg: activation of all convolutions.
     """
 
-    def __init__(self, channels: int, above_channels: Optional[int], skip: dict, block: dict, edge: Optional[dict],
-                 fusion: Optional[dict], norm_cfg: dict, act_cfg: dict) -> None:
+    def __init__(self, channels: int, above_channels: int | None, skip: dict, block: dict, edge: dict | None,
+                 fusion: dict | None, norm_cfg: dict, act_cfg: dict) -> None:
         super().__init__()
         has_above = above_channels is not None
-        style: Dict[str, Any] = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        style: dict[str, Any] = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         # Before the upsampling, with which a 1x1 convolution commutes: a quarter of the work.
         self.squeeze = nn.Conv2d(above_channels, channels, 1) if has_above else None
         self.skip = build_part(skip, channels=channels, has_above=has_above, block=block, **style)
         self.edge = None if edge is None else build_part(edge, channels=channels, **style)
         self.fusion = None if edge is None else build_part(fusion, channels=channels, norm_cfg=norm_cfg)
 
-    def forward(self, level: LevelFeatures, above: Optional[Tensor], image_edge: Optional[Tensor]) -> Tensor:
+    def forward(self, level: LevelFeatures, above: Tensor | None, image_edge: Tensor | None) -> Tensor:
         """One level.
 
         Args:
@@ -91,17 +92,17 @@ class EdgeGuidedHead(ChangeHead):
                  in_channels: Sequence[int],
                  skip: dict,
                  block: dict,
-                 edge: Optional[dict],
-                 fusion: Optional[dict],
-                 final: Optional[dict],
+                 edge: dict | None,
+                 fusion: dict | None,
+                 final: dict | None,
                  loss_decode: dict,
                  norm_cfg: dict,
                  act_cfg: dict,
-                 image_edge: Optional[dict] = None,
-                 chain: Optional[dict] = None,
-                 level_output: Optional[dict] = None,
+                 image_edge: dict | None = None,
+                 chain: dict | None = None,
+                 level_output: dict | None = None,
                  **kwargs: Any) -> None:
-        style: Dict[str, Any] = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        style: dict[str, Any] = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         final_part: Any = None if final is None else build_part(final, channels=in_channels[0], **style)
         super().__init__(
             in_channels,
@@ -120,10 +121,10 @@ class EdgeGuidedHead(ChangeHead):
         self.level_outputs = None if level_output is None else ModuleList(
             [build_part(level_output, channels=c, **style) for c in in_channels])
 
-    def decode(self, inputs: FusedPyramid) -> List[Tensor]:
+    def decode(self, inputs: FusedPyramid) -> list[Tensor]:
         """The neck's pyramid to out_i of every level, (N, C_i, H_i, W_i), stride 4 first."""
         image_edge = None if self.image_edge is None else self.image_edge(inputs.image_a, inputs.image_b)
-        outs: List[Tensor] = []
+        outs: list[Tensor] = []
         for decoder, level in zip(reversed(self.levels), reversed(inputs.levels)):
             outs.insert(0, decoder(level, outs[0] if outs else None, image_edge))
         return outs
@@ -141,14 +142,14 @@ class EdgeGuidedHead(ChangeHead):
         """The neck's pyramid to one logit per pixel; the outputs of the levels are not computed."""
         return self.classify(self.decode(inputs)[0], inputs)
 
-    def all_logits(self, inputs: FusedPyramid) -> List[Tensor]:
+    def all_logits(self, inputs: FusedPyramid) -> list[Tensor]:
         """The final logits and, under deep supervision, each level's (N, 1, H, W) after them, level 1 first."""
         outs = self.decode(inputs)
         size = inputs.image_a.shape[2:]
         return [self.classify(outs[0], inputs),
                 *(without_padding(output(out, size), inputs) for output, out in zip(self.level_outputs or [], outs))]
 
-    def loss(self, inputs: FusedPyramid, batch_data_samples: SampleList, train_cfg: ConfigType) -> Dict[str, Tensor]:
+    def loss(self, inputs: FusedPyramid, batch_data_samples: SampleList, train_cfg: ConfigType) -> dict[str, Tensor]:
         """Losses of the final output and, under deep supervision, of every level's."""
         final, *levels = self.all_logits(inputs)
         losses = self.loss_by_feat(final, batch_data_samples)

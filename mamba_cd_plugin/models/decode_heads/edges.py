@@ -1,5 +1,4 @@
 """The edge branches of a decoder level, and the edge maps of the images."""
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +67,7 @@ class LaplacianEdge(BaseModule):
         self.reduce = build_part(
             reduction, in_channels=2 * channels, out_channels=channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
-    def forward(self, fused: Tensor, level: LevelFeatures, image_edge: Optional[Tensor]) -> Tensor:
+    def forward(self, fused: Tensor, level: LevelFeatures, image_edge: Tensor | None) -> Tensor:
         """AB_i, the level's features (N, C, h, w) and the image's edge map (N, 1, H, W) to R_i (N, C, h, w)."""
         image_edge = F.interpolate(image_edge, size=fused.shape[2:], mode='bilinear', align_corners=False)
         edge = self.edge_map(fused) + image_edge
@@ -153,7 +152,7 @@ class DoGEdge(BaseModule):
         self.reduce = build_part(
             reduction, in_channels=2 * channels, out_channels=channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
-    def forward(self, fused: Tensor, level: LevelFeatures, image_edge: Optional[Tensor]) -> Tensor:
+    def forward(self, fused: Tensor, level: LevelFeatures, image_edge: Tensor | None) -> Tensor:
         """Fusion F_i and the level's features, each (N, C, H, W), to the branch R_i (N, C, H, W).
 
         ``image_edge`` is what the Laplacian branches read; this one sees features only.

@@ -1,5 +1,4 @@
 """The last layers of the decoder: the upsampling to full size, and the outputs of the levels."""
-from typing import Tuple
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList
@@ -21,7 +20,7 @@ class FinalUpsampler(BaseModule):
         act_cfg: activation of both convolutions.
     """
 
-    def __init__(self, channels: int, widths: Tuple[int, int], norm_cfg: dict, act_cfg: dict) -> None:
+    def __init__(self, channels: int, widths: tuple[int, int], norm_cfg: dict, act_cfg: dict) -> None:
         super().__init__()
         self.out_channels = widths[1]
         self.convs = ModuleList([
@@ -57,7 +56,7 @@ class LevelOutput(BaseModule):
         self.refine = conv_norm_act(width, width, 3, norm_cfg, act_cfg)
         self.classify = nn.Conv2d(width, 1, 1)
 
-    def forward(self, out: Tensor, size: Tuple[int, int]) -> Tensor:
+    def forward(self, out: Tensor, size: tuple[int, int]) -> Tensor:
         """out_i (N, C_i, h, w) to a logit (N, 1, *size)."""
         x = F.interpolate(self.squeeze(out), size=size, mode='bilinear', align_corners=False)
         return self.classify(self.refine(x))

@@ -1,6 +1,6 @@
 """The skip strategies (跳接, "skip connection"): how A, B and the level above enter the trunk."""
 from abc import ABCMeta, abstractmethod
-from typing import Any, Optional, Tuple
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -31,10 +31,10 @@ class Skip(BaseModule, metaclass=ABCMeta):
         self.block = build_part(block, channels=channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
     @abstractmethod
-    def fuse(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
+    def fuse(self, level: LevelFeatures, above: Tensor | None) -> Tensor:
         """F_i (N, C, H, W) from the level and ``above`` = up(out_{i+1}) (N, C, H, W), None at the deepest level."""
 
-    def forward(self, level: LevelFeatures, above: Optional[Tensor]) -> TrunkFeatures:
+    def forward(self, level: LevelFeatures, above: Tensor | None) -> TrunkFeatures:
         """Features of one level and of the level above to the trunk T_i and the fusion F_i for the edge branch."""
         fused = self.fuse(level, above)
         return TrunkFeatures(self.block(fused), fused)
@@ -48,11 +48,11 @@ class TrunkSkip(Skip):
     None, this is the first decoder layer, and main line and branch both use ABfuse"). Needs a neck with a reduction.
     """
 
-    def fuse(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
+    def fuse(self, level: LevelFeatures, above: Tensor | None) -> Tensor:
         """X_i, the trunk's input."""
         return level.ab if above is None else above
 
-    def forward(self, level: LevelFeatures, above: Optional[Tensor]) -> TrunkFeatures:
+    def forward(self, level: LevelFeatures, above: Tensor | None) -> TrunkFeatures:
         """T_i = block(X_i), and AB_i for the branch."""
         return TrunkFeatures(self.block(self.fuse(level, above)), level.ab)
 
@@ -72,7 +72,7 @@ class UNetSkip(Skip):
             self.join = build_part(
                 reduction, in_channels=2 * channels, out_channels=channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
-    def fuse(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
+    def fuse(self, level: LevelFeatures, above: Tensor | None) -> Tensor:
         """AB_i concatenated with the level above, if there is one."""
         return level.ab if above is None else self.join(torch.cat([level.ab, above], dim=1))
 
@@ -86,7 +86,7 @@ class NoSkip(Skip):
         if not self.has_above:
             self.join = conv_norm_act(2 * channels, channels, 1, norm_cfg, act_cfg)
 
-    def fuse(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
+    def fuse(self, level: LevelFeatures, above: Tensor | None) -> Tensor:
         """F_i."""
         return self.join(torch.cat([level.a, level.b], dim=1)) if above is None else above
 
@@ -103,12 +103,12 @@ class ConcatSkip(Skip):
         super().__init__(channels, norm_cfg=norm_cfg, act_cfg=act_cfg, **kwargs)
         self.join = conv_norm_act((2 + self.has_above) * channels, channels, 1, norm_cfg, act_cfg)
 
-    def fuse(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
+    def fuse(self, level: LevelFeatures, above: Tensor | None) -> Tensor:
         """F_i."""
         features = [level.a, level.b] if above is None else [level.a, above, level.b]
         return self.join(torch.cat(features, dim=1))
 
-    def forward(self, level: LevelFeatures, above: Optional[Tensor]) -> TrunkFeatures:
+    def forward(self, level: LevelFeatures, above: Tensor | None) -> TrunkFeatures:
         """T_i with the second skip added."""
         trunk, fused = super().forward(level, above)
         return TrunkFeatures(trunk + fused, fused)
@@ -127,7 +127,7 @@ class AFF3Skip(Skip):
         super().__init__(channels, norm_cfg=norm_cfg, **kwargs)
         self.fusion = (ThreeWayAFF if self.has_above else AttentionalFeatureFusion)(channels, gate, norm_cfg)
 
-    def fuse(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
+    def fuse(self, level: LevelFeatures, above: Tensor | None) -> Tensor:
         """F_i."""
         return self.fusion(level.a, level.b) if above is None else self.fusion(level.a, level.b, above)
 
@@ -179,7 +179,7 @@ class FuseThenVSS(Skip):
         super().__init__(channels, norm_cfg=norm_cfg, act_cfg=act_cfg, **kwargs)
         self.fusion = ThreeWayFusion(channels, 2 + self.has_above, reduction, kernel_size, norm_cfg, act_cfg)
 
-    def fuse(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
+    def fuse(self, level: LevelFeatures, above: Tensor | None) -> Tensor:
         """F_i."""
         return self.fusion(level.a, level.b) if above is None else self.fusion(level.a, level.b, above)
 
@@ -196,7 +196,7 @@ class VSSThenFuse(FuseThenVSS):
     At the deepest level nothing comes from above, and the block runs on the fusion of A and B.
     """
 
-    def forward(self, level: LevelFeatures, above: Optional[Tensor]) -> TrunkFeatures:
+    def forward(self, level: LevelFeatures, above: Tensor | None) -> TrunkFeatures:
         """The fusion is both the trunk and what the edge branch reads, below the deepest level."""
         if above is None:
             return super().forward(level, above)
@@ -209,7 +209,7 @@ def interleave_columns(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack([a, b], dim=-1).flatten(3)
 
 
-def deinterleave_columns(x: Tensor) -> Tuple[Tensor, Tensor]:
+def deinterleave_columns(x: Tensor) -> tuple[Tensor, Tensor]:
     """The inverse of :func:`interleave_columns`."""
     return x[..., ::2], x[..., 1::2]
 
@@ -259,7 +259,7 @@ class TripleVSS(Skip):
         super().__init__(channels, norm_cfg=norm_cfg, act_cfg=act_cfg, **kwargs)
         self.fusion = TripleScanFusion(channels, norm_cfg, act_cfg)
 
-    def fuse(self, level: LevelFeatures, above: Optional[Tensor]) -> Tensor:
+    def fuse(self, level: LevelFeatures, above: Tensor | None) -> Tensor:
         """F_i."""
         fused = self.fusion(level.a, level.b)
         return fused if above is None else fused + above

@@ -1,9 +1,10 @@
 """One pass over a data set, everything that is found in it, and how that is said."""
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any, Optional, Sequence
+from typing import Any
 
 import numpy as np
 from mmengine import ProgressBar
@@ -46,13 +47,13 @@ class CheckResult:
 
 
 def check_dataset(root: str,
-                  splits: Optional[Sequence[str]] = None,
-                  limits: Optional[Limits] = None,
-                  ignore_value: Optional[int] = None,
+                  splits: Sequence[str] | None = None,
+                  limits: Limits | None = None,
+                  ignore_value: int | None = None,
                   with_shift: bool = True,
-                  workers: Optional[int] = None,
+                  workers: int | None = None,
                   progress: bool = False,
-                  value_range: Optional[tuple[float, float]] = None) -> CheckResult:
+                  value_range: tuple[float, float] | None = None) -> CheckResult:
     """Read every file of a data set once and run all checks.
 
     ::

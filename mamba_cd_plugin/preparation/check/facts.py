@@ -2,8 +2,9 @@
 import hashlib
 import os
 import os.path as osp
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, Optional, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -45,7 +46,7 @@ class SplitListing:
         return sorted(set().union(*self.files.values()))
 
 
-def list_splits(root: str, splits: Optional[Sequence[str]] = None) -> list[SplitListing]:
+def list_splits(root: str, splits: Sequence[str] | None = None) -> list[SplitListing]:
     """List each split of a data set.
 
     Two layouts are known: ``<split>/A|B|label``, and ``A|B|label`` with a ``list/<split>.txt`` for each split.
@@ -136,7 +137,7 @@ class FileFacts:
     """
 
     path: str
-    size: Optional[tuple[int, int]] = None
+    size: tuple[int, int] | None = None
     mode: str = ''
     digest: str = ''
     unreadable: str = ''
@@ -162,14 +163,14 @@ class PairFacts:
     name: str
     files: dict[str, FileFacts]
     blank: dict[str, float]
-    changed: Optional[float] = None
+    changed: float | None = None
     changed_pixels: int = 0
     judged_pixels: int = 0
-    shift: Optional[Shift] = None
+    shift: Shift | None = None
 
 
-def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: Optional[int] = None,
-                 with_shift: bool = True, value_range: Optional[tuple[float, float]] = None) -> PairFacts:
+def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: int | None = None,
+                 with_shift: bool = True, value_range: tuple[float, float] | None = None) -> PairFacts:
     """Read what there is of a pair and measure it; never raises for a bad file.
 
     Args:
@@ -208,12 +209,12 @@ def blank_share(image: np.ndarray) -> float:
     return max(int(low.sum()), int(high.sum())) / len(flat)
 
 
-def _read_image(path: str, value_range: Optional[tuple[float, float]]) -> tuple[np.ndarray, float]:
+def _read_image(path: str, value_range: tuple[float, float] | None) -> tuple[np.ndarray, float]:
     picture = read_picture(path)
     return to_8_bits(picture.values, path, value_range), 1 - float(picture.valid.mean())
 
 
-def _examine(path: str, reader: Callable[[str], tuple[np.ndarray, float]]) -> tuple[FileFacts, Optional[np.ndarray]]:
+def _examine(path: str, reader: Callable[[str], tuple[np.ndarray, float]]) -> tuple[FileFacts, np.ndarray | None]:
     size, mode = _read_header(path)
     try:
         array, missing = reader(path)
@@ -229,7 +230,7 @@ def digest(array: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16, key=str(array.shape).encode()).hexdigest()
 
 
-def _read_header(path: str) -> tuple[Optional[tuple[int, int]], str]:
+def _read_header(path: str) -> tuple[tuple[int, int] | None, str]:
     try:
         with Image.open(path) as image:
             return image.size, image.mode

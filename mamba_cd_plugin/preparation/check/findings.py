@@ -1,7 +1,7 @@
 """The checks: one function for each kind of finding, over one split or over all."""
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Callable, Iterable, Iterator, Optional
 
 import numpy as np
 
@@ -252,7 +252,7 @@ def measured_shifts(split: SplitFacts, limits: Limits) -> list:
             if pair.shift is not None and pair.shift.certainty >= limits.min_certainty]
 
 
-def common_shift(split: SplitFacts, limits: Limits) -> Optional[tuple[float, float]]:
+def common_shift(split: SplitFacts, limits: Limits) -> tuple[float, float] | None:
     """Median of the shifts of a split, (dx, dy) in px; None where too few are certain."""
     shifts = measured_shifts(split, limits)
     if len(shifts) < _FEWEST_FOR_MEDIAN:

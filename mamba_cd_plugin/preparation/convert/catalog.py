@@ -1,6 +1,6 @@
 """The data sets that can be converted: where each of their releases keeps its files, and what they hold officially."""
 from dataclasses import dataclass, field
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 ROLES = ('A', 'B', 'label')
 # The key of the user's own data, of which no official numbers are known.
@@ -58,7 +58,7 @@ class DatasetFacts:
     edges: str = 'shift'
     val_share: float = 0.
     rasters: bool = False
-    names: Optional[str] = None
+    names: str | None = None
 
 
 def split_folders(a: str, b: str, label: str = 'label') -> Release:

@@ -3,10 +3,11 @@ import os
 import os.path as osp
 import shutil
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import Iterator, NamedTuple, Optional
+from typing import NamedTuple
 
 from mmengine import ProgressBar
 from mmengine.logging import print_log
@@ -58,7 +59,7 @@ class _Job(NamedTuple):
     """A scene, or one row of tiles of a raster."""
 
     scene: Scene
-    row: Optional[int] = None
+    row: int | None = None
 
     @property
     def key(self) -> str:
@@ -87,11 +88,11 @@ class Converter:
                  facts: DatasetFacts,
                  source: str,
                  out: str,
-                 tiling: Optional[Tiling] = None,
-                 workers: Optional[int] = None,
+                 tiling: Tiling | None = None,
+                 workers: int | None = None,
                  accept_incomplete: bool = False,
                  progress: bool = True,
-                 value_range: Optional[tuple[float, float]] = None) -> None:
+                 value_range: tuple[float, float] | None = None) -> None:
         self.facts = facts
         self.source = source
         self.out = out
@@ -101,7 +102,7 @@ class Converter:
         self.progress = progress
         self.value_range = value_range
         self.scratch = osp.join(out, _SCRATCH)
-        self._staged: dict[tuple[str, Optional[str]], str] = {}
+        self._staged: dict[tuple[str, str | None], str] = {}
 
     def run(self) -> dict[str, SplitReport]:
         """Convert what is not converted yet.
@@ -191,7 +192,7 @@ class Converter:
                 sys.stderr.write('\n')
         return [problems[job.key] for job in jobs if job.key in problems]
 
-    def _cut(self, job: _Job, folder: SplitFolder) -> tuple[list[str], Optional[str]]:
+    def _cut(self, job: _Job, folder: SplitFolder) -> tuple[list[str], str | None]:
         """Write the tiles of a job; returns their names, and what is wrong with its files."""
         try:
             tiles = self._read_tiles(job)

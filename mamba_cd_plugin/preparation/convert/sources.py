@@ -7,10 +7,11 @@ import tempfile
 import threading
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Iterator, NamedTuple, Optional
+from typing import NamedTuple
 
 from ...io.listing import is_clutter
 from ...io.pictures import IMAGE_SUFFIXES, read_picture, shorten
@@ -38,7 +39,7 @@ class SourceFile(NamedTuple):
 
     path: str
     container: str
-    member: Optional[str] = None
+    member: str | None = None
 
     @property
     def label(self) -> str:
@@ -161,7 +162,7 @@ class Scene:
     split: str
     stem: str
     files: dict[str, SourceFile]
-    columns: Optional[tuple[int, int]] = None
+    columns: tuple[int, int] | None = None
 
 
 def find_scenes(files: list[SourceFile], facts: DatasetFacts) -> tuple[dict[str, list[Scene]], list[SplitProblem]]:
@@ -212,7 +213,7 @@ def _places(file: SourceFile, facts: DatasetFacts) -> list[tuple[str, str, str, 
     return []
 
 
-def _choose(known: Optional[SourceFile], file: SourceFile) -> SourceFile:
+def _choose(known: SourceFile | None, file: SourceFile) -> SourceFile:
     """The unpacked one of two files for the same place, for a zip often stays beside what was unpacked from it."""
     if known is None or known == file:
         return file

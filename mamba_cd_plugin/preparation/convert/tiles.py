@@ -2,9 +2,10 @@
 import hashlib
 import os
 import os.path as osp
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class SceneReader(Protocol):
 
 
 @contextmanager
-def open_scene(scene: Scene, scratch: str, value_range: Optional[tuple[float, float]] = None) -> Iterator[SceneReader]:
+def open_scene(scene: Scene, scratch: str, value_range: tuple[float, float] | None = None) -> Iterator[SceneReader]:
     """Read the three files of a scene as a whole, members of zips by way of `scratch`.
 
     Args:
