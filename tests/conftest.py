@@ -75,6 +75,8 @@ def toy_config() -> Callable[[str], Config]:
         # (Config.fromfile has the argument too, but does not pass it on.)
         path = CONFIGS / name
         cfg = Config(Config.fromfile(path).to_dict(), filename=str(path), format_python_code=False)
+        if cfg.model.type == 'OpenCDModel':
+            return cfg  # as it is: its widths are in Open-CD's code
         cfg.merge_from_dict(TOY_RESNET if cfg.model.backbone.type == 'SiameseResNet' else TOY)
         for key in ('embed_dims', 'init_cfg'):  # widths and weights of the full model
             cfg.model.backbone.pop(key, None)
@@ -110,6 +112,18 @@ def save() -> Callable[[Path, np.ndarray], Path]:
     return write
 
 
+def narrow(model: dict) -> None:
+    """Make a toy model even narrower."""
+    if model.backbone.type == 'SiameseResNet':
+        model.backbone.base_channels = NARROW
+    else:
+        model.backbone.arch = dict(embed_dims=NARROW, depths=(1, 1, 1, 1), ssm_ratio=1.0)
+    channels = [width * NARROW // TOY_CHANNELS[0] for width in model.neck.in_channels]
+    model.neck.in_channels = model.decode_head.in_channels = channels
+    if 'channels' in model.decode_head:  # a decoder of one width
+        model.decode_head.channels = NARROW
+
+
 @pytest.fixture
 def narrow_config(toy_config: Callable[[str], Config], tiny_pairs: Path, tmp_path: Path,
                   monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Config]:
@@ -118,14 +132,8 @@ def narrow_config(toy_config: Callable[[str], Config], tiny_pairs: Path, tmp_pat
 
     def read(name: str) -> Config:
         cfg = toy_config(name)
-        if cfg.model.backbone.type == 'SiameseResNet':
-            cfg.model.backbone.base_channels = NARROW
-        else:
-            cfg.model.backbone.arch = dict(embed_dims=NARROW, depths=(1, 1, 1, 1), ssm_ratio=1.0)
-        channels = [width * NARROW // TOY_CHANNELS[0] for width in cfg.model.neck.in_channels]
-        cfg.model.neck.in_channels = cfg.model.decode_head.in_channels = channels
-        if 'channels' in cfg.model.decode_head:  # a decoder of one width
-            cfg.model.decode_head.channels = NARROW
+        if cfg.model.type != 'OpenCDModel':
+            narrow(cfg.model)
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
             loader.update(batch_size=2, num_workers=0, persistent_workers=False)
             loader.dataset.serialize_data = False  # it is for sharing between workers, and collects all garbage

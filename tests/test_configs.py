@@ -17,8 +17,10 @@ from mamba_cd_plugin.analysis.complexity import count_parameters, uninitialised_
 from mamba_cd_plugin.inference.inferencer import ChangeDetectionInferencer
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-# Everything that is no base; a new folder is found by itself. Those for Open-CD need it: tests/test_opencd.py.
-LEAVES = sorted(str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob('*.py') if not {'_base_', 'opencd'} & {*p.parts})
+# Everything that is no base; a new folder is found by itself. Those with Open-CD need it: tests/test_opencd.py and
+# tests/test_peers.py.
+LEAVES = sorted(str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob('*.py')
+                if not {'_base_', 'opencd', 'peers'} & {*p.parts})
 SIDE = 32  # pixels, of the tiny pairs
 
 

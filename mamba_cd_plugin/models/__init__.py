@@ -5,10 +5,11 @@ from .data_preprocessor import PairDataPreProcessor
 from .decode_heads import AERNetHead, ChangeHead, ChangeMambaHead, EdgeGuidedHead
 from .losses import BinaryDiceLoss, BinaryFocalLoss, LovaszSoftmaxLoss, SWBCELoss
 from .necks import BitemporalFusionNeck
+from .peers import open_cd_model
 from .tta import ChangeTTAModel
 
 __all__ = [
     'AERNetHead', 'BinaryDiceLoss', 'BinaryFocalLoss', 'BitemporalFusionNeck', 'ChangeHead', 'ChangeMambaHead',
     'ChangeTTAModel', 'EdgeGuidedHead', 'LovaszSoftmaxLoss', 'PairDataPreProcessor', 'SWBCELoss', 'SiameseHybrid',
-    'SiameseResNet', 'SiameseVSSM'
+    'SiameseResNet', 'SiameseVSSM', 'open_cd_model'
 ]

@@ -1,5 +1,7 @@
 """The trials of an ablation, one per config and seed, and their stored outcomes."""
+import copy
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -8,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from ...engine.config_options import merge_options
 from ...engine.resume import changed_settings, describe_changes
 from ...io.files import whole_file
+from ...models.peers import OpenCDUnavailable, import_open_cd, needs_open_cd
 
 FILENAME = 'outcome.json'
 # Scores by protocol, such as {'tiles256': {'changed_F1': 0.8}}; '' where the test loop has no protocols.
@@ -90,6 +94,7 @@ def make_plan(configs: Sequence[str],
     Raises:
         FileNotFoundError: if a config does not exist.
         KeyError: if an option names a key that a config does not have.
+        OpenCDUnavailable: if all configs need Open-CD, and it cannot be imported; some of them are left out.
         ValueError: if two configs have the same file name, a seed occurs twice, or a folder holds a trial with other
             settings.
     """
@@ -97,11 +102,10 @@ def make_plan(configs: Sequence[str],
     _refuse_repeated('configs named', names)
     _refuse_repeated('seeds', seeds)
     trials = []
+    loaded = _load_configs(configs)
     for seed in seeds:
-        for config, name in zip(configs, names):
-            if not Path(config).is_file():
-                raise FileNotFoundError(f'config {config} does not exist; those of this project are under configs/')
-            cfg = Config.fromfile(config)
+        for name, original in loaded.items():
+            cfg = copy.deepcopy(original)
             merge_options(cfg, options or {})
             cfg.merge_from_dict({'randomness.seed': seed})
             if minutes is not None:
@@ -110,6 +114,26 @@ def make_plan(configs: Sequence[str],
     for trial in trials:
         _refuse_other_settings(trial)
     return trials
+
+
+def _load_configs(configs: Sequence[str]) -> dict[str, Config]:
+    """The configs by their names, without those that need Open-CD where it cannot be imported."""
+    loaded: dict[str, Config] = {}
+    unavailable: list[OpenCDUnavailable] = []
+    for config in map(Path, configs):
+        if not config.is_file():
+            raise FileNotFoundError(f'config {config} does not exist; those of this project are under configs/')
+        try:
+            cfg = Config.fromfile(config)
+            if needs_open_cd(cfg):
+                import_open_cd()
+            loaded[config.stem] = cfg
+        except OpenCDUnavailable as error:
+            print_log(f'{config.stem} is left out: {error}', level=logging.WARNING)
+            unavailable.append(error)
+    if not loaded and unavailable:
+        raise unavailable[0]
+    return loaded
 
 
 def write_config(trial: Trial) -> None:
