@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+TESTING := $(VENV)/.tests
 
 # The CPU build that everything here is tested with. On a CUDA machine: make TORCH='torch' demo
 TORCH ?= torch==2.13.0
@@ -14,6 +15,11 @@ install: $(STAMP)
 $(STAMP): pyproject.toml setup.py Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet '$(TORCH)'
+	$(PY) -m pip install --quiet -e '.[onedl,geo]'
+	touch $@
+
+# What only the tests need is much, and the demo should not wait for it.
+$(TESTING): $(STAMP)
 	$(PY) -m pip install --quiet -e '.[onedl,tests,geo,export,regions]'
 	touch $@
 
@@ -29,7 +35,7 @@ demo: $(STAMP)
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo $$n)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-lint: $(STAMP)
+lint: $(TESTING)
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
@@ -39,7 +45,7 @@ test: lint
 # What rounds, once more as the oldest processors would have it: torch and oneDNN without AVX, the kernels compiled for
 # any x86-64 (a compiler that refuses -march=native; see FLAG_SETS in ops/cpu_kernel.py).
 PLAIN := .pytest_cache/plain
-test-plain: $(STAMP)
+test-plain: $(TESTING)
 	mkdir -p $(PLAIN)
 	printf '#!/bin/sh\ncase " $$* " in *" -march=native "*) exit 1;; esac\nexec cc "$$@"\n' > $(PLAIN)/cc
 	chmod +x $(PLAIN)/cc
@@ -47,7 +53,7 @@ test-plain: $(STAMP)
 		$(PYTEST) tests/test_ops tests/test_models tests/test_identity.py --ignore tests/test_ops/test_triton.py
 
 # The C kernels under AddressSanitizer and ThreadSanitizer of gcc; minutes.
-sanitize: $(STAMP)
+sanitize: $(TESTING)
 	$(PY) tools/misc/sanitize.py address
 	$(PY) tools/misc/sanitize.py thread
 

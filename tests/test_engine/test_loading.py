@@ -74,6 +74,18 @@ def test_a_test_takes_just_the_weights_of_its_model(make_runner: Make, trained: 
         make_runner({'load_from': str(trained)}, CHECKS).test()
 
 
+def test_a_threshold_of_published_weights_is_not_silently_another(make_runner: Make, trained: Path) -> None:
+    checkpoint = torch.load(trained, weights_only=False)
+    checkpoint['meta'].update(calibration=dict(temperature=2.), cfg='model = dict(decode_head=dict(threshold=0.375))')
+    torch.save(checkpoint, trained)
+    for threshold, told in ((0.5, 1), (0.375, 0)):
+        warnings = []
+        runner = make_runner({'load_from': str(trained), 'model.decode_head.threshold': threshold}, CHECKS)
+        runner.logger.warning = lambda text, warnings=warnings: warnings.append(text)
+        runner.load_checkpoint(str(trained), 'cpu')
+        assert sum('--cfg-options model.decode_head.threshold=0.375' in text for text in warnings) == told
+
+
 def test_load_from_says_what_it_takes(make_runner: Make, trained: Path, tmp_path: Path,
                                       caplog: pytest.LogCaptureFixture) -> None:
     """The second convolution is 8 * 8 * 9 + 8 = 584 of 584 + (6 * 8 * 9 + 8) + (8 + 1) = 1033 numbers."""

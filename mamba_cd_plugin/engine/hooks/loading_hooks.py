@@ -4,6 +4,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from ..config_text import parse_config_text
 from ..resume import Changes, check_resume, config_of_checkpoint, refit_schedule, warn_of_short_schedule
 from ..weights import OtherWeightsError, fit_weights, weights_of
 
@@ -41,6 +42,8 @@ class LoadedWeightsHook(Hook):
             raise OtherWeightsError(
                 f'The checkpoint does not belong to the model of this config: of its weights {fit.difference()}. '
                 'Name the config that it was trained with (it lies in its work dir), or the checkpoint of this config.')
+        if not fine_tunes:
+            self._compare_thresholds(runner, checkpoint)
         if fine_tunes:
             taken = f'{len(fit.taken)} weights were taken, {fit.share:.1%} of the numbers in the model'
             if fit.share < self.min_share:
@@ -50,6 +53,21 @@ class LoadedWeightsHook(Hook):
                     'the model, or leave load_from out.')
             rest = '' if fit.complete else f'; of the rest {fit.difference()}'
             runner.logger.info(f'load_from {runner.cfg.get("load_from")}: {taken}{rest}')
+
+    def _compare_thresholds(self, runner: Runner, checkpoint: dict) -> None:
+        """Say so where published weights bring a threshold of their own, by which prediction goes and this run not."""
+        meta = checkpoint.get('meta') or {}
+        if not meta.get('calibration'):
+            return
+        source = f'checkpoint {runner.cfg.get("load_from")}'
+        published = (parse_config_text(str(meta.get('cfg')), source).get('model') or {}).get('decode_head') or {}
+        model = runner.cfg.get('model') or {}
+        own = model.get('module', model).get('decode_head') or {}  # the averaging over flips wraps a model
+        if published.get('threshold') not in (None, own.get('threshold')):
+            runner.logger.warning(
+                f'{source} was published with a threshold of {published.threshold}, which `mamba-cd predict` uses; the '
+                f'config has {own.get("threshold")}. To score what is predicted: --cfg-options '
+                f'model.decode_head.threshold={published.threshold}')
 
 
 @HOOKS.register_module()
