@@ -53,3 +53,12 @@ def test_two_processes_share_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_impossible_share_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match='change_share is .*; expected a share above 0 and below 1'):
         ChangeBalancedSampler(SimpleNamespace(), change_share=share)
+
+
+def test_an_epoch_can_be_longer_than_the_data() -> None:
+    sampler = ChangeBalancedSampler(Pairs(), change_share=0.5, length=40, seed=0)
+    counts = Counter(sampler)
+    assert len(sampler) == sum(counts.values()) == 40
+    assert (counts[2], counts[7]) == (10, 10) and all(counts[i] in (2, 3) for i in range(10) if i not in (2, 7))
+    with pytest.raises(ValueError, match='length is 0; expected at least one pair'):
+        ChangeBalancedSampler(Pairs(), length=0)
