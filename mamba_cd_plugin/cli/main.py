@@ -49,7 +49,7 @@ COMMANDS = {
     'convert-weights': Command('cli.convert_weights', 'convert official VMamba or ChangeMamba weights', True),
     'doctor': Command('doctor.__main__', 'examine this installation, and print commands that fix its problems'),
     'configs': Command('cli.configs', 'list the configs, or copy one to edit'),
-    'models': Command('cli.models', 'list the models and the weights that come with the package'),
+    'models': Command('cli.models', 'list the weights that come with the package'),
 }
 # What ends a command with one line instead of a traceback: the user can do something about it. A module that wants
 # others names them in ERRORS.

@@ -23,7 +23,7 @@ from mamba_cd_plugin.inference.models import PROPERTIES, OnnxTileModel  # noqa: 
 from mamba_cd_plugin.io.pictures import read_rgb  # noqa: E402
 
 # Of each kind. A checkpoint and a graph take longest.
-COUNTS = dict.fromkeys(kinds.KINDS, 120) | dict(checkpoint=60, onnx=60)
+COUNTS = dict.fromkeys(kinds.KINDS, 120) | dict(checkpoint=60, safetensors=60, onnx=60)
 MINUTE = 60
 
 

@@ -70,6 +70,10 @@ def mamba_cd(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 def test_the_wheel_has_configs_tools_and_model_index_and_nothing_stale(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
+        sizes = [entry.file_size for entry in archive.infolist()]
+    weights = (ROOT / 'mamba_cd_plugin/weights').glob('[!.]*')
+    assert {path.relative_to(ROOT).as_posix() for path in weights} <= names
+    assert max(sizes) < 8_000_000  # everybody who installs the package downloads it
     assert CONFIGS and {f'mamba_cd_plugin/.mim/{name}' for name in CONFIGS} <= names
     assert {'mamba_cd_plugin/.mim/tools/train.py', 'mamba_cd_plugin/.mim/configs/metafile.yml',
             'mamba_cd_plugin/.mim/model-index.yml', 'mamba_cd_plugin/ops/csrc/tasks.c',

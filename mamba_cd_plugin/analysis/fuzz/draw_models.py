@@ -1,4 +1,5 @@
 """Checkpoints, exported models, settings and lists drawn by hypothesis from what they may contain."""
+import copy
 import io
 import json
 import re
@@ -136,6 +137,45 @@ def config_texts(text: str) -> SearchStrategy[str]:
                      st.builds(lambda line: f'{text}\n{line}\n', hostile), st.text(max_size=60))
 
 
+def json_values() -> SearchStrategy[Any]:
+    """What JSON may hold, nested."""
+    return st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), WORDS),
+        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(WORDS, inner, max_size=2)),
+        max_leaves=5)
+
+
+def safetensors_files(content: bytes) -> SearchStrategy[bytes]:
+    """Files of weights like the given one whose header says something else.
+
+    Args:
+        content: Of a valid one.
+    """
+    length = int.from_bytes(content[:8], 'little')
+    header, data = json.loads(content[8:8 + length]), content[8 + length:]
+    names = list(header)
+
+    def build(changes: list, size: int) -> bytes:
+        new = copy.deepcopy(header)
+        for index, key, value in changes:
+            name = names[index % len(names)]
+            entry = new.get(name)
+            if key == 'missing':
+                new.pop(name, None)
+            elif key == 'whole' or not isinstance(entry, dict):
+                new[name] = value
+            else:
+                entry[list(entry)[0] if name == '__metadata__' else key] = value
+        text = json.dumps(new).encode()
+        return (len(text) + size).to_bytes(8, 'little') + text + data
+
+    value = st.one_of(json_values(), st.sampled_from(['F16', 'BF16', 'I64', 'BOOL', 'F8_E4M3', 'C64']),
+                      st.lists(st.integers(-2, 2**65), max_size=5))
+    key = st.sampled_from(['missing', 'whole', 'dtype', 'shape', 'data_offsets'])
+    change = st.tuples(st.integers(0, 10**6), key, value)
+    return st.builds(build, st.lists(change, min_size=1, max_size=2), st.sampled_from([0] * 8 + [1, 2**40]))
+
+
 def onnx_files(seed: bytes, key: str) -> SearchStrategy[bytes]:
     """ONNX files with other properties, shapes, attributes and wiring.
 
@@ -144,10 +184,6 @@ def onnx_files(seed: bytes, key: str) -> SearchStrategy[bytes]:
         key: Of the property in which our export says how the model is used.
     """
     import onnx
-    json_values = st.recursive(
-        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), WORDS),
-        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(WORDS, inner, max_size=2)),
-        max_leaves=5)
     field = st.sampled_from(['threshold', 'side', 'multiple', 'fill', 'version'])
 
     def build(fields: dict, dropped: list, whole: Any, steps: list) -> bytes:
@@ -163,11 +199,11 @@ def onnx_files(seed: bytes, key: str) -> SearchStrategy[bytes]:
         return model.SerializeToString()
 
     whole = st.one_of(*[st.none()] * 5, st.text(st.characters(codec='utf-8'), max_size=20),
-                      json_values.map(json.dumps))
+                      json_values().map(json.dumps))
     step = st.tuples(
         st.sampled_from(['shape', 'data', 'attribute', 'input', 'output', 'operator', 'node', 'opset', 'dtype']),
         st.integers(0, 10**6), st.one_of(st.integers(-3, 70), st.sampled_from(NUMBERS[:15])))
-    return st.builds(build, st.dictionaries(field, st.one_of(st.integers(-2, 300), json_values), max_size=2),
+    return st.builds(build, st.dictionaries(field, st.one_of(st.integers(-2, 300), json_values()), max_size=2),
                      st.lists(field, max_size=1), whole, st.lists(step, max_size=2))
 
 

@@ -16,6 +16,7 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 from ...engine.config_options import OptionsAction, merge_options
+from ...engine.safetensors_file import safetensors_bytes
 from ...export.export import export_onnx
 from ...inference import ChangeDetectionInferencer
 from ...inference.checkpoints import load_model
@@ -110,6 +111,7 @@ class Bench:
             'label': draw_images.label_files,
             'list': draw_models.list_files,
             'checkpoint': lambda: draw_models.checkpoint_files(torch.load(self.checkpoint, weights_only=True)),
+            'safetensors': lambda: draw_models.safetensors_files(self.seeds('safetensors')[0]),
             'onnx': lambda: draw_models.onnx_files(self.seeds('onnx')[0], PROPERTIES),
             'options': lambda: draw_models.option_words(list(_dotted(self.config.to_dict()))),
         }[kind]()
@@ -192,6 +194,7 @@ KINDS = {
     'label': Kind('.png', (_label, ), mend_png),
     'list': Kind('.txt', (_list, )),
     'checkpoint': Kind('.pth', (_model, ), mend_zip),
+    'safetensors': Kind('.safetensors', (_model, )),
     'onnx': Kind('.onnx', (_model, )),
     'options': Kind('.txt', (_options, )),
 }
@@ -301,6 +304,8 @@ def _write_models(seeds: Path, exported: bool) -> None:
     for name, form in (('new', True), ('legacy', False)):
         torch.save(content, seeds / 'checkpoint' / f'{name}.pth', _use_new_zipfile_serialization=form)
     (seeds / 'checkpoint' / 'hostile.pth').write_bytes(_hostile(content))
+    (seeds / 'safetensors' / 'model.safetensors').write_bytes(
+        safetensors_bytes(content['state_dict'], dict(cfg=text, metrics=dict(changed_F1=0.5))))
     (seeds / 'onnx' / 'difference.onnx').write_bytes(_small_onnx())
     if exported:
         export_onnx(TorchTileModel(model, cfg.model), seeds / 'onnx' / 'model.onnx')
