@@ -58,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running = parser.add_argument_group('model')
     running.add_argument('--tile', type=int, default=run.tile, help='side of the windows in pixels')
     running.add_argument('--overlap', type=int, default=run.overlap, help='pixels that neighbouring windows share')
-    running.add_argument('--batch-size', type=int, help='windows per step; on a GPU 4 by default, whatever its memory')
+    running.add_argument('--batch-size', type=int, help='windows per step; by default 1 on a CPU and 4 on a GPU, '
+                         'whatever its memory')
     running.add_argument('--tta', action='store_true', help='average over flips')
     running.add_argument('--threshold', type=float, help="probability of a change; the model's own by default")
     running.add_argument('--probability', choices=('none', 'uint8', 'float32'), default='none',
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         print_log(line, logger='current')
     finishing = _fields(args, FinishOptions)
     finishing.check_region(whole.out, whole.plan.grid, options.probability)
-    region.prepare_folder(whole, options)
+    region.prepare_folder(whole, options, args.dry_run)
     if args.dry_run:
         for line in region.describe_cost(whole, args.workers):
             print_log(line, logger='current')

@@ -17,16 +17,16 @@ from ..io.radiometry import Stretch, check_value_range
 from .blocks import PROBABILITIES, BlockTask, Job, as_stretches, block_digest, is_done, windows_of, worker_model
 from .engine import Outcome
 from .finish import SUMMARY, FinishOptions, RegionFacts, finish
-from .grid import BLOCKS, GRID, LOGS, RegionGrid, block_name
+from .grid import BLOCKS, GRID, LOGS, MANIFEST, RegionGrid, block_name
 from .mosaic import MosaicPair
 from .pictures import RegionPictures
 from .plan import Plan, make_plan
 from .sources import DateSources, find_rasters
 
 PICTURE = 'plan.png'
-# On a GPU what fits into its memory differs from machine to machine, and the last bit with it; four windows of 512 px
-# fill most of the GPUs that there are.
-GPU_BATCH = 4
+# What fits into the memory differs from machine to machine, and the last bit with it. Blocks predict whole batches, so
+# large ones mean that much is predicted twice; four windows of 512 px are a third of a block of 4096.
+CPU_BATCH, GPU_BATCH = 1, 4
 # Bytes a pixel: a mask of scattered buildings compresses to a fiftieth, a probability hardly, see docs/regions.md.
 EXPECTED_BYTES = dict(none=0.03, uint8=0.5, float32=3.)
 
@@ -105,7 +105,7 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
     running = running.fitted_to(model)
     if running.batch_size is None:
         on_gpu = (options.device or model_device or '').startswith('cuda')
-        running = running._replace(batch_size=GPU_BATCH if on_gpu else model.batch_size(running.tile))
+        running = running._replace(batch_size=GPU_BATCH if on_gpu else CPU_BATCH)
     job = Job(str(Path(options.out).resolve()), plan.grid, options.checkpoint, options.config, options.device,
               model.identity, model.align, running, reading, _find_stretches(plan, reading), options.probability,
               options.threads)
@@ -151,7 +151,7 @@ def make_tasks(plan: Plan, job: Job) -> list[BlockTask]:
 def _check_grid(out: Path, grid: RegionGrid) -> None:
     """Refuse to mix the blocks of two grids."""
     there = RegionGrid.load(out)
-    if there is None:
+    if there is None or not any((out / BLOCKS).glob(f'*/{MANIFEST}')):
         return
     for what, old, new in (('CRS', there.crs, grid.crs), ('origin or pixel size', there.transform, grid.transform),
                            ('size of blocks', there.block, grid.block)):
@@ -161,15 +161,19 @@ def _check_grid(out: Path, grid: RegionGrid) -> None:
                              'another --out, or delete that one')
 
 
-def prepare_folder(region: Region, options: RegionOptions) -> None:
-    """Claim the folder of the results, and write the grid.
+def prepare_folder(region: Region, options: RegionOptions, only_plan: bool = False) -> None:
+    """Claim the folder of the results, and write the grid; of a dry run, claim the picture of the plan.
 
     Raises:
         FileExistsError, ValueError, OSError: If the folder holds files of others, is one of the data's, or cannot be
             written to.
     """
     folders = [one for one in (*options.before, *options.after) if Path(one).is_dir()]
-    OutputFolder(region.out, folders, '--out').claim([GRID, BLOCKS, LOGS, SUMMARY])
+    outputs = OutputFolder(region.out, folders, '--out')
+    if only_plan:
+        outputs.claim([PICTURE])
+        return
+    outputs.claim([GRID, BLOCKS, LOGS, SUMMARY])
     region.plan.grid.save(region.out)
 
 

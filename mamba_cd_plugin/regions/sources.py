@@ -166,8 +166,9 @@ def _in_folder(folder: Path) -> list[_Found]:
                   if name.lower().endswith(RASTER_SUFFIXES) and not is_clutter(name) and name not in ours]
     real = [path for path in found if path.suffix.lower() != '.vrt'] or found
     if not real:
-        raise FileNotFoundError(f'{folder}: holds no raster ({", ".join(RASTER_SUFFIXES)})')
-    return [_Found(str(path)) for path in real]
+        raise FileNotFoundError(f'{folder}: holds no raster ({", ".join(RASTER_SUFFIXES)}); what this package wrote '
+                                'there does not count')
+    return [_Found(os.path.abspath(path)) for path in real]
 
 
 def _in_json(text: str, asset: str | None) -> list[_Found]:
@@ -263,7 +264,7 @@ def _locate(name: str, base: str) -> str:
         return _to_gdal(name)
     if base.startswith(tuple(ELSEWHERE)):
         return _to_gdal(urljoin(base, name))
-    return str((Path(base).parent / name if base else Path(name)).resolve())
+    return os.path.abspath(Path(base).parent / name if base else name)  # a worker may be in another folder
 
 
 def _to_gdal(text: str) -> str:
