@@ -211,7 +211,7 @@ def test_shards_are_the_whole(two_rasters: Path) -> None:
 
 
 def test_blocks_of_another_grid_are_not_mixed_in(two_rasters: Path) -> None:
-    open_(two_rasters)
+    make(two_rasters, block=1000)
     with pytest.raises(ValueError, match='holds the blocks of another grid, with another size of blocks'):
         open_(two_rasters, block=50)
     (two_rasters / 'mine').mkdir()
