@@ -193,12 +193,12 @@ def summary_path(out_dir: Path, name: str) -> Path:
 
 def complete_summary(out_dir: Path, name: str, job: Any) -> dict | None:
     """The summary of an earlier run of just this job, if all its files are still there."""
-    summary = read_summary(out_dir, name)
+    summary = read_pair_summary(out_dir, name)
     same = summary is not None and summary.get('job') == json.loads(json.dumps(job))
     return summary if same and all((out_dir / file).is_file() for file in summary['files']) else None
 
 
-def read_summary(out_dir: Path, name: str) -> dict | None:
+def read_pair_summary(out_dir: Path, name: str) -> dict | None:
     """The summary of an earlier run, whatever its job; None where there is none that can be read."""
     try:
         summary = json.loads(summary_path(out_dir, name).read_text('utf-8'))

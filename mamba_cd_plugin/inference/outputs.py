@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..io.files import OutputFolder, whole_file
 from ..version import __version__
-from .job import NODATA, PROBABILITY_STEPS, Spool, read_summary, summary_path
+from .job import NODATA, PROBABILITY_STEPS, Spool, read_pair_summary, summary_path
 from .overview import count_values, draw_overview
 from .pairs import PairSource
 
@@ -194,7 +194,7 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
 def _publish(out_dir: Path, summary: dict, paths: list[Path]) -> None:
     """Give the finished files their final names, the summary last: where it is, everything is."""
     final = summary_path(out_dir, summary['name'])
-    earlier = read_summary(out_dir, summary['name']) or dict(files=[])
+    earlier = read_pair_summary(out_dir, summary['name']) or dict(files=[])
     outputs = OutputFolder(out_dir, option='--out')
     outputs.claim([*summary['files'], final.name])
     final.unlink(missing_ok=True)  # it says that all is complete, and now it is not

@@ -161,7 +161,7 @@ class Trees:
 
 
 @dataclass
-class Plan:
+class ScenePlan:
     """A scene at both dates.
 
     The order of `areas` and of `woods` is the order of painting. `boxes` and `fences` (of two points each) are those of
@@ -178,13 +178,13 @@ class Plan:
     buildings: list[Building] = field(default_factory=list)
     groves: list[Trees] = field(default_factory=list)
 
-    def without_nuisances(self) -> 'Plan':
+    def without_nuisances(self) -> 'ScenePlan':
         """The same scene where nothing but buildings differs between the dates."""
         groves = [
             replace(g, radius=g.radius[:, [0, 0]], present=np.repeat(g.present.all(1, keepdims=True), 2, 1))
             for g in self.groves
         ]
-        return Plan(
+        return ScenePlan(
             self.base,
             self.seed,
             [replace(area, materials=(area.materials[0], area.materials[0])) for area in self.areas],

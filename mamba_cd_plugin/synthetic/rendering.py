@@ -9,13 +9,13 @@ from .canvas import Canvas, fill, line_mask, polygon_mask
 from .light import Sun, illuminate
 from .materials import as_colour
 from .objects import draw_box, draw_fences, draw_trees
-from .plan import Area, Lines, Plan, Trees
+from .plan import Area, Lines, ScenePlan, Trees
 from .terrain import MATERIAL_IDS, Relief, Season, ground_texture, noise
 
 _FRAY = 2.5  # px by which the noise moves the border of a ragged area
 
 
-def _map_ground(plan: Plan, date: int, shape: tuple[int, int], relief: Relief) -> np.ndarray:
+def _map_ground(plan: ScenePlan, date: int, shape: tuple[int, int], relief: Relief) -> np.ndarray:
     """Which ground lies where: uint8 (H, W), see `ground_texture`."""
     main, other = (MATERIAL_IDS[name] for name in plan.base)
     ids = np.full(shape, main, np.uint8)
@@ -50,7 +50,7 @@ def _paint_lines(canvas: Canvas, lines: Lines, date: int) -> None:
         canvas.blend(window, as_colour(lines.colour), np.float32(lines.opacity) * line_mask(lines.segments, window))
 
 
-def render(plan: Plan, date: int, shape: tuple[int, int], relief: Relief, season: Season, sun: Sun,
+def render(plan: ScenePlan, date: int, shape: tuple[int, int], relief: Relief, season: Season, sun: Sun,
            roofs: Roofs | None = None) -> np.ndarray:
     """Draws a plan as it looks at one date.
 
@@ -87,7 +87,7 @@ def render(plan: Plan, date: int, shape: tuple[int, int], relief: Relief, season
     return illuminate(canvas.colour, canvas.height, canvas.slope, sun)
 
 
-def render_label(plan: Plan, shape: tuple[int, int]) -> np.ndarray:
+def render_label(plan: ScenePlan, shape: tuple[int, int]) -> np.ndarray:
     """Footprints of the buildings that appear or vanish: uint8 (H, W), 0 or 255."""
     label = np.zeros(shape, np.uint8)
     for building in plan.buildings:

@@ -12,7 +12,7 @@ from .growth import Growth
 from .land import Block, cover_land
 from .light import Sun
 from .materials import pick
-from .plan import PIXELS_PER_METRE, Plan
+from .plan import PIXELS_PER_METRE, ScenePlan
 from .rendering import render, render_label
 from .streets import MAIN_ROAD, main_road
 from .terrain import Relief, Season
@@ -74,7 +74,7 @@ def _grid_lines(rng: np.random.Generator, low: float, high: float) -> list[float
     return lines
 
 
-def plan_scene(rng: np.random.Generator, shape: tuple[int, int], quiet: bool) -> Plan:
+def plan_scene(rng: np.random.Generator, shape: tuple[int, int], quiet: bool) -> ScenePlan:
     """Draws up what stands where at which date.
 
     Args:

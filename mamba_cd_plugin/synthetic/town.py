@@ -9,7 +9,7 @@ import numpy as np
 from .buildings import outline_parts
 from .frame import Frame, Rect
 from .materials import CARS, MEMBRANES, METALS, SHINGLES, TILES, between, choose, pick
-from .plan import Area, Box, Building, Lines, Plan, Presence, Trees, Wood
+from .plan import Area, Box, Building, Lines, Presence, ScenePlan, Trees, Wood
 from .terrain import VARIANTS
 
 Pair = tuple[str | None, str | None]
@@ -51,13 +51,13 @@ class Town:
         self.rng = rng
         self.frame = frame
         self.shape = shape
-        self.plan = Plan(base=('meadow', 'soil'))
+        self.plan = ScenePlan(base=('meadow', 'soil'))
         self._layers: dict[str, list[tuple]] = {name: [] for name in LAYERS}  # polygon or ring, and the rest of an Area
         self._woods: list[tuple] = []
         # Outlines wait here, as numbers of points are turned into pixels hundreds of times faster all at once.
         self._rings: list[tuple[float, float]] = [(0.0, 0.0)]
 
-    def finish(self) -> Plan:
+    def finish(self) -> ScenePlan:
         """The plan, with its areas in the order of painting."""
         points = replace(self.frame, turned=False).to_pixels(self._rings)
         self.plan.areas[:] = [Area(points[where] if isinstance(where, slice) else where, *rest)

@@ -14,7 +14,7 @@ from mamba_cd_plugin.synthetic.buildings import outline_parts
 from mamba_cd_plugin.synthetic.camera import misregister
 from mamba_cd_plugin.synthetic.frame import Frame
 from mamba_cd_plugin.synthetic.light import Sun, cast_shadows
-from mamba_cd_plugin.synthetic.plan import PIXELS_PER_METRE, Building, Plan
+from mamba_cd_plugin.synthetic.plan import PIXELS_PER_METRE, Building, ScenePlan
 from mamba_cd_plugin.synthetic.rendering import render, render_label
 from mamba_cd_plugin.synthetic.scene import plan_scene
 from mamba_cd_plugin.synthetic.terrain import Relief, Season
@@ -29,9 +29,9 @@ def pairs() -> list[ScenePair]:
     return [generate_pair((7, i), 192) for i in range(40)]
 
 
-def plan_with(*buildings: Building) -> Plan:
+def plan_with(*buildings: Building) -> ScenePlan:
     """Open land with nothing but these buildings."""
-    return Plan(base=('meadow', 'soil'), buildings=list(buildings))
+    return ScenePlan(base=('meadow', 'soil'), buildings=list(buildings))
 
 
 def hall(present: tuple[bool, bool], **changes) -> Building:
@@ -150,7 +150,7 @@ class TestLabel:
         assert label.sum() > 300
 
     @staticmethod
-    def _draw(plan: Plan, date: int) -> np.ndarray:
+    def _draw(plan: ScenePlan, date: int) -> np.ndarray:
         """Under a sun in the zenith, which casts no shadow."""
         rng = np.random.default_rng(0)
         relief, season = Relief.random(rng, (60, 80)), Season.random(rng)
