@@ -16,6 +16,7 @@ from prettytable import PrettyTable
 from ..analysis.ablation.error_sheet import write_error_sheet
 from ..analysis.ablation.execute import describe_start, run_all
 from ..analysis.ablation.plan import Trial, make_plan, read_outcome
+from ..analysis.ablation.scatter import draw_costs, drawable_rows
 from ..analysis.ablation.table import summarise_trials, write_ablation
 from ..analysis.complexity import measure_costs
 from ..analysis.machine import machine_line
@@ -25,6 +26,7 @@ from ..io.files import OutputFolder
 from ..resources import find_config, tools_dir
 
 ERRORS = (OSError, KeyError, ValueError)
+COSTS = 'ablation_costs.png'
 STOPPED = 'stopped; the same command resumes from the last checkpoints'
 
 
@@ -36,9 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options', nargs='+', action=OptionsAction, default={}, help='overrides, key=value, for all')
     parser.add_argument(
+        '--as', dest='recipe', metavar='CONFIG',
+        help='train and test every model as this config does: its data, optimizer, schedule, hooks and metric; only '
+        'the models are those of the configs')
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument(
         '--minutes', type=float, metavar='M',
         help='equal time: every training gets M minutes, its schedule fitted to them by the clock. Default: equal '
         "epochs, each config's own, or those of --cfg-options")
+    budget.add_argument(
+        '--cpu-minutes', type=float, metavar='M',
+        help='the same by the time that the cores work for the training, whatever else runs on the machine')
     parser.add_argument(
         '--jobs', type=int, default=1, metavar='J',
         help='runs at once, each with its share of the cores; on 2 cores --jobs 2 gets more done than --jobs 1')
@@ -71,13 +81,18 @@ def run(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise ValueError(f'--jobs must be 1 or more, but is {args.jobs}')
     work_dir = Path(args.work_dir)
+    minutes, clock = (args.minutes, 'wall') if args.cpu_minutes is None else (args.cpu_minutes, 'cpu')
     trials = make_plan([str(find_config(name)) for name in args.configs], args.seeds, work_dir, args.cfg_options,
-                     args.minutes)
-    budget = f'every training gets {args.minutes:g} minutes' if args.minutes else 'every config trains its own epochs'
+                       minutes, clock, args.recipe and str(find_config(args.recipe)))
+    budget = 'every config trains its own epochs' if minutes is None else \
+        f'every training gets {minutes:g} {"CPU " if clock == "cpu" else ""}minutes'
+    if args.recipe:
+        budget += f', all as {Path(args.recipe).stem} trains'
     if args.dry_run:
         print_log(describe_plan(trials, budget))
         return 0
-    OutputFolder(work_dir, option='--work-dir').refuse_foreign(file_names('ablation'))
+    outputs = OutputFolder(work_dir, option='--work-dir')
+    outputs.refuse_foreign([*file_names('ablation'), COSTS])
     # Like Ctrl-C: the trainings end with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     outcomes = run_all(trials, tools_dir(), args.jobs, args.pictures)
@@ -99,5 +114,9 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         row.cost = costs.get(row.name)
     paths = write_ablation(rows, conditions, work_dir)
+    if drawable_rows(rows):
+        with outputs.write(COSTS) as part:
+            draw_costs(rows, part)
+        paths.append(work_dir / COSTS)
     print_log(f'{paths[0].read_text()}\nwritten: {", ".join(map(str, paths))}')
     return int(any(row.errors for row in rows))

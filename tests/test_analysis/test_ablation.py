@@ -12,6 +12,7 @@ import pytest
 
 from mamba_cd_plugin.analysis.ablation.execute import STOPPED, Subprocesses, last_words, run_all
 from mamba_cd_plugin.analysis.ablation.plan import Outcome, Trial, make_plan, read_outcome
+from mamba_cd_plugin.analysis.ablation.scatter import draw_costs, drawable_rows
 from mamba_cd_plugin.analysis.ablation.table import (
     Row,
     ablation_markdown,
@@ -95,6 +96,15 @@ def test_plan(plan: Callable[..., list[Trial]]) -> None:
     assert plan('first')[0].cfg.default_hooks.param_scheduler == dict(type='ParamSchedulerHook')
 
 
+def test_all_are_trained_as_one_config_is(plan: Callable[..., list[Trial]]) -> None:
+    Path('recipe.py').write_text(CONFIG.replace("'Toy'", "'Other'").replace('max_epochs=3', 'max_epochs=9'))
+    Path('second.py').write_text(CONFIG.replace("'Toy'", "'Second'") + 'find_unused_parameters = True')
+    first, second = plan('first', 'second', seeds=(0, ), recipe='recipe.py', minutes=2, clock='cpu')
+    assert [(run.name, run.cfg.model.type, run.cfg.find_unused_parameters, run.cfg.train_cfg.max_epochs)
+            for run in (first, second)] == [('first', 'Toy', False, 9), ('second', 'Second', True, 9)]
+    assert second.cfg.default_hooks.param_scheduler == dict(type='TimeBudgetHook', minutes=2, clock='cpu')
+
+
 def test_plan_refuses_what_cannot_work(plan: Callable[..., list[Trial]], here: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'config third\.py does not exist'):
         plan('first', 'third')
@@ -116,7 +126,7 @@ def test_one_fails_and_the_others_go_on(plan: Callable[..., list[Trial]], here: 
     assert first.scores['whole'] == pytest.approx(
         dict(changed_F1=0.6, changed_IoU=0.5, changed_precision=0.4, changed_recall=0.3))
     assert first.scores['tiles256']['changed_F1'] == pytest.approx(0.5)
-    assert first.epochs == 3 and first.seconds > 0 and 1 < first.peak_mib < 10_000
+    assert first.epochs == 3 and first.seconds > 0 and first.cpu_seconds > 0 and 1 < first.peak_mib < 10_000
     assert calls(runs[0]) == ['train None', f'test best_changed_F1.pth --show-dir {runs[0].folder / "pictures"} '
                               f'--out {runs[0].folder / "masks"}']
     assert 'no part of that name' in (runs[1].folder / 'train.log').read_text()
@@ -201,7 +211,7 @@ def rows(plan: Callable[..., list[Trial]], here: Path) -> list[Row]:
     runs = plan('first', 'broken')
     outcomes = run_all(runs, here / 'tools')
     for outcome in outcomes:
-        outcome.seconds, outcome.peak_mib = 90., 512.
+        outcome.seconds, outcome.cpu_seconds, outcome.peak_mib = 90., 60., 512.
     rows = summarise_trials(runs, outcomes)
     rows[0].cost = ModelCost(256, 2_500_000, 3_000_000_000, Timing(0.25, 0.2, 0.3, 0.2, 9))
     return rows
@@ -211,9 +221,9 @@ def test_table(rows: list[Row]) -> None:
     lines = ablation_markdown(rows, ['Said so.']).splitlines()
     assert lines[2] == 'Said so.'
     assert [line for line in lines if line[:3] == '## '] == ['## Tested on whole', '## Tested on tiles256', '## Failed']
-    assert '| first | 2 | 70.00 ± 14.14 | 50.00 | 40.00 | 30.00 | 2.50 | 3.00 | 0.250 | 512 | 3 | 1.5 |' in lines
-    assert '| first | 2 | 60.00 ± 14.14 | 40.00 | 30.00 | 20.00 | 2.50 | 3.00 | 0.250 | 512 | 3 | 1.5 |' in lines
-    assert '| broken | 0 | **failed** |  |  |  |  |  |  | 512 |  |  |' in lines
+    assert '| first | 2 | 70.00 ± 14.14 | 50.00 | 40.00 | 30.00 | 2.50 | 3.00 | 0.250 | 512 | 3 | 1.5 | 1.0 |' in lines
+    assert '| first | 2 | 60.00 ± 14.14 | 40.00 | 30.00 | 20.00 | 2.50 | 3.00 | 0.250 | 512 | 3 | 1.5 | 1.0 |' in lines
+    assert '| broken | 0 | **failed** |  |  |  |  |  |  | 512 |  |  |  |' in lines
     assert "- broken, seed 1: KeyError: 'no part of that name'" in lines
 
 
@@ -230,6 +240,16 @@ def test_files(rows: list[Row], tmp_path: Path) -> None:
     bar = (abs(pixels[..., :3] - [0x56 / 255, 0xB4 / 255, 0xE9 / 255]) < 0.01).all(-1)
     # The bar reaches 70 % of the axis from 0 to 100, of which 110 are drawn.
     assert bar.any() and 0.3 < bar.any(0).mean() < 0.7
+
+
+def test_costs_are_drawn_where_they_are_known(rows: list[Row], tmp_path: Path) -> None:
+    assert [row.name for row in drawable_rows(rows)] == ['first']
+    draw_costs(rows, tmp_path / 'costs.png')
+    blue = matplotlib.image.imread(tmp_path / 'costs.png')[..., :3]
+    blue = (abs(blue - [0, 0x72 / 255, 0xB2 / 255]) < 0.01).all(-1)
+    assert blue[:, :400].any() and blue[:, 600:900].any()  # a mark in each of the two panels
+    rows[0].cost = None
+    assert drawable_rows(rows) == []
 
 
 def test_nothing_finished_is_a_table_too(plan: Callable[..., list[Trial]], tmp_path: Path) -> None:

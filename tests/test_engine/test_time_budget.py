@@ -39,7 +39,8 @@ def train(make_runner: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
 
     def run(per_step: float, start: float = 1000., stop_at: int = -1, **options: object) -> SimpleNamespace:
         clock = Clock(start, per_step, stop_at)
-        monkeypatch.setattr(progress_hooks, 'time', SimpleNamespace(monotonic=lambda: clock.now))
+        monkeypatch.setattr(progress_hooks, 'time', SimpleNamespace(
+            monotonic=lambda: clock.now, process_time=lambda: clock.now / 2))  # half of a core
         runner = make_runner({
             'default_hooks.param_scheduler': dict(type='TimeBudgetHook', minutes=1),
             'param_scheduler': SCHEDULE, 'optim_wrapper.optimizer.lr': 1., 'train_cfg.val_interval': 4, **options})
@@ -74,6 +75,14 @@ def test_the_schedule_is_squeezed_into_the_time(train: Callable[..., SimpleNames
     run = train(15.)
     assert run.epochs == 2
     assert run.rates == pytest.approx([cosine(position) for position in (0, 1, 3, 4)])
+
+
+def test_cpu_time_counts_work_only(train: Callable[..., SimpleNamespace]) -> None:
+    """Half of the cores' time goes to others: twice as many steps fit."""
+    run = train(5., **{'default_hooks.param_scheduler': dict(type='TimeBudgetHook', minutes=1, clock='cpu')})
+    assert run.epochs == 12
+    with pytest.raises(ValueError, match="clock must be 'wall' or 'cpu', but is 'gpu'"):
+        progress_hooks.TimeBudgetHook(1., clock='gpu')
 
 
 def test_epochs_are_whole_and_nearest_to_the_budget(train: Callable[..., SimpleNamespace]) -> None:

@@ -29,9 +29,11 @@ class Ended(NamedTuple):
     Attributes:
         error: its last line of output, or None if it succeeded.
         peak_bytes: peak resident memory, without that of the data workers.
+        cpu_seconds: time that the cores worked for it, the data workers included.
     """
     error: str | None
     peak_bytes: int
+    cpu_seconds: float = 0.
 
 
 class Subprocesses:
@@ -74,7 +76,7 @@ class Subprocesses:
             error = STOPPED
         elif process.returncode:
             error = last_words(log.read_bytes()[start:].decode(errors='replace').splitlines(), process.returncode)
-        return Ended(error, usage.ru_maxrss * 1024)
+        return Ended(error, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
 
     def stop(self) -> None:
         """Terminate running commands with their data workers, and start no others."""
@@ -175,6 +177,7 @@ def _train(trial: Trial, tools: Path, subprocesses: Subprocesses, outcome: Outco
     start = time.monotonic()
     ended = subprocesses.run([*command, '--resume'] if trial.newest_checkpoint else command, trial.folder / 'train.log')
     outcome.seconds += time.monotonic() - start
+    outcome.cpu_seconds += ended.cpu_seconds
     outcome.peak_mib = max(outcome.peak_mib, ended.peak_bytes / MIB)
     outcome.epochs = trial.epochs
     outcome.trained = ended.error is None

@@ -78,7 +78,9 @@ def make_plan(configs: Sequence[str],
               seeds: Sequence[int],
               work_dir: Path,
               options: dict[str, Any] | None = None,
-              minutes: float | None = None) -> list[Trial]:
+              minutes: float | None = None,
+              clock: str = 'wall',
+              recipe: str | None = None) -> list[Trial]:
     """Read all configs and check them before any training starts.
 
     Seeds are the outer order, so that an ablation which is cut short has compared all configs once.
@@ -88,8 +90,10 @@ def make_plan(configs: Sequence[str],
         seeds: a trial per config and seed.
         work_dir: folder for the folders of the trials.
         options: settings for all trials, by dotted keys.
-        minutes: wall-clock time that every training gets, its schedule fitted by TimeBudgetHook; None trains every
-            config for its own number of epochs.
+        minutes: time that every training gets, its schedule fitted by TimeBudgetHook; None trains every config for its
+            own number of epochs.
+        clock: of the minutes, ``'wall'`` or ``'cpu'``; see TimeBudgetHook.
+        recipe: a config whose data, training and metric all trials share; only the models are those of the configs.
 
     Raises:
         FileNotFoundError: if a config does not exist.
@@ -103,13 +107,17 @@ def make_plan(configs: Sequence[str],
     _refuse_repeated('seeds', seeds)
     trials = []
     loaded = _load_configs(configs)
+    if recipe is not None:
+        shared = Config.fromfile(recipe)
+        loaded = {name: _train_like(cfg, shared) for name, cfg in loaded.items()}
     for seed in seeds:
         for name, original in loaded.items():
             cfg = copy.deepcopy(original)
             merge_options(cfg, options or {})
             cfg.merge_from_dict({'randomness.seed': seed})
             if minutes is not None:
-                cfg.merge_from_dict({'default_hooks.param_scheduler': dict(type='TimeBudgetHook', minutes=minutes)})
+                budget = dict(type='TimeBudgetHook', minutes=minutes, **({} if clock == 'wall' else dict(clock=clock)))
+                cfg.merge_from_dict({'default_hooks.param_scheduler': budget})
             trials.append(Trial(name, seed, cfg, work_dir / f'{name}_seed{seed}'))
     for trial in trials:
         _refuse_other_settings(trial)
@@ -134,6 +142,14 @@ def _load_configs(configs: Sequence[str]) -> dict[str, Config]:
     if not loaded and unavailable:
         raise unavailable[0]
     return loaded
+
+
+def _train_like(cfg: Config, recipe: Config) -> Config:
+    """The recipe with a config's model, and what several GPUs must know of it."""
+    mixed = copy.deepcopy(recipe)
+    mixed.model = copy.deepcopy(cfg.model)
+    mixed.find_unused_parameters = cfg.get('find_unused_parameters', False)
+    return mixed
 
 
 def write_config(trial: Trial) -> None:
@@ -169,6 +185,7 @@ class Outcome:
         error: why it failed.
         seconds: wall-clock time of the training, its starts included; all attempts together.
         epochs: number of trained epochs.
+        cpu_seconds: time that the cores worked for the training, its starts and data workers included.
         peak_mib: peak memory of the training process, without its data workers.
         scores: scores of the test, as fractions.
     """
@@ -177,6 +194,7 @@ class Outcome:
     error: str = ''
     seconds: float = 0.
     epochs: int = 0
+    cpu_seconds: float = 0.
     peak_mib: float = 0.
     scores: Scores = field(default_factory=dict)
 

@@ -63,16 +63,21 @@ class TimeBudgetHook(ParamSchedulerHook):
     time. Such a run is not reproducible bit by bit: its number of steps depends on the machine.
 
     Args:
-        minutes: Wall-clock time of the training, from its first step; building the model is not counted.
+        minutes: Time of the training, from its first step; building the model is not counted.
+        clock: ``'wall'``, or ``'cpu'`` for the time that the cores worked for this process: all its threads together,
+            without its data workers. On a CPU that other programs use too, it gives models the same amount of work.
 
     Raises:
-        ValueError: If ``minutes`` is not positive.
+        ValueError: If ``minutes`` is not positive, or there is no such clock.
     """
 
-    def __init__(self, minutes: float) -> None:
+    def __init__(self, minutes: float, clock: str = 'wall') -> None:
         if not minutes > 0:
             raise ValueError(f'TimeBudgetHook needs minutes > 0, but got minutes={minutes}.')
+        if clock not in ('wall', 'cpu'):
+            raise ValueError(f"TimeBudgetHook: clock must be 'wall' or 'cpu', but is {clock!r}.")
         self.seconds = 60. * minutes
+        self._clock = clock
         self._start = 0.
         # Length of the config's schedule, and how far the schedulers have been moved.
         self._epochs = self._iters = 0
@@ -91,7 +96,7 @@ class TimeBudgetHook(ParamSchedulerHook):
         self._epochs, self._iters = loop.max_epochs, loop.max_iters
         state = runner.message_hub.get_info(BUDGET_STATE) or dict(
             elapsed=0., epochs=0, iters=0, fitting=loop.max_epochs)
-        self._start = time.monotonic() - state['elapsed']
+        self._start = self._now() - state['elapsed']
         self._epochs_moved, self._iters_moved = state['epochs'], state['iters']
         self._fit(runner, state['fitting'])
 
@@ -124,9 +129,12 @@ class TimeBudgetHook(ParamSchedulerHook):
 
     def _elapsed(self) -> float:
         """Seconds since the start, the same in every process, or their rates and epochs would differ."""
-        elapsed = torch.tensor(time.monotonic() - self._start, dtype=torch.float64)
+        elapsed = torch.tensor(self._now() - self._start, dtype=torch.float64)
         broadcast(elapsed)
         return float(elapsed)
+
+    def _now(self) -> float:
+        return time.process_time() if self._clock == 'cpu' else time.monotonic()
 
     def _progress(self) -> float:
         return min(1., self._elapsed() / self.seconds)
