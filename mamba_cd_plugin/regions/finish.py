@@ -290,6 +290,8 @@ class _Finish:
         missing = [block for block in (self.facts.planned or ()) if block not in there]
         missing += [block for blocks in self.facts.gaps.values() for block in blocks]
         dates = [] if self.facts.dates is None else [f'{date:%Y-%m-%d}' for date in self.facts.dates]
+        if len(set(dates)) < 2:  # of files that were written on one day, which says nothing about the images
+            dates = []
         with ExitStack() as stack:
             source = None if self.open_source is None else stack.enter_context(self.open_source())
             part = stack.enter_context(self.outputs.write(PAGE))

@@ -117,7 +117,7 @@ def write_page(path: Path, title: str, grid: RegionGrid, collector: ChangeCollec
                       box=_rounded(shape.bounds)) for number, area, probability, shape in zip(*changes)])
     lists = [dict(title=name, what=what, rows=[dict(
         index=i, id=int(changes.ids[i]), area=f'{changes.areas[i]:,.0f}',
-        probability=f'{changes.probabilities[i]:.2f}') for i in numbers])
+        probability=f'{changes.probabilities[i]:.3f}') for i in numbers])
         for name, what, numbers in (
             ('Largest', 'By area.', largest),
             ('Least certain', 'By the mean probability of their pixels; the first to check by eye.', least_certain))]
