@@ -194,7 +194,7 @@ def _client(client_type: Any, cluster_type: Any, workers: int, scheduler: str | 
         return
     # Without a limit of Dask's: it would stop a worker that takes more than its share of the memory, which the
     # model may do for a moment.
-    with cluster_type(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=None,
+    with cluster_type(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=':0',
                       silence_logs=40) as cluster, client_type(cluster) as client:
         yield client
 

@@ -1,6 +1,8 @@
 """A region is predicted block by block, and the result is that of one large prediction."""
 import json
 import os
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ pytest.importorskip('pyarrow')
 
 from mamba_cd_plugin.inference import ChangeDetectionInferencer  # noqa: E402
 from mamba_cd_plugin.inference.models import TileModel  # noqa: E402
-from mamba_cd_plugin.inference.pairs import ReadOptions  # noqa: E402
+from mamba_cd_plugin.inference.pairs import ReadOptions, Span, Window  # noqa: E402
 from mamba_cd_plugin.inference.windows import PredictOptions  # noqa: E402
 from mamba_cd_plugin.regions import blocks  # noqa: E402
 from mamba_cd_plugin.regions.engine import run_blocks, shard_of  # noqa: E402
 from mamba_cd_plugin.regions.finish import FinishOptions  # noqa: E402
 from mamba_cd_plugin.regions.grid import RegionGrid, block_folder, finished_blocks  # noqa: E402
+from mamba_cd_plugin.regions.mosaic import MosaicPair  # noqa: E402
 from mamba_cd_plugin.regions.region import (  # noqa: E402
     Region,
     RegionOptions,
@@ -247,3 +250,104 @@ def test_wide_values_are_stretched_as_in_one_prediction(two_rasters: Path) -> No
         with rasterio.open(two_rasters / name, 'r+') as file:
             file.transform = affine
     test_blocks_of_any_size_are_one_large_prediction(two_rasters, 100)
+
+
+def test_many_rasters_are_one_image(tmp_path: Path) -> None:
+    """Four rasters on one grid, with overlaps, a hole and another order: the first with data counts."""
+    rng = np.random.default_rng(3)
+    corners = [(0, 0), (0, 70), (60, 20), (60, 70)]
+    images = [rng.integers(1, 255, (90, 100, 3), dtype=np.uint8) for _ in corners]
+    images[0][40:60, 30:50] = 0  # no data: what lies below shows, if there is something
+    for number, (image, corner) in enumerate(zip(images, corners)):
+        write(tmp_path / f'before/{number}.tif', image, *corner, nodata=0)
+        write(tmp_path / f'after/{number}.tif', image, *corner, nodata=0)
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
+        region = open_(tmp_path, before=[str(tmp_path / f'before/{number}.tif') for number in order])
+        assert (region.plan.grid.height, region.plan.grid.width) == (150, 170) and region.plan.a.direct.all()
+        expected = np.zeros((150, 170, 3), np.uint8)
+        for number in reversed(order):
+            row, column = corners[number]
+            data = images[number].any(axis=2)
+            expected[row:row + 90, column:column + 100][data] = images[number][data]
+        with MosaicPair(region.plan.grid, region.plan.a.placed(), region.plan.b.placed(), ReadOptions()) as pair:
+            for window in (Window(Span(0, 150), Span(0, 170)), Window(Span(35, 110), Span(25, 150))):
+                tile = pair.read(window)
+                wanted = expected[slice(*window.rows), slice(*window.columns)]
+                assert np.array_equal(tile.valid, wanted.any(axis=2))
+                assert np.array_equal(tile.pair[..., :3][tile.valid], wanted[tile.valid])
+
+
+def test_the_grid_is_that_of_most_rasters(tmp_path: Path) -> None:
+    image = np.full((60, 80, 3), 9, np.uint8)
+    write(tmp_path / 'before/0.tif', image[:30, :40], size=1.)
+    for number in (1, 2):
+        write(tmp_path / f'before/{number}.tif', image, 0, 80. * number)
+    write(tmp_path / 'after/0.tif', image, 0.5, 0)  # half a pixel off
+    plan = open_(tmp_path).plan
+    assert plan.grid.transform == (PIXEL, 0, ORIGIN[0], 0, -PIXEL, ORIGIN[1])
+    assert (plan.grid.height, plan.grid.width) == (60, 240)
+    assert plan.a.direct.tolist() == [False, True, True] and plan.b.direct.tolist() == [False]
+    coarse = open_(tmp_path, out='coarse', resolution=2.).plan
+    assert (coarse.grid.height, coarse.grid.width, coarse.grid.transform[0]) == (15, 60, 2)
+    degrees = open_(tmp_path, out='degrees', crs='EPSG:4326').plan
+    assert degrees.grid.rasterio_crs.to_epsg() == 4326 and degrees.grid.width > degrees.grid.height
+    with pytest.raises(ValueError, match='--crs nowhere: is no CRS'):
+        open_(tmp_path, crs='nowhere')
+    with pytest.raises(ValueError, match='no block has images of both dates'):
+        write(tmp_path / 'after/0.tif', image, 5000, 0)
+        open_(tmp_path)
+
+
+def test_a_cluster_makes_the_same_blocks(two_rasters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip('distributed')
+    c, d = town(60, 60, 5)
+    write(two_rasters / 'before/c.tif', c, 30, 500)
+    path = write(two_rasters / 'after/d.tif', d, 30, 500)
+    path.write_bytes(path.read_bytes()[:5000])
+    alone, _ = make(two_rasters, block=150)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=':0',
+                                  protocol='tcp', silence_logs=50) as cluster:
+        region = open_(two_rasters, out='cluster', block=150)
+        outcome = run_blocks(region.job, region.missing, len(region.tasks), scheduler=cluster.scheduler_address)
+    assert outcome.made == alone['blocks_done'] == 6
+    assert outcome.failed.keys() == {(0, 3)} and 'd.tif: is truncated' in outcome.failed[0, 3]
+    assert (two_rasters / 'cluster/logs/0_3.log').read_text().count(' begins') == 3
+    for path in (two_rasters / 'out/blocks').rglob('*.*'):
+        assert (two_rasters / 'cluster/blocks' / path.relative_to(two_rasters / 'out/blocks')).read_bytes() == \
+            path.read_bytes(), path
+    monkeypatch.setattr('mamba_cd_plugin.regions.engine.CONNECT_TIMEOUT', 0.2)
+    with pytest.raises(OSError, match='--scheduler tcp://127.0.0.1:1: cannot be reached'):
+        run_blocks(region.job, region.tasks, 1, scheduler='tcp://127.0.0.1:1')
+
+
+def test_a_stop_leaves_whole_blocks_only(two_rasters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    region = open_(two_rasters, block=150)
+    calls = iter(range(100))
+
+    def killed(*args: Any) -> None:
+        if next(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        real(*args)
+
+    real = blocks._put_in_place
+    monkeypatch.setattr(blocks, '_put_in_place', killed)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        run_blocks(region.job, region.missing, len(region.tasks))
+    assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) is before
+    assert len(list((two_rasters / 'out/blocks').iterdir())) == len(finished_blocks(two_rasters / 'out')) == 2
+    assert len(open_(two_rasters, block=150).missing) == len(region.tasks) - 2
+
+
+def test_a_full_disk_stops_the_run(two_rasters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    region = open_(two_rasters, block=150)
+    usage = shutil.disk_usage(two_rasters)
+
+    def full(*args: Any) -> None:
+        raise OSError('no space left')
+
+    monkeypatch.setattr(blocks, '_write', full)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage._replace(free=1000))
+    with pytest.raises(OSError, match='the disk is full. Free some space and start the same command again'):
+        run_blocks(region.job, region.missing, len(region.tasks))
+    assert finished_blocks(two_rasters / 'out') == [] and list((two_rasters / 'out/blocks').iterdir()) == []

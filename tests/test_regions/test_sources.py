@@ -11,6 +11,7 @@ import pytest
 
 rasterio = pytest.importorskip('rasterio')
 
+from mamba_cd_plugin.io.rasters import open_raster  # noqa: E402
 from mamba_cd_plugin.regions.sources import find_rasters  # noqa: E402
 
 
@@ -120,6 +121,8 @@ def test_rasters_on_the_web(folder: Path, server: str) -> None:
     assert [one.path for one in found] == [f'/vsicurl/{server}/tiles/{name}.tif' for name in 'ab']
     again = find_rasters('after', [f'{server}/tiles/a.tif']).rasters[0]
     assert again.state == found[0].state and (again.height, again.width) == (40, 50)
+    with open_raster(again.path) as file:
+        assert file.read().shape == (3, 40, 50) and (file.read() == 7).all()
     missing = find_rasters('after', [f'{server}/tiles/a.tif', f'{server}/tiles/none.tif']).unusable
     assert len(missing) == 1 and 'cannot be read as a raster' in missing[0].reason
 
