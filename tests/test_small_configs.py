@@ -57,7 +57,9 @@ def test_a_small_version_is_trained_as_the_small_v8(name: str) -> None:
 @pytest.mark.parametrize('version', ['v1', 'v3', 'v5', 'v6_1', 'v7'])
 def test_the_recipe_changes_no_version(version: str) -> None:
     ours, small = read(f'recipes/cdmamba_{version}_small_tiles'), read(f'small/cdmamba_{version}_small_levircd')
-    assert differing(small, ours, 'model.') == {}
+    losses = 'model.decode_head.loss_decode.'
+    assert {key for key in differing(small, ours, 'model.') if not key.startswith(losses)} == set()
     v8 = read('recipes/cdmamba_v8_small_tiles')
+    assert differing(v8, ours, losses) == {}
     for part in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader', 'randomness'):
         assert differing(v8, ours, part) == {}
