@@ -18,7 +18,7 @@ from pyproj import CRS
 from ..inference.outputs import OUTLINE_CHOICES
 from ..inference.pairs import PairSource
 from ..inference.polygons import PolygonGrid, select_polygons, tabulate
-from ..io.files import OutputFolder
+from ..io.files import OutputFolder, own_outputs
 from ..version import __version__
 from .catalog import Asset, stac_item, write_vrt
 from .grid import MANIFEST, MASK, PROBABILITY, RegionGrid, block_folder, block_name, finished_blocks
@@ -28,6 +28,8 @@ from .vectors import VECTOR_FORMATS, convert, parquet_sink
 from .zones import Zones
 
 SUMMARY, ITEM, PAGE = 'summary.json', 'item.json', 'index.html'
+FILES = (SUMMARY, ITEM, PAGE, 'mask.vrt', 'probability.vrt', *(record.name for record in VECTOR_FORMATS))
+COUNTS = ('pixels', 'changed_pixels', 'nodata_pixels')  # of a block's manifest, added up for the summary
 NO_PROBABILITY = '--split needs the probability of every block, and some have none. Run with --probability uint8'
 Block = tuple[int, int]
 
@@ -81,8 +83,7 @@ class FinishOptions(NamedTuple):
         if self.check().split is not None and probability == 'none':
             raise ValueError(NO_PROBABILITY)
         self.read_zones(grid)
-        OutputFolder(out, option='--out').refuse_foreign([
-            SUMMARY, ITEM, PAGE, 'mask.vrt', 'probability.vrt', *(record.name for record in VECTOR_FORMATS)])
+        OutputFolder(out, option='--out').refuse_foreign(FILES)
 
     def read_zones(self, grid: RegionGrid) -> Zones | None:
         """The zones, if there are any."""
@@ -163,8 +164,7 @@ class _Finish:
 
     def run(self) -> dict:
         """All files."""
-        manifests = [json.loads((block_folder(self.out, *block) / MANIFEST).read_text('utf-8'))
-                     for block in self.blocks]
+        manifests = [self._read_manifest(block) for block in self.blocks]
         digest = self._digest(manifests)
         earlier = read_summary(self.out)
         if earlier is not None and earlier['digest'] == digest and all(
@@ -190,8 +190,9 @@ class _Finish:
             totals.update(zones=self.zones.result(), outside_zones=self.zones.outside())
         if self.facts.dates is not None:
             self._write_item(names, totals, manifests)
-        for name in set((earlier or dict(files=[]))['files']) - set(names):
-            (self.out / Path(name).name).unlink(missing_ok=True)
+        # Of earlier options, also of a run that was killed.
+        for name in own_outputs(self.out) & set(FILES) - set(names):
+            (self.out / name).unlink()
         return self._write_summary(manifests, totals, names, digest)
 
     def _write_summary(self, manifests: list[dict], totals: dict, names: list[str], digest: str) -> dict:
@@ -207,6 +208,12 @@ class _Finish:
         with self.outputs.write(SUMMARY) as part:
             part.write_text(json.dumps(summary, indent=1, ensure_ascii=False), 'utf-8')
         return summary
+
+    def _read_manifest(self, block: Block) -> dict:
+        """What is needed of a manifest; all of a hundred thousand would take gigabytes."""
+        content = json.loads((block_folder(self.out, *block) / MANIFEST).read_text('utf-8'))
+        kept = {key: content[key] for key in ('digest', *COUNTS)}
+        return dict(kept, job=content.get('job', {})) if block == self.blocks[0] else kept
 
     def _digest(self, manifests: list[dict]) -> str:
         zones = None
@@ -300,7 +307,7 @@ class _Finish:
 
 
 def _count(manifests: list[dict]) -> dict:
-    return {key: sum(one[key] for one in manifests) for key in ('pixels', 'changed_pixels', 'nodata_pixels')}
+    return {key: sum(one[key] for one in manifests) for key in COUNTS}
 
 
 def read_summary(out: Path) -> dict | None:

@@ -41,7 +41,7 @@ class RegionPictures(PairSource):
                             for one, other in zip(window, self.grid.window(*block))))
             place = tuple(slice(one.start - origin.start, one.stop - origin.start)
                           for one, origin in zip(part, window))
-            self._put(whole, place, block, lambda pair, part=part: pair.read(part))
+            self._put(whole, place, block, partial(MosaicPair.read, window=part))
         return whole
 
     def thumbnail(self, factor: int) -> PairTile:
@@ -72,7 +72,7 @@ def _empty(height: int, width: int) -> PairTile:
     return PairTile(np.full((height, width, 6), 255, np.uint8), np.zeros((height, width), bool))
 
 
-def _shrink(pair: MosaicPair, window: Window, factor: int, shape: tuple[int, int]) -> PairTile:
+def _shrink(pair: MosaicPair, window: Window, factor: int, shape: tuple[int, ...]) -> PairTile:
     """A block that starts within a small pixel is stretched by less than one."""
     tile = pair.shrink(window, factor)
     if tile.valid.shape == shape:
