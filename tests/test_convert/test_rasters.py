@@ -107,7 +107,7 @@ def test_official_areas_alone(whu, second_release, tmp_path):
     assert {split: report.tiles for split, report in reports.items()} == dict(train=5 * 11, test=5 * 6)
 
 
-def test_missing_and_broken_rasters(whu, second_release, save, tmp_path, pixels):
+def test_missing_and_broken_rasters(whu, second_release, tmp_path):
     (second_release / AREAS / '2016/whole_image/train/image/2016_train.tif').unlink()
     (second_release / AREAS / '2012/whole_image/test/image/2012_test.tif').write_bytes(b'II*\0')
     reports = convert(whu, second_release, tmp_path / 'out')

@@ -86,8 +86,7 @@ def test_a_threshold_of_published_weights_is_not_silently_another(make_runner: M
         assert sum('--cfg-options model.decode_head.threshold=0.375' in text for text in warnings) == told
 
 
-def test_load_from_says_what_it_takes(make_runner: Make, trained: Path, tmp_path: Path,
-                                      caplog: pytest.LogCaptureFixture) -> None:
+def test_load_from_says_what_it_takes(make_runner: Make, trained: Path, tmp_path: Path) -> None:
     """The second convolution is 8 * 8 * 9 + 8 = 584 of 584 + (6 * 8 * 9 + 8) + (8 + 1) = 1033 numbers."""
     weights = torch.load(trained, weights_only=False)['state_dict']
     for name in list(weights):
