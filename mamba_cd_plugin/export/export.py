@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.utils import digit_version
+from mmseg.models import EncoderDecoder
 from torch import Tensor, nn
 
 from ..inference.models import PROPERTIES, OnnxTileModel, TorchTileModel
@@ -69,6 +70,11 @@ def trace(model: Any, size: int | None) -> torch.export.ExportedProgram:
     """
     if digit_version(torch.__version__) < digit_version(OLDEST_TORCH):
         raise ImportError(f'exporting needs torch {OLDEST_TORCH} or newer, this is {torch.__version__}')
+    if not isinstance(model, EncoderDecoder):
+        raise ValueError(f"{type(model).__name__} cannot be exported, only mmseg's EncoderDecoder, which all configs "
+                         'have but those in configs/peers')
+    if size is None and getattr(model.decode_head, 'exports_one_size_only', False):
+        raise ValueError(f'{type(model.decode_head).__name__} can be exported for one size of images only; give --size')
     shape = TRACED_SIZE if size is None else (size, size)
     stride = model.backbone.strides[-1]
     sides = {2 + i: stride * torch.export.Dim(name, min=1, max=MAX_SIDE // stride) for i, name in enumerate('hw')}

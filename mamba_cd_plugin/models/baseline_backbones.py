@@ -44,7 +44,8 @@ class SiameseResNet(ResNet):
                          zero_init_residual=zero_init_residual, **kwargs)
         expansion = self.block.expansion
         self.out_channels = (base_channels, *(base_channels * expansion * 2**i for i in range(self.num_stages)))
-        self.strides_of_levels = tuple(2 * 2**i for i in range(1 + self.num_stages))
+        # Of the levels against the image, as our encoders have them; mmseg's were those of the stages.
+        self.strides = tuple(2 * 2**i for i in range(1 + self.num_stages))
 
     def init_weights(self) -> None:
         """mmengine's initialisation; pretrained weights that do not fit raise, where it would only log them."""
@@ -65,7 +66,7 @@ class SiameseResNet(ResNet):
         """Encode a pair, given as by :class:`.SiameseVSSM`."""
         image_a, image_b = split_pair(self, inputs, later)
         height, width = image_a.shape[2:]
-        image_a, image_b = (pad_by_reflection(image, self.strides_of_levels[-1]) for image in (image_a, image_b))
+        image_a, image_b = (pad_by_reflection(image, self.strides[-1]) for image in (image_a, image_b))
         return BitemporalFeatures(self.encode(image_a), self.encode(image_b), image_a, image_b, size=(height, width))
 
 

@@ -15,6 +15,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from mamba_cd_plugin.export.export import ExportableModel, trace
 from mamba_cd_plugin.models.decode_heads.aernet_head import EdgeRefinement, GlobalContext, edges_of
 
 CONFIG = Path(__file__).parents[2] / 'configs/baselines/aernet_levircd.py'
@@ -114,6 +115,20 @@ def test_all_outputs_are_those_of_the_official_code() -> None:
 def test_images_of_any_size_keep_it(size: tuple[int, int]) -> None:
     """The authors' code needs multiples of 256."""
     assert small()(torch.zeros(1, 6, *size)).shape == (1, 1, *size)
+
+
+@torch.no_grad()
+def test_it_is_exported_for_one_size() -> None:
+    model = small()
+    pair = 255 * torch.rand(1, 6, 288, 288)  # four cells of the global context
+    torch.testing.assert_close(trace(model, 288).module()(pair), ExportableModel(model)(pair))
+    with pytest.raises(ValueError, match='AERNetHead can be exported for one size of images only; give --size'):
+        trace(model, None)
+
+
+def test_what_is_no_encoder_decoder_is_not_exported() -> None:
+    with pytest.raises(ValueError, match='Conv2d cannot be exported, only mmseg.s EncoderDecoder'):
+        trace(nn.Conv2d(6, 1, 1), None)
 
 
 @torch.no_grad()

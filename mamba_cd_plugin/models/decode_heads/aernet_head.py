@@ -175,6 +175,8 @@ class AERNetHead(ChangeHead):
         loss_edge: config of the loss of the edge logit; None for none.
         **kwargs: see :class:`.ChangeHead`.
     """
+    # torch.export takes the one cell of a small traced image for the number of cells of every image.
+    exports_one_size_only = True
 
     def __init__(self, in_channels: Sequence[int], norm_cfg: dict, pool: int = 8, loss_edge: dict | None = None,
                  **kwargs: Any) -> None:
