@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from ..regions import engine, region
         from ..regions.finish import FinishOptions
+        from ..regions.shift import describe_shift
     except ImportError as error:
         raise ImportError(f"regions need rasterio, geopandas and more: pip install 'mamba_cd_plugin[regions]' "
                           f'({error})') from error
@@ -112,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     finishing.check_region(whole.out, whole.plan.grid, options.probability)
     region.prepare_folder(whole, options, args.dry_run)
     if args.dry_run:
-        for line in region.describe_cost(whole, args.workers):
+        for line in (*describe_shift(whole.job, whole.tasks), *region.describe_cost(whole, args.workers)):
             print_log(line, logger='current')
         region.draw_plan(whole, whole.out / region.PICTURE)
         return 0

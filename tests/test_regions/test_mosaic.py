@@ -30,6 +30,7 @@ from mamba_cd_plugin.regions.region import (  # noqa: E402
     open_region,
     prepare_folder,
 )
+from mamba_cd_plugin.regions.shift import describe_shift  # noqa: E402
 
 UTM = 'EPSG:32632'
 ORIGIN = (500000., 5300000.)
@@ -351,3 +352,19 @@ def test_a_full_disk_stops_the_run(two_rasters: Path, monkeypatch: pytest.Monkey
     with pytest.raises(OSError, match='the disk is full. Free some space and start the same command again'):
         run_blocks(region.job, region.missing, len(region.tasks))
     assert finished_blocks(two_rasters / 'out') == [] and list((two_rasters / 'out/blocks').iterdir()) == []
+
+
+def test_a_shift_of_the_dates_is_told(tmp_path: Path) -> None:
+    image, other = town(300, 300)[0], town(300, 300, seed=9)[0]
+
+    def said(after: np.ndarray, row: int, column: int) -> str:
+        write(tmp_path / 'after/b.tif', after, row, column)
+        region = open_(tmp_path, block=150)
+        return '\n'.join(describe_shift(region.job, region.tasks))
+
+    write(tmp_path / 'before/a.tif', image)
+    moved = said(image, 1, 3)
+    assert 'B lies +3.0 px to the right and +1.0 px down of A in the median of 4 places' in moved
+    assert 'register the dates first' in moved
+    assert 'at most 0.0 px' in said(image, 0, 0) and 'register' not in said(image, 0, 0)
+    assert said(other, 0, 0) == 'shift: in no place could it be measured whether the dates lie on each other'
