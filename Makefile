@@ -52,9 +52,10 @@ test-plain: $(TESTING)
 	CC=$(CURDIR)/$(PLAIN)/cc MAMBA_CD_CACHE=$(CURDIR)/$(PLAIN) ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
 		$(PYTEST) tests/test_ops tests/test_models tests/test_identity.py --ignore tests/test_ops/test_triton.py
 
-# The C kernels under AddressSanitizer and ThreadSanitizer of gcc; minutes.
+# The C kernels under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer of gcc; minutes.
 sanitize: $(TESTING)
 	$(PY) tools/misc/sanitize.py address
+	$(PY) tools/misc/sanitize.py undefined
 	$(PY) tools/misc/sanitize.py thread
 
 # The site, in site/; what it needs is installed for it alone.

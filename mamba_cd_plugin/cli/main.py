@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import NamedTuple
 
+from ..io.files import place_errors
 from ..version import __version__
 
 
@@ -43,7 +44,9 @@ COMMANDS = {
     'benchmark': Command('cli.benchmark', 'time and memory of the scan, the model and its training step', True),
     'benchmark-predict': Command('cli.benchmark_predict', 'speed and memory of predicting large GeoTIFFs', True),
     'check-predict': Command('cli.check_predict', 'check prediction on a large generated town', True),
+    'check-soak': Command('cli.check_soak', 'predict and train for minutes on end; memory, files and threads', True),
     'check-stops': Command('cli.check_stops', 'stop a training again and again, and compare its end', True),
+    'check-disks': Command('cli.check_disks', 'let commands write to disks that are full or read-only', True),
     'check-inputs': Command('cli.check_inputs', 'give damaged and hostile files to everything that reads some', True),
     'flops': Command('cli.flops', 'parameters and FLOPs of a model, part by part', True),
     'convert-weights': Command('cli.convert_weights', 'convert official VMamba or ChangeMamba weights', True),
@@ -110,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(parser)
     args = parser.parse_args(arguments)
-    with one_line(getattr(module, 'ERRORS', ERRORS)):
+    folder = getattr(args, 'out', None) or getattr(args, 'work_dir', None) or '.'
+    with one_line(getattr(module, 'ERRORS', ERRORS)), place_errors(folder):
         try:
             return module.run(args) or 0
         except KeyboardInterrupt:

@@ -1,6 +1,8 @@
 """Loading checkpoints without running code from them."""
 import errno
+import io
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -110,7 +112,9 @@ def _check_meta(checkpoint: Any, filename: str) -> None:
 
 @_safely
 def _load_pickle(filename: str, map_location: Any | None = None) -> dict:
-    return torch.load(filename, map_location=map_location, weights_only=not _trusted)
+    # The old format is read from memory: from a file, Python reserves as many bytes as a damaged length in it says.
+    source = filename if zipfile.is_zipfile(filename) else io.BytesIO(Path(filename).read_bytes())
+    return torch.load(source, map_location=map_location, weights_only=not _trusted)
 
 
 def load_from_local(filename: str, map_location: Any | None = None) -> dict:

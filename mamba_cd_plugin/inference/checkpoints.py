@@ -1,6 +1,6 @@
 """From a checkpoint to a model: what is read from a file of unknown origin, and what is refused."""
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner.checkpoint import load_state_dict
 from mmseg.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules import module as registration
 
 from ..engine.checkpoint import load_safely
@@ -54,7 +54,7 @@ def load_model(cfg: ConfigDict, weights: str | None, device: str = 'cpu') -> Til
         model_cfg, model = cfg.model, build_model(cfg.model, weights)
     else:
         model_cfg = untrusted_model_config(config_of(checkpoint, weights), f'checkpoint {weights}')
-        model = build_model(model_cfg, weights, sum(value.numel() for value in weights_of(checkpoint).values()))
+        model = build_model(model_cfg, weights, sum(value.numel() for value in _weights(checkpoint, weights).values()))
     load_weights(model, checkpoint, weights)
     return TorchTileModel(model.to(device), model_cfg, f'checkpoint {weights}')
 
@@ -117,7 +117,7 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:
     Raises:
         ValueError: If they are not just those of the model.
     """
-    weights = weights_of(checkpoint)
+    weights = _weights(checkpoint, path)
     fit = fit_weights(model, weights)
     if not fit.complete:
         raise ValueError(f'checkpoint {path}: its weights are not those of the model in the config: '
@@ -128,6 +128,13 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:
         load_state_dict(model, state, strict=True)
     except RuntimeError as error:
         raise ValueError(f'checkpoint {path}: its weights cannot be loaded: {error}') from error
+
+
+def _weights(checkpoint: dict, path: str) -> Mapping[str, Tensor]:
+    try:
+        return weights_of(checkpoint)
+    except ValueError as error:
+        raise ValueError(f'checkpoint {path}: {error}') from error
 
 
 def read_checkpoint(path: str) -> dict:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..io.files import whole_file
+from ..io.files import place_error, whole_file
 
 NODATA = 255
 # A probability of 8 bits: 0..254 mean 0..1, so that 255 is left for nodata.
@@ -125,8 +125,9 @@ class Spool(StripSink):
         try:
             self._append(strip, carry)
         except OSError as error:
-            raise OSError(f'{self.folder}: writing failed ({error.strerror or error}). Free some space and start the '
-                          f'same command again: it resumes at row {self.rows_done:,} of {self.shape[0]:,}') from error
+            raise OSError(f'{self.folder}: writing failed, {place_error(error, self.folder)}. Free some space and '
+                          f'start the same command again: it resumes at row {self.rows_done:,} of '
+                          f'{self.shape[0]:,}') from error
 
     def _append(self, strip: Strip, carry: np.ndarray) -> None:
         stored = dict(probability=quantize(strip) if self.dtype == np.uint8 else strip.probability, mask=strip.mask)
@@ -178,7 +179,8 @@ def make_folder(folder: Path) -> None:
         probe.write_bytes(b'')
         probe.unlink()
     except OSError as error:
-        raise type(error)(f'{folder}: cannot be written to ({error.strerror}). Choose another --out') from error
+        raise type(error)(f'{folder}: cannot be written to, {place_error(error, folder)}. Choose another '
+                          '--out') from error
 
 
 def _to_disk(file: Any) -> None:

@@ -3,7 +3,7 @@ import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import NamedTuple
 
 import numpy as np
@@ -270,8 +270,11 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
     bar = ProgressBar(len(rows) * len(grid.columns), file=sys.stdout) if progress else None
     batches = [(row, columns) for row in rows for columns in grid.batches(sink.batch_size)]
     windows = ([grid.window(row, column) for column in columns] for row, columns in batches)
-    with model.workers(options.tile) as workers, \
-            closing(predict_windows(source, model, options.tta, windows, workers)) as predicted:
+    with ExitStack() as stack:
+        if bar is not None:
+            stack.callback(sys.stdout.write, '\n')  # an error as well begins a line of its own
+        workers = stack.enter_context(model.workers(options.tile))
+        predicted = stack.enter_context(closing(predict_windows(source, model, options.tta, windows, workers)))
         for (_, columns), batch in zip(batches, predicted):
             for column, window in zip(columns, batch):
                 stitcher.add(column, window.values, window.valid)
@@ -280,8 +283,6 @@ def predict_tiled(source: PairSource, model: TileModel, options: PredictOptions,
             if columns[-1] == len(grid.columns) - 1:
                 probability, valid, carry = stitcher.finish_row()
                 sink.append(to_strip(probability, valid, options.threshold), carry)
-    if bar is not None:
-        sys.stdout.write('\n')
 
 
 def to_strip(probability: np.ndarray, valid: np.ndarray, threshold: float) -> Strip:

@@ -83,18 +83,63 @@ def _cause(error: Exception, path: Path, part: Path) -> str | None:
         named = error.filename
         # An error of another file, such as the source of a copy, is not about this place.
         if named is None or Path(os.fsdecode(named)) in (part, path, *path.parents):
-            return PLACE_ERRORS[error.errno]
+            return _reason(error.errno, path)
     try:
         return PLACE_ERRORS[errno.ENOSPC] if shutil.disk_usage(path.parent).free < FULL else None
     except OSError:
         return None
 
 
+def _reason(number: int, path: Path) -> str:
+    state = os.statvfs(_existing(path))
+    if number == errno.ENOSPC and state.f_bavail * state.f_frsize >= FULL and state.f_files and not state.f_favail:
+        return 'the disk has no inode left for another file'
+    return PLACE_ERRORS[number]
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+
+
 def _space(path: Path, part: Path, needed: int) -> str:
     written = part.stat().st_size if part.is_file() else 0
     wanted = f'{needed:,} bytes are needed' if needed else f'{written:,} bytes were written'
-    existing = next(folder for folder in path.parents if folder.is_dir())
-    return f'{wanted}, {shutil.disk_usage(existing).free:,} are free'
+    return f'{wanted}, {shutil.disk_usage(_existing(path)).free:,} are free'
+
+
+@contextmanager
+def place_errors(folder: StrPath) -> Iterator[None]:
+    """Say in words what is wrong with a place, where something inside wrote a file without :func:`whole_file`.
+
+    Args:
+        folder: Where the files go; named where the error names none.
+
+    Raises:
+        OSError: With the file or the folder, what is wrong, and how many bytes are free.
+    """
+    try:
+        yield
+    except OSError as error:
+        # Without a number it is one of ours, in words already; a missing permission may be that of a file to read.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else Path(folder)
+        raise OSError(f'{path}: cannot be written, {place_error(error, path)}. Free some space, or write to another '
+                      'folder') from error
+
+
+def place_error(error: OSError, path: StrPath) -> str:
+    """What is wrong with a place, in words; where it is full, with how many bytes are free.
+
+    Args:
+        error: That writing raised.
+        path: What was to be written, or its folder.
+    """
+    path = Path(path)
+    reason = _reason(error.errno, path) if error.errno in PLACE_ERRORS else error.strerror or str(error)
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return reason
+    return f'{reason} ({shutil.disk_usage(_existing(path)).free:,} bytes are free)'
 
 
 class OutputFolder:
@@ -192,11 +237,12 @@ class OutputFolder:
         text = ''.join(lines)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with open(self.folder / RECORD, 'a', encoding='utf-8') as file:
-                file.write(text)
+            with open(self.folder / RECORD, 'ab+') as file:
+                if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b'\n':
+                    text = f'\n{text}'  # a full disk cut the last line
+                file.write(text.encode('utf-8'))
         except OSError as error:
-            reason = PLACE_ERRORS.get(error.errno or 0, error.strerror)
-            raise type(error)(f'{self.option} {self.folder}: cannot be written to, {reason}. '
+            raise type(error)(f'{self.option} {self.folder}: cannot be written to, {place_error(error, self.folder)}. '
                               'Choose another folder') from error
 
 

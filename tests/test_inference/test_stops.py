@@ -107,7 +107,7 @@ def test_killed_while_finishing(tmp_path, inferencer, pair, monkeypatch):
 def test_an_output_folder_that_cannot_be_written_is_known_before_the_model_runs(tmp_path, inferencer, local_model,
                                                                                 pair):
     (tmp_path / 'file').write_text('in the way')
-    with pytest.raises(OSError, match='file.out: cannot be written to .*Choose another --out'):
+    with pytest.raises(OSError, match='file.out: cannot be written to, .*Choose another --out'):
         inferencer(pair, out_dir=str(tmp_path / 'file' / 'out'), **SMALL)
     assert local_model.seen == []
 
@@ -146,6 +146,6 @@ def test_a_disk_that_is_full_in_the_middle(tmp_path):
                          text=True, env=dict(os.environ, PYTHONPATH=str(Path(outputs.__file__).parents[2])))
     said = re.findall('^(OSError .*|wrote)$', run.stdout, re.MULTILINE)
     assert len(said) == 5, run.stderr
-    assert re.search('s: writing failed .File too large.*it resumes at row 0 of 600', said[0])
+    assert re.search('s: writing failed, File too large.*it resumes at row 0 of 600', said[0])
     for line, name in zip(said[1:], ('tif', 'gpkg', 'geojson', 'png')):
         assert re.match(f'OSError .*p.{name}: .*Is the disk full', line)

@@ -12,15 +12,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / '.pytest_cache' / 'sanitize'
-RUNTIMES = {'address': 'libasan.so', 'thread': 'libtsan.so'}
+RUNTIMES = {'address': 'libasan.so', 'thread': 'libtsan.so', 'undefined': 'libubsan.so'}
 # Leaks are not looked for: Python, torch and numpy keep memory until the process ends. ThreadSanitizer would end the
 # child of a fork, which one test makes.
-OPTIONS = {'address': 'detect_leaks=0', 'thread': 'die_after_fork=0'}
-# -O1, for the compiler takes minutes over the unrolled loops with more, and no -march=native: the baseline's vectors
-# have the most remainders. The last -O wins.
+OPTIONS = {'address': 'detect_leaks=0', 'thread': 'die_after_fork=0', 'undefined': 'print_stacktrace=1'}
+# With more the compiler takes minutes over the unrolled loops; for undefined behaviour, which is checked in each of
+# their steps, with -O1 already. The last -O wins. No -march=native: the baseline's vectors have the most remainders.
+LEVELS = {'address': '-O1', 'thread': '-O1', 'undefined': '-O0'}
 WRAPPER = '''#!/bin/sh
 case " $* " in *" -march=native "*) exit 1;; esac
-exec gcc "$@" -O1 -g -w -fsanitize={kind}
+exec gcc "$@" {level} -g -w -fsanitize={kind}
 '''
 # Torch runs on an OpenMP runtime whose barriers ThreadSanitizer does not see. No kernel of ours calls torch.
 SUPPRESSIONS = 'race:libtorch_cpu.so\n'
@@ -47,7 +48,7 @@ def start_again(kind: str, tests: list[str]) -> int:
     for report in folder.glob('found.*'):
         report.unlink()
     compiler = folder / 'cc'
-    compiler.write_text(WRAPPER.format(kind=kind))
+    compiler.write_text(WRAPPER.format(kind=kind, level=LEVELS[kind]))
     compiler.chmod(0o700)
     options = f'{OPTIONS[kind]}:log_path={folder / "found"}'
     if kind == 'thread':
@@ -57,6 +58,7 @@ def start_again(kind: str, tests: list[str]) -> int:
     preload = f'{find_library(RUNTIMES[kind])} {find_library("libstdc++.so.6")}'
     environment = dict(os.environ, LD_PRELOAD=preload, CC=str(compiler), MAMBA_CD_CACHE=str(folder),
                        ASAN_OPTIONS=options, TSAN_OPTIONS=options,
+                       UBSAN_OPTIONS=options,
                        OMP_NUM_THREADS='2', PYTHONPATH=str(ROOT))
     status = subprocess.run([sys.executable, __file__, '--inside', kind, *tests], env=environment, cwd=ROOT,
                             check=False).returncode

@@ -116,7 +116,7 @@ def _run_child(bench: Bench, kind: str, source: str, seed: int, count: int, unti
     if child.exitcode:
         end = signal.Signals(-child.exitcode).name if child.exitcode < 0 else (
             log.read_text(errors='replace').splitlines() or [''])[-1][:200]
-        _keep(folder, kind, f'the process ended: {end}', outcome)
+        _keep(folder, kind, f'the process ended: {end}', outcome, folder / 'work' / f'input{KINDS[kind].suffix}')
         return done + 1
     return max(done, count) if source == 'drawn' else done  # hypothesis stops where it knows no further example
 
@@ -142,15 +142,15 @@ def _count(folder: Path, kind: str, result: dict, outcome: Outcome) -> None:
     outcome.slowest = max(outcome.slowest, result['seconds'])
     outcome.peak = max(outcome.peak, result['peak'])
     if result['wrong']:
-        _keep(folder, kind, result['wrong'], outcome)
+        _keep(folder, kind, result['wrong'], outcome, Path(result['file']))
+        os.remove(result['file'])
 
 
-def _keep(folder: Path, kind: str, wrong: str, outcome: Outcome) -> None:
+def _keep(folder: Path, kind: str, wrong: str, outcome: Outcome, source: Path) -> None:
     """Count what went wrong by its words without numbers, and keep the file of its first appearance."""
     what = re.sub(r'\d+', 'N', wrong)
     outcome.wrong[what] += 1
     if outcome.wrong[what] == 1 and len(outcome.kept) < MAX_KEPT:
-        source = folder / 'work' / f'input{KINDS[kind].suffix}'
         target = folder / 'wrong' / f'{kind}_{len(outcome.kept)}{source.suffix}'
         target.parent.mkdir(exist_ok=True)
         if source.exists():

@@ -84,6 +84,7 @@ class Reader:
         self.kind: Kind = KINDS[kind]
         self.path = work / f'input{self.kind.suffix}'
         self.events: list[str] = []
+        self.caught = 0
         self._armed = False
 
     def arm(self) -> None:
@@ -113,7 +114,8 @@ class Reader:
 
         Returns:
             ``outcome`` ('read' or 'refused'), ``wrong`` (what is wrong with it, '' for nothing), the ``message`` of the
-            last refusal, ``seconds`` of processor time and ``peak`` of memory in bytes beyond what there was.
+            last refusal, ``file`` (a copy where something is wrong), ``seconds`` of processor time and ``peak`` of
+            memory in bytes beyond what there was.
         """
         self.path.write_bytes(content)
         self.events.clear()
@@ -150,7 +152,12 @@ class Reader:
             f'left {path.name}' for path in self.work.iterdir()
             if path != self.path and not path.name.startswith(f'{self.path.name}.aux')
         ]
-        return dict(outcome='read' if read_by else 'refused',
+        file = ''
+        if wrong:  # under a name of its own: the next input takes this one's place before anybody looks
+            self.caught += 1
+            file = str(self.bench.folder / f'caught_{os.getpid()}_{self.caught}{self.kind.suffix}')
+            shutil.copyfile(self.path, file)
+        return dict(file=file, outcome='read' if read_by else 'refused',
                     wrong='; '.join(dict.fromkeys(wrong)),
                     message=message[:300],
                     seconds=round(time.process_time() - start, 3),

@@ -1,0 +1,247 @@
+"""Commands on a disk that is full, has no inode left or is read-only: how they end, what they leave, how they go on."""
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..engine.checkpoint import load_safely
+from ..io.pictures import read_picture
+
+ROOM = '1g'  # of a disk with enough of everything
+# What a disk is given of what the command needs there: from nothing at all to nearly enough.
+SHARES = (0.02, 0.35, 0.7, 0.93)
+PAGE = 4096  # of memory, in which tmpfs counts
+# What every message of a full or read-only place has in it; see PLACE_ERRORS of io.files.
+WORDS = re.compile(r'the disk (is full|is read-only|has no inode left|has [\d,]+ MB free)')
+AMOUNT = re.compile(r'\d[\d,]* (bytes|are free|MB)|read-only')
+FORK = multiprocessing.get_context('fork')
+
+
+class Case(NamedTuple):
+    """A command that writes.
+
+    Attributes:
+        name: What it is called in the table.
+        words: The command; ``{out}`` stands for the folder on the disk.
+        before: Commands that prepare it while there is room; their files are kept.
+    """
+    name: str
+    words: Sequence[str]
+    before: Sequence[Sequence[str]] = ()
+
+
+@dataclass
+class Trial:
+    """What one command did on one bad disk.
+
+    Attributes:
+        case: Name of the command.
+        fault: What was wrong with the disk.
+        wrong: What did not hold, '' for nothing.
+        message: The last line of its output.
+        seconds: Of the command.
+    """
+    case: str
+    fault: str
+    wrong: list[str] = field(default_factory=list)
+    message: str = ''
+    seconds: float = 0.
+
+
+class Disk:
+    """A tmpfs, which is a disk of any size that is there at once; only root may mount one.
+
+    Args:
+        place: Folder to mount it on.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    @contextmanager
+    def mounted(self, options: str = '') -> Iterator[None]:
+        """Have it mounted, with room unless the options say otherwise.
+
+        Raises:
+            PermissionError: If this process may not mount anything.
+        """
+        self.place.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(['mount', '-t', 'tmpfs', '-o', options or f'size={ROOM}', 'tmpfs', str(self.place)],
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PermissionError(f'{self.place}: a small disk cannot be mounted there ({done.stderr.strip()}); this '
+                                  'check needs root, such as in a container with --privileged')
+        try:
+            yield
+        finally:
+            subprocess.run(['umount', '-l', str(self.place)], check=False)
+
+    def remount(self, options: str) -> None:
+        """Change its size, its number of inodes, or make it read-only."""
+        subprocess.run(['mount', '-o', f'remount,{options}', str(self.place)], check=True)
+
+    def used(self) -> tuple[int, int]:
+        """Bytes and inodes that are taken."""
+        state = os.statvfs(self.place)
+        return (state.f_blocks - state.f_bfree) * state.f_frsize, state.f_files - state.f_ffree
+
+
+def try_case(case: Case, disk: Disk, main: Callable[[list[str]], int], log: Path) -> Iterator[Trial]:
+    """Run a command on bad disks, and again on each once it is good.
+
+    Args:
+        case: The command.
+        disk: Where it writes.
+        main: Runs a command, as the console script does.
+        log: File for what the commands print.
+    """
+    words = [word.format(out=disk.place) for word in case.words]
+    with disk.mounted():
+        for before in case.before:
+            _must_end_well([word.format(out=disk.place) for word in before], main, log)
+        start = disk.used()
+        kept = log.with_suffix('.kept')
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(disk.place, kept)
+        _must_end_well(words, main, log)
+        end = disk.used()
+        expected = _names(disk.place)
+    needs = end[0] - start[0], end[1] - start[1]
+    faults = [(f'full at {share:.0%} of what it needs', f'size={ROOM}', f'size={_pages(start[0] + share * needs[0])}')
+              for share in SHARES]
+    faults.append(('no inode after half of them', f'size={ROOM}', f'nr_inodes={start[1] + max(1, needs[1] // 2)}'))
+    faults.append(('read-only', f'size={ROOM}', 'ro'))
+    for fault, roomy, poor in faults:
+        trial = Trial(case.name, fault)
+        with disk.mounted(roomy):
+            shutil.copytree(kept, disk.place, dirs_exist_ok=True)
+            disk.remount(poor)
+            before_names = _names(disk.place)
+            began = time.monotonic()
+            status, text = run_apart(words, main, log)
+            trial.seconds = time.monotonic() - began
+            _judge(trial, status, text, disk.place, before_names)
+            disk.remount(f'rw,size={ROOM},nr_inodes=0')
+            status, text = run_apart(words, main, log)
+            if status:
+                trial.wrong.append(f'with room again it ended with {status}: {_last_line(text)[:300]}')
+            missing = sorted(expected - _names(disk.place))
+            if missing and not status:
+                trial.wrong.append(f'with room again it left out {", ".join(missing[:3])}')
+            trial.wrong += [f'damaged at the end: {name}' for name in damaged_files(disk.place)]
+        yield trial
+    shutil.rmtree(kept, ignore_errors=True)
+
+
+def _pages(size: float) -> int:
+    return max(PAGE, int(size) // PAGE * PAGE)
+
+
+def _judge(trial: Trial, status: int, text: str, place: Path, before: set[str]) -> None:
+    trial.message = _last_line(text)
+    if status in (0, None):
+        trial.wrong.append('ended as if all were well')
+    elif status < 0:
+        trial.wrong.append(f'ended by signal {-status}')
+    if 'Traceback (most recent call last)' in text:
+        trial.wrong.append('showed a traceback')
+    if not WORDS.search(trial.message):
+        trial.wrong.append(f'does not say what is wrong with the disk: {trial.message[:200]}')
+    elif not AMOUNT.search(trial.message):
+        trial.wrong.append(f'says no amount: {trial.message[:200]}')
+    if str(place) not in trial.message:
+        trial.wrong.append(f'does not name the place: {trial.message[:200]}')
+    trial.wrong += [f'half-written: {name}' for name in damaged_files(place)]
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ''
+
+
+def _names(folder: Path) -> set[str]:
+    """Names of finished files, with what changes from run to run left out."""
+    names = (str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
+    return {re.sub(r'\d{8}_\d{6}|events\.out.*|\d{10,}', '*', name) for name in names if '/.' not in f'/{name}'}
+
+
+def damaged_files(folder: Path) -> list[str]:
+    """Finished files that cannot be read; hidden ones are no results, and logs grow line by line."""
+    wrong = []
+    for path in sorted(folder.rglob('*')):
+        if not path.is_file() or any(part.startswith('.') for part in path.relative_to(folder).parts):
+            continue
+        check = CHECKS.get(path.suffix)
+        try:
+            if check is not None and '/vis_data/' not in str(path):
+                check(path)
+        except Exception as error:  # whatever the damage makes a reader say
+            wrong.append(f'{path.relative_to(folder)} ({str(error)[:80]})')
+    return wrong
+
+
+def _read_table(path: Path) -> None:
+    import pyogrio
+    pyogrio.read_dataframe(path)
+
+
+def _read_config(path: Path) -> None:
+    compile(path.read_text('utf-8'), str(path), 'exec')
+    if not path.stat().st_size:
+        raise ValueError('empty')
+
+
+def _read_page(path: Path) -> None:
+    if not path.read_text('utf-8').rstrip().endswith('</html>'):
+        raise ValueError('has no end')
+
+
+CHECKS: dict[str, Callable[[Path], Any]] = {
+    '.png': lambda path: read_picture(str(path)), '.jpg': lambda path: read_picture(str(path)),
+    '.tif': lambda path: read_picture(str(path)), '.pth': lambda path: load_safely(str(path), 'cpu'),
+    '.json': lambda path: json.loads(path.read_text('utf-8')), '.gpkg': _read_table, '.py': _read_config,
+    '.html': _read_page,
+}
+
+
+def _must_end_well(words: list[str], main: Callable[[list[str]], int], log: Path) -> None:
+    status, text = run_apart(words, main, log)
+    if status:
+        raise RuntimeError(f'mamba-cd {" ".join(words)} ended with the status {status} on a good disk:\n{text[-2000:]}')
+
+
+def run_apart(words: list[str], main: Callable[[list[str]], int], log: Path) -> tuple[int, str]:
+    """Run a command in a forked process, which has no need to import all over again: exit status and output."""
+    child = FORK.Process(target=_child, args=(words, main, log))
+    child.start()
+    child.join()
+    return child.exitcode, log.read_text(errors='replace')
+
+
+def _child(words: list[str], main: Callable[[list[str]], int], log: Path) -> None:
+    with log.open('w') as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    status: Any = 1
+    try:
+        status = main(words)
+    except SystemExit as error:  # as the interpreter ends
+        status = error.code
+        if isinstance(status, str):
+            sys.stderr.write(f'{status}\n')
+            status = 1
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status or 0)

@@ -1,0 +1,198 @@
+"""Commands left alone for long: memory, open files and threads of a process and its children, and whether they grow."""
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ..io.files import whole_file
+
+PAUSE = 2.  # seconds between two samples
+PATIENCE = 120.  # seconds for the process to end after a signal
+# The first part of a run fills caches and pools.
+WARM_UP = 0.2
+# What the last fifth may take more than the first one after the warm-up, as a share of memory: allocators round up, and
+# the history of a training grows by a few numbers each iteration.
+GROWTH = 0.03
+SIDE = 160
+
+
+class Sample(NamedTuple):
+    """A process and its children at one moment.
+
+    Attributes:
+        second: Since the start.
+        memory: Resident bytes of the process alone.
+        children: Resident bytes of its children.
+        files: Open files of all.
+        threads: Threads of all.
+    """
+    second: float
+    memory: int
+    children: int
+    files: int
+    threads: int
+
+
+class Soak(NamedTuple):
+    """A run.
+
+    Attributes:
+        name: What it is called in the plot.
+        samples: In the order of time.
+        status: Exit status.
+        done: What it got through, in words.
+    """
+    name: str
+    samples: list[Sample]
+    status: int
+    done: str
+
+
+def watch(command: Sequence[str], seconds: float, log: Path, end: int = signal.SIGTERM) -> tuple[list[Sample], int]:
+    """Run a command and sample it.
+
+    Args:
+        command: Without shell.
+        seconds: After which it gets a signal, if it still runs.
+        log: File for its output.
+        end: The signal.
+
+    Returns:
+        The samples from the moment on from which it works, and its exit status.
+    """
+    samples: list[Sample] = []
+    with log.open('w') as output:
+        start = time.monotonic()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            while process.poll() is None and time.monotonic() - start < seconds:
+                time.sleep(PAUSE)
+                sample = take_sample(process.pid, time.monotonic() - start)
+                if sample is not None:
+                    samples.append(sample)
+            if process.poll() is None:
+                process.send_signal(end)
+            status = process.wait(PATIENCE)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    return samples, status
+
+
+def take_sample(pid: int, second: float) -> Sample | None:
+    """What a process and its children take now; None where it has ended."""
+    try:
+        found = [_of_process(each) for each in (pid, *_children(pid))]
+    except (FileNotFoundError, ProcessLookupError, ValueError):  # one ended meanwhile
+        return None
+    memory, files, threads = zip(*found)
+    return Sample(second, memory[0], sum(memory[1:]), sum(files), sum(threads))
+
+
+def _of_process(pid: int) -> tuple[int, int, int]:
+    status = dict(line.split(':', 1) for line in Path(f'/proc/{pid}/status').read_text().splitlines())
+    return int(status['VmRSS'].split()[0]) << 10, len(os.listdir(f'/proc/{pid}/fd')), int(status['Threads'])
+
+
+def _children(pid: int) -> list[int]:
+    own = [int(child) for task in Path(f'/proc/{pid}/task').iterdir()
+           for child in (task / 'children').read_text().split()]
+    return own + [grandchild for child in own for grandchild in _children(child)]
+
+
+def what_grew(samples: Sequence[Sample]) -> list[str]:
+    """What was higher in the last fifth of a run than in the first one after the warm-up."""
+    kept = [sample for sample in samples if sample.second >= WARM_UP * samples[-1].second]
+    fifth = max(1, len(kept) // 5)
+    grown = []
+    for name, allowed in (('memory', GROWTH), ('children', GROWTH), ('files', 0.), ('threads', 0.)):
+        before, after = (statistics.median(getattr(sample, name) for sample in part)
+                         for part in (kept[:fifth], kept[-fifth:]))
+        if after > before * (1 + allowed):
+            grown.append(f'{name} from {before:,.0f} to {after:,.0f}')
+    return grown
+
+
+def write_pairs(folder: Path, count: int) -> None:
+    """Two folders ``A`` and ``B`` of so many pairs, of which most are links to twelve, in two formats and sizes."""
+    draw = np.random.default_rng(0)
+    own = 12
+    for name in ('A', 'B'):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for number in range(own):
+        side = SIDE * (1 + number % 2)
+        a = np.kron(draw.integers(40, 200, (side // 8, side // 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+        b = a.copy()
+        b[16:48, 16:64] = 230
+        for name, image in (('A', a), ('B', b)):
+            Image.fromarray(image).save(folder / name / f'{number:05}{(".png", ".tif")[number % 2]}')
+    for number in range(own, count):
+        suffix = ('.png', '.tif')[number % own % 2]
+        for name in ('A', 'B'):
+            link = folder / name / f'{number:05}{suffix}'
+            if not link.is_symlink():
+                link.symlink_to(f'{number % own:05}{suffix}')
+
+
+def soak_prediction(folder: Path, checkpoint: Path, pairs: int, seconds: float) -> Soak:
+    """Predict pairs one after the other for so long.
+
+    Args:
+        folder: For pairs, results and the log.
+        checkpoint: The model.
+        pairs: How many there are at most.
+        seconds: After which it is interrupted.
+    """
+    write_pairs(folder / 'pairs', pairs)
+    command = [sys.executable, '-m', 'mamba_cd_plugin', 'predict', str(folder / 'pairs/A'), str(folder / 'pairs/B'),
+               '--checkpoint', str(checkpoint), '--out', str(folder / 'changes'), '--tile', '128', '--overlap', '32',
+               '--fresh']
+    samples, status = watch(command, seconds, folder / 'predict.log', signal.SIGINT)
+    done = len(list((folder / 'changes').glob('*_summary.json')))
+    return Soak('prediction', samples, status, f'{done} pairs')
+
+
+def soak_training(folder: Path, command: Sequence[str], seconds: float) -> Soak:
+    """Train for so long, with a validation after each epoch.
+
+    Args:
+        folder: For the log.
+        command: The training, without end.
+        seconds: After which it gets SIGTERM.
+    """
+    samples, status = watch(command, seconds, folder / 'train.log')
+    text = (folder / 'train.log').read_text(errors='replace')
+    epochs = set(re.findall(r'Epoch\(val\) \[(\d+)\]', text))
+    return Soak('training', samples, status, f'{len(epochs)} epochs with validation')
+
+
+def draw(soaks: Sequence[Soak], path: Path) -> None:
+    """A plot of memory, open files and threads over time, one column per run."""
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(5 * len(soaks), 6), layout='constrained')
+    axes = figure.subplots(3, len(soaks), sharex='col', squeeze=False)
+    for column, soak in zip(axes.T, soaks):
+        minutes = [sample.second / 60 for sample in soak.samples]
+        column[0].plot(minutes, [sample.memory / 2**20 for sample in soak.samples], label='process')
+        if any(sample.children for sample in soak.samples):
+            column[0].plot(minutes, [sample.children / 2**20 for sample in soak.samples], label='data workers')
+            column[0].legend()
+        column[1].plot(minutes, [sample.files for sample in soak.samples])
+        column[2].plot(minutes, [sample.threads for sample in soak.samples])
+        for axis, label in zip(column, ('resident memory (MiB)', 'open files', 'threads')):
+            axis.set_ylabel(label)
+            axis.set_ylim(bottom=0)
+        column[0].set_title(f'{soak.name}: {soak.done}')
+        column[-1].set_xlabel('minutes')
+    with whole_file(path) as part:
+        figure.savefig(part, dpi=90)

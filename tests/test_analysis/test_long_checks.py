@@ -1,0 +1,94 @@
+"""The parts of check-disks and check-soak that can be tried in a second."""
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mamba_cd_plugin.analysis.disks import Case, Disk, damaged_files, try_case
+from mamba_cd_plugin.analysis.soak import Sample, watch, what_grew
+from mamba_cd_plugin.io import files
+from mamba_cd_plugin.io.files import RECORD, OutputFolder, own_outputs, place_errors
+
+
+def test_what_grew_compares_the_end_with_the_time_after_the_warm_up() -> None:
+    def run(memory: int, files_at_end: int) -> list[Sample]:
+        flat = [Sample(second, 100 << 20, 0, 10, 4) for second in range(20, 80)]
+        start = [Sample(second, second << 20, 0, 10, 4) for second in range(20)]  # the warm-up
+        return start + flat + [Sample(second, memory << 20, 0, files_at_end, 4) for second in range(80, 101)]
+
+    assert what_grew(run(102, 10)) == []
+    assert [line.split()[0] for line in what_grew(run(110, 11))] == ['memory', 'files']
+
+
+def test_a_process_and_its_children_are_watched(tmp_path: Path) -> None:
+    script = 'import subprocess, sys; subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"])'
+    samples, status = watch([sys.executable, '-c', script], 5, tmp_path / 'log')
+    assert status == -15 and samples[-1].children > 1 << 20 < samples[-1].memory and samples[-1].threads == 2
+
+
+@pytest.mark.parametrize('named', [True, False])
+def test_errors_of_a_disk_say_where_and_how_much(tmp_path: Path, named: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10**6, 10**6, 1234))
+    path = tmp_path / 'x' / 'y.json'
+    error = OSError(errno.ENOSPC, 'No space left on device', *([str(path)] if named else []))
+    expected = path if named else tmp_path
+    with pytest.raises(OSError, match=rf'^{expected}: cannot be written, the disk is full \(1,234 bytes are free\)'), \
+            place_errors(tmp_path):
+        raise error
+    with pytest.raises(OSError, match='^in words already$'), place_errors(tmp_path):
+        raise OSError('in words already')
+    with pytest.raises(PermissionError, match='Permission denied'), place_errors(tmp_path):  # of a file to read, maybe
+        raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+
+
+def test_a_record_that_a_full_disk_has_cut_names_the_next_file(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_bytes(b'a.png\nb.p')
+    for name in ('b.png', 'c.png'):
+        with OutputFolder(tmp_path).write(name) as part:
+            part.write_bytes(b'x')
+    assert own_outputs(tmp_path) == {'b.png', 'c.png'}
+
+
+def test_damaged_files_are_found(tmp_path: Path) -> None:
+    Image.new('L', (8, 8)).save(tmp_path / 'whole.png')
+    (tmp_path / 'half.png').write_bytes((tmp_path / 'whole.png').read_bytes()[:40])
+    (tmp_path / 'half.json').write_text('{"a": 1')
+    (tmp_path / 'page.html').write_text('<html>')
+    (tmp_path / '.part.png').write_bytes(b'')
+    assert [line.split()[0] for line in damaged_files(tmp_path)] == ['half.json', 'half.png', 'page.html']
+
+
+def mount_is_possible(folder: Path) -> bool:
+    """Whether this process may mount a tmpfs."""
+    try:
+        with Disk(folder).mounted():
+            return True
+    except (PermissionError, FileNotFoundError):
+        return False
+
+
+def write_badly(words: list[str]) -> int:
+    """A command that leaves half a file on a full disk, and says nothing of it."""
+    try:
+        (Path(words[0]) / 'result.json').write_text('{"a": "' + 'b' * 40_000 + '"}')
+    except OSError:
+        return 0
+    return 0
+
+
+def test_a_command_that_leaves_half_a_file_is_found_out(tmp_path: Path) -> None:
+    if not mount_is_possible(tmp_path / 'try'):
+        pytest.skip('only root may mount a small disk')
+    case = Case('bad', ['{out}'])
+    trials = list(try_case(case, Disk(tmp_path / 'disk'), write_badly, tmp_path / 'log'))
+    assert [trial.fault for trial in trials][-1] == 'read-only'
+    half = next(trial for trial in trials if trial.fault.startswith('full at 70%'))
+    assert 'ended as if all were well' in half.wrong
+    assert any(wrong.startswith('half-written: result.json') for wrong in half.wrong)
+    assert not os.path.ismount(tmp_path / 'disk')
+    assert subprocess.run(['mountpoint', '-q', str(tmp_path / 'disk')], check=False).returncode
