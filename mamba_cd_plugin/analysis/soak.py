@@ -1,7 +1,6 @@
 """Commands left alone for long: memory, open files and threads of a process and its children, and whether they grow."""
 import os
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -57,14 +56,14 @@ class Soak(NamedTuple):
     done: str
 
 
-def watch(command: Sequence[str], seconds: float, log: Path, end: int = signal.SIGTERM) -> tuple[list[Sample], int]:
+def watch(command: Sequence[str], seconds: float, log: Path) -> tuple[list[Sample], int]:
     """Run a command and sample it.
 
     Args:
         command: Without shell.
-        seconds: After which it gets a signal, if it still runs.
+        seconds: After which it gets SIGTERM, if it still runs. (SIGINT may be ignored: shells do so for what they start
+            in the background.)
         log: File for its output.
-        end: The signal.
 
     Returns:
         The samples from the moment on from which it works, and its exit status.
@@ -80,7 +79,7 @@ def watch(command: Sequence[str], seconds: float, log: Path, end: int = signal.S
                 if sample is not None:
                     samples.append(sample)
             if process.poll() is None:
-                process.send_signal(end)
+                process.terminate()
             status = process.wait(PATIENCE)
         finally:
             if process.poll() is None:
@@ -157,7 +156,7 @@ def soak_prediction(folder: Path, checkpoint: Path, pairs: int, seconds: float) 
     command = [sys.executable, '-m', 'mamba_cd_plugin', 'predict', str(folder / 'pairs/A'), str(folder / 'pairs/B'),
                '--checkpoint', str(checkpoint), '--out', str(folder / 'changes'), '--tile', '128', '--overlap', '32',
                '--fresh']
-    samples, status = watch(command, seconds, folder / 'predict.log', signal.SIGINT)
+    samples, status = watch(command, seconds, folder / 'predict.log')
     done = len(list((folder / 'changes').glob('*_summary.json')))
     return Soak('prediction', samples, status, f'{done} pairs')
 
