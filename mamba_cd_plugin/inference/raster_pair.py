@@ -36,7 +36,7 @@ from .pairs import PairSource, PairTile, ReadOptions, Span, Window, file_origin
 
 
 @contextmanager
-def _named(*paths: Union[Path, str], **headers: Union[Path, str]) -> Iterator[None]:
+def _named(*paths: Path | str, **headers: Path | str) -> Iterator[None]:
     """Name the files in errors that do not; ``headers`` are what GDAL calls copies in memory, with their files."""
     try:
         yield

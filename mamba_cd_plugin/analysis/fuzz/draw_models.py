@@ -114,35 +114,6 @@ def checkpoint_files(checkpoint: dict) -> SearchStrategy[bytes]:
         st.sampled_from([True, True, True, False]))
 
 
-def safetensors_files(seed: bytes) -> SearchStrategy[bytes]:
-    """Files of safetensors with other entries in their headers, whose lengths are right.
-
-    Args:
-        seed: A valid file: the length of the header in 8 bytes, the header in JSON, the numbers.
-    """
-    length = int.from_bytes(seed[:8], 'little')
-    header, numbers = json.loads(seed[8:8 + length]), seed[8 + length:]
-    names, (key, meta) = list(header), next(iter(header['__metadata__'].items()))
-    text = json.loads(meta)['cfg']
-    sizes = st.one_of(st.integers(-1, len(numbers) + 9), st.sampled_from(NUMBERS))
-    change = st.tuples(
-        st.sampled_from(names), st.sampled_from(['dtype', 'shape', 'data_offsets', 'other']),
-        st.one_of(st.lists(sizes, max_size=4), st.sampled_from(['F16', 'F64', 'BOOL', 'I8', 'F8_E4M3', 'C64', 'X']),
-                  st.none(), st.text(max_size=4), sizes))
-
-    def build(changes: list, cfg: str, whole: Any) -> bytes:
-        drawn = json.loads(json.dumps(header))
-        drawn['__metadata__'][key] = json.dumps(dict(cfg=cfg)) if whole is None else str(whole)[:99]
-        for name, field, value in changes:
-            if isinstance(drawn[name], dict):
-                drawn[name][field] = value
-        content = json.dumps(drawn).encode('utf-8', 'surrogatepass')
-        return len(content).to_bytes(8, 'little') + content + numbers
-
-    return st.builds(build, st.one_of(st.just([]), st.lists(change, max_size=2)), config_texts(text),
-                     st.one_of(*[st.none()] * 5, plain_values()))
-
-
 def config_texts(text: str) -> SearchStrategy[str]:
     """A config text with numbers, words and whole lines replaced, half of them left as they are."""
     tokens = re.split(r'(\b\d[\d.e-]*\b|\'[^\'\n]*\'|True|False|None)', text)

@@ -301,8 +301,6 @@ def _write_models(seeds: Path, exported: bool) -> None:
     text = Config(dict(model=cfg.model)).pretty_text
     content = dict(meta=dict(cfg=text, epoch=1, iter=2), state_dict=model.state_dict())
     torch.save(content, seeds / 'model.pth')
-    plain = safetensors_bytes(content['state_dict'], dict(cfg=text))
-    (seeds / 'safetensors' / 'published.safetensors').write_bytes(plain)
     for name, form in (('new', True), ('legacy', False)):
         torch.save(content, seeds / 'checkpoint' / f'{name}.pth', _use_new_zipfile_serialization=form)
     (seeds / 'checkpoint' / 'hostile.pth').write_bytes(_hostile(content))
