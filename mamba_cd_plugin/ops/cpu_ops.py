@@ -1,7 +1,7 @@
 """The C kernels as torch ops, which torch.compile and torch.export see as one node."""
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import Any, List  # noqa: UP035  torch 2.6 reads the types of an op and does not know list[Tensor]
 
 import torch
 from torch import Tensor
@@ -61,7 +61,7 @@ def _cross_forward_fake(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Ten
 
 
 def _cross_backward(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
-                    D: Tensor) -> list[Tensor]:
+                    D: Tensor) -> List[Tensor]:  # noqa: UP006
     """Gradients of x, proj, dt_weight (as 4, R, C), dt_bias, A (as 4, S, C) and D (as C), all float32."""
     inputs = [_plain(t) for t in (grad, x, proj, dt_weight, dt_bias, A, D)]
     outputs = _cross_backward_fake(*inputs)
@@ -103,7 +103,7 @@ def _scan_forward_fake(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor
 
 
 def _scan_backward(grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
-                   delta_bias: Tensor | None, delta_softplus: bool) -> list[Tensor]:
+                   delta_bias: Tensor | None, delta_softplus: bool) -> List[Tensor]:  # noqa: UP006
     """Gradients of u, delta, A, B, C, D and delta_bias, all float32, the last two also where they are None."""
     inputs = [_plain(t) for t in (grad, u, delta, A, B, C, D, delta_bias)]
     outputs = _scan_backward_fake(*inputs, delta_softplus)  # type: ignore[call-arg, arg-type]  # eight tensors
