@@ -36,7 +36,7 @@ from .pairs import PairSource, PairTile, ReadOptions, Span, Window, file_origin
 
 
 @contextmanager
-def _named(*paths: Path | str, **headers: Path | str) -> Iterator[None]:
+def naming_files(*paths: Path | str, **headers: Path | str) -> Iterator[None]:
     """Name the files in errors that do not; ``headers`` are what GDAL calls copies in memory, with their files."""
     try:
         yield
@@ -231,11 +231,11 @@ class RasterPair(PairSource):
         with ExitStack() as stack, warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             stack.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
-            with _named(path_a):
+            with naming_files(path_a):
                 a = RasterImage('A', path_a, options.bands, options.nodata, stack)
-            with _named(path_b):
+            with naming_files(path_b):
                 b = RasterImage('B', path_b, options.bands_b or options.bands, options.nodata, stack)
-            with _named(path_a, path_b, **{image.header: image.path for image in (a, b) if image.header}):
+            with naming_files(path_a, path_b, **{image.header: image.path for image in (a, b) if image.header}):
                 self._prepare(path_a, path_b, a, b, options, stack)
             self._stack = stack.pop_all()
 

@@ -12,7 +12,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterWindow
 
 from ..inference.pairs import ReadOptions, Window
-from ..inference.raster_pair import RasterImage, RasterPair
+from ..inference.raster_pair import RasterImage, RasterPair, naming_files
 from ..io.radiometry import Stretch
 from ..io.rasters import GDAL_CACHE_BYTES
 from .grid import RegionGrid
@@ -71,9 +71,10 @@ class MosaicImage:
         self._images: list[RasterImage] = []
         for raster in rasters:
             path = raster.path if raster.path.startswith('/vsi') else Path(raster.path)
-            image = RasterImage(label, path, bands, nodata, stack, examine=False)
-            if not raster.direct:
-                image.warp_to(target, stack)
+            with naming_files(path):
+                image = RasterImage(label, path, bands, nodata, stack, examine=False)
+                if not raster.direct:
+                    image.warp_to(target, stack)
             self._images.append(image)
 
     @property
