@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Check; the exit status is 1 where something did not hold."""
     torch.set_num_threads(1)  # others would not survive the forks
     out = Path(args.out).resolve()
-    write_dataset(out / 'scenes', 6, 2, 4, size=64, seed=3, overwrite=True)
+    write_dataset(out / 'scenes', 6, 2, 6, size=64, seed=3, overwrite=True)
     if not (out / 'town').exists():
         main(['sample', str(out / 'town'), '--size', '300', '400'])
     disk = Disk(out / 'disk')

@@ -3,7 +3,9 @@
 A subcommand is a row below and a module with ``add_arguments(parser)`` and ``run(args)``, whose docstring describes it.
 """
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -83,6 +85,24 @@ def one_line(errors: Sequence[type[BaseException]] = ERRORS) -> Iterator[None]:
         raise SystemExit(f'error: {message}') from error
 
 
+@contextmanager
+def _interrupted_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process by the signal itself while the libraries are imported, which may take half a minute.
+
+    Nothing is open or written yet. An exception would wait for the end of the library that is being loaded, and show
+    where that was.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or \
+            threading.current_thread() is not threading.main_thread():  # somebody else's business
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand.
 
@@ -105,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, *arguments = words
     if name not in COMMANDS:
         raise SystemExit(f'mamba-cd: there is no command {name!r}; there are {", ".join(COMMANDS)}')
-    with one_line((ImportError, )):
+    with one_line((ImportError, )), _interrupted_at_once():
         if COMMANDS[name].loads_models:
             import_module(f'{_PREFIX}.cli.process').prepare_process()
         module = import_module(f'{_PREFIX}.{COMMANDS[name].module}')

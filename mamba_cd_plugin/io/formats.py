@@ -8,6 +8,8 @@ from PIL import Image, TiffImagePlugin
 
 TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 PNG_START = b'\x89PNG\r\n\x1a\n'
+# Of the pixels of an image that is not read by windows: RGB of 18,900 x 18,900 pixels, as many as Pillow takes as well.
+WHOLE_BYTES = 1 << 30
 _BIT_DEPTH = 24  # place of the byte in a PNG file, from the PNG specification, 11.2.2
 _UNUSED_PARTS = (b'zTXt', b'iTXt', b'iCCP')
 _ORIENTATION, _PHOTOMETRIC = 0x0112, 0x0106  # tags of EXIF and TIFF
@@ -70,6 +72,18 @@ def check_png(content: bytes) -> bytes:
             return content if len(kept) == 1 else b''.join(kept)
         place = end + 4
     raise OSError('its end is missing')
+
+
+def check_whole(path: str, height: int, width: int, pixel_bytes: int) -> None:
+    """Refuse a raster that is too large to be read as a whole: a TIFF of a few bytes may say that it has any size.
+
+    Raises:
+        ValueError: It takes more than :data:`WHOLE_BYTES`.
+    """
+    needed = height * width * pixel_bytes
+    if needed > WHOLE_BYTES:
+        raise ValueError(f'{path}: is too large to be decoded as a whole ({width} x {height} pixels, {needed:,} bytes; '
+                         f'at most {WHOLE_BYTES:,}). Cut it into tiles: mamba-cd prepare folder DATA OUT')
 
 
 def check_tiff(file: str | Path) -> None:

@@ -9,12 +9,13 @@ import mmengine.fileio as fileio
 import numpy as np
 from PIL import Image
 
-from .formats import TIFF_STARTS, check_tiff, is_deep, upright
+from .formats import TIFF_STARTS, check_tiff, check_whole, is_deep, upright
 from .pictures import IGNORE_INDEX, decode, local_file, read_deep, shorten
 
 Window = tuple[tuple[int, int], tuple[int, int]]
 # Of colours mixed or separated for printing and measuring, which no label is drawn in.
 NO_LABEL_MODES = ('CMYK', 'YCbCr', 'LAB', 'HSV')
+COUNTED = 1 << 22  # pixels at a time
 EXPECTED = 'expected one channel with 0 and 1, or 0 and 255, or equal channels'
 
 
@@ -99,9 +100,11 @@ def _remedy(values: list, ignore_value: int | None, source: str) -> str:
 
 def _values(label: np.ndarray) -> list:
     if label.dtype == np.uint8:  # a count is some ten times faster than the sort in np.unique
-        return np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
+        flat = label.ravel()  # in parts, since each is counted as 8 bytes a pixel
+        counts = sum(np.bincount(flat[start:start + COUNTED], minlength=256) for start in range(0, len(flat), COUNTED))
+        return np.flatnonzero(counts).tolist()
     values = np.unique(label.astype(np.uint8) if label.dtype == bool else label)
-    return [int(value) if value == np.round(value) else float(value) for value in values]
+    return [int(value) if np.isfinite(value) and value == np.round(value) else float(value) for value in values]
 
 
 def _of_channels(channels: np.ndarray, alpha: bool, path: str) -> np.ndarray:
@@ -156,6 +159,7 @@ def _read_raster(path: str, content: bytes, ignore_value: int | None) -> np.ndar
     except ImportError:
         return None
     with local_file(path, content) as file, open_label(file, path) as dataset:
+        check_whole(path, *dataset.shape, dataset.count * np.dtype(dataset.dtypes[0]).itemsize)
         return read_label_window(dataset, path, ignore_value)
 
 

@@ -11,7 +11,7 @@ import mmengine.fileio as fileio
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .formats import TIFF_STARTS, TURNS, check_png, is_deep, orientation_of, upright
+from .formats import TIFF_STARTS, TURNS, check_png, check_whole, is_deep, orientation_of, upright
 from .radiometry import find_stretch
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
@@ -217,6 +217,7 @@ def _read_raster(path: str, content: bytes) -> Picture | None:
     with local_file(path, content) as file:
         try:
             with open_raster(Path(file)) as dataset:
+                check_whole(path, *dataset.shape, min(3, dataset.count) * np.dtype(dataset.dtypes[0]).itemsize)
                 if ColorInterp.palette in dataset.colorinterp and dataset.count == 1:
                     return _of_colormap(dataset.read(1), dataset.colormap(1))
                 choice = choose_bands(dataset, None)

@@ -1,5 +1,6 @@
 """``mamba-cd`` itself: its commands, how configs are found and copied, and how it ends."""
 import re
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -28,6 +29,27 @@ def test_the_list_names_every_command_once(capsys: pytest.CaptureFixture) -> Non
     assert main(['--help']) == 0
     listed = re.findall(r'^  ([\w-]+) {2,}\S', capsys.readouterr().out, re.M)
     assert listed == [*COMMANDS] and len(listed) >= 15
+
+
+def test_an_interruption_while_libraries_load_ends_the_process_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def load(name: str) -> None:
+        seen.append(signal.getsignal(signal.SIGINT))
+        raise ImportError('stop here')
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(import_module('mamba_cd_plugin.cli.main'), 'import_module', load)
+        with pytest.raises(SystemExit, match='stop here'):
+            main(['train', 'x'])
+        assert seen == [signal.SIG_DFL] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as shells do for what runs in the background
+        with pytest.raises(SystemExit, match='stop here'):
+            main(['train', 'x'])
+        assert seen[1] == signal.SIG_IGN == signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_wrong_use_ends_with_one_line() -> None:

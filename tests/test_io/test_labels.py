@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from mamba_cd_plugin.io.labels import read_label
-from mamba_cd_plugin.io.pictures import IGNORE_INDEX
+from mamba_cd_plugin.io.pictures import IGNORE_INDEX, read_rgb
 
 TRUTH = np.zeros((8, 12), np.uint8)
 TRUTH[2:5, 3:9] = 1
@@ -109,3 +109,24 @@ def test_refusals(tmp_path, name, array, message):
     path = raster(tmp_path / name, array) if name.endswith('.tif') else save(tmp_path / name, array)
     with pytest.raises(ValueError, match=rf'{name}: {message}'):
         read_label(path)
+
+
+@pytest.mark.parametrize('value', [np.inf, -np.inf, np.nan])
+def test_values_that_are_no_numbers_are_refused(tmp_path, value):
+    label = np.zeros((4, 4), np.float32)
+    label[1, 2] = value
+    Image.fromarray(label).save(tmp_path / 'x.tif')
+    with pytest.raises(ValueError, match=r'x.tif: label values .*(inf|nan)'):
+        read_label(str(tmp_path / 'x.tif'))
+
+
+def test_a_small_file_that_says_it_is_huge_is_refused_before_it_takes_memory(tmp_path):
+    rasterio = pytest.importorskip('rasterio')
+    path = tmp_path / 'x.tif'
+    with rasterio.open(path, 'w', driver='GTiff', width=40_000, height=40_000, count=1, dtype='uint8', tiled=True,
+                       SPARSE_OK=True):
+        pass
+    assert path.stat().st_size < 1 << 20
+    for read in (read_label, read_rgb):
+        with pytest.raises(ValueError, match=r'x.tif: is too large .*40000 x 40000 pixels, 1,600,000,000 bytes'):
+            read(str(path))

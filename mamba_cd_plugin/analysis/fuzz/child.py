@@ -23,8 +23,8 @@ from .kinds import KINDS, Bench, Kind
 CPU_SECONDS, WALL_SECONDS = 10, 120
 # Beyond what the process had: the machine is not starved by what gets past every check.
 ADDRESS_SPACE = 4 << 30
-# Above what it had before, besides a multiple of the file: a picture of a few kB is decoded to some hundred.
-PEAK, PEAK_PER_BYTE = 256 << 20, 1100  # zlib gives 1,032 bytes for one at most (its technical details)
+# Besides Kind.peak.
+PEAK_PER_BYTE = 1100  # zlib gives 1,032 bytes for one at most (its technical details)
 MEMORY = re.compile(r'bad_alloc|Allocator|Unable to allocate|alloc(ate)? memory')
 # Events of Python's audit hooks that a file of data has no reason to cause.
 FORBIDDEN = ('os.system', 'os.exec', 'os.posix_spawn', 'os.fork', 'subprocess.Popen', 'socket.connect',
@@ -142,7 +142,7 @@ class Reader:
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.alarm(0)
         peak = resident('VmHWM') - before
-        if self._armed and peak > PEAK + PEAK_PER_BYTE * len(content):
+        if self._armed and peak > self.kind.peak + PEAK_PER_BYTE * len(content):
             wrong.append(f'took {peak >> 20} MiB for {len(content)} bytes')
         wrong += self.events
         if (self.work / 'RAN').exists():

@@ -22,6 +22,7 @@ from ...inference import ChangeDetectionInferencer
 from ...inference.checkpoints import load_model
 from ...inference.models import PROPERTIES, TorchTileModel
 from ...inference.pairs import Span, Window, open_pair
+from ...io.formats import WHOLE_BYTES
 from ...io.labels import read_label
 from ...io.listing import read_names
 from ...io.pictures import read_rgb
@@ -45,10 +46,13 @@ class Kind(NamedTuple):
         suffix: Of its files.
         readers: What reads it, by name; each gets the bench and the path.
         mend: Puts checksums right after damage, in every second file; None where there are none.
+        peak: Bytes of memory that a small file may take: a picture of a few kB is decoded to some hundred, but a TIFF
+            may leave its pixels out, and is as large as it says.
     """
     suffix: str
     readers: tuple[Callable[['Bench', Path], None], ...]
     mend: Callable[[bytes], bytes] | None = None
+    peak: int = 256 << 20
 
 
 class Bench:
@@ -189,9 +193,9 @@ def _options(bench: Bench, path: Path) -> None:
 KINDS = {
     'png': Kind('.png', (_picture, _pair), mend_png),
     'jpeg': Kind('.jpg', (_picture, _pair)),
-    'tiff': Kind('.tif', (_picture, _pair)),
+    'tiff': Kind('.tif', (_picture, _pair), peak=3 * WHOLE_BYTES),
     'geotiff': Kind('.tif', (_raster_second, _raster_pair)),
-    'label': Kind('.png', (_label, ), mend_png),
+    'label': Kind('.png', (_label, ), mend_png, peak=3 * WHOLE_BYTES),
     'list': Kind('.txt', (_list, )),
     'checkpoint': Kind('.pth', (_model, ), mend_zip),
     'safetensors': Kind('.safetensors', (_model, )),
