@@ -23,7 +23,7 @@ def drawable_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def draw_costs(rows: Sequence[Row], out_file: str | Path) -> None:
-    """Draw F1 over CPU minutes of training, and over seconds per pair, both on logarithmic axes.
+    """Draw F1 over CPU minutes of training, and over seconds per pair.
 
     Args:
         rows: of the table; the scores are those of its first protocol.
@@ -48,7 +48,7 @@ def _scatter(axes: Axes, rows: Sequence[Row], protocol: str, cost: Callable[[Row
         axes.errorbar(cost(row), statistics.fmean(values), yerr=sample_deviation(values), label=row.name, capsize=3,
                       marker=MARKERS[index // len(COLORS) % len(MARKERS)], color=COLORS[index % len(COLORS)],
                       linestyle='none')
-    axes.set_xscale('log')
+    axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
