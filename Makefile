@@ -31,7 +31,8 @@ RECIPE := recipes/$(STARTER)_finetune
 DEMO := work_dirs/demo
 # Of 15 steps each; the schedule ends with the last of them.
 EPOCHS := 6
-SHORT := train_cfg.max_epochs=$(EPOCHS) param_scheduler.1.T_max=$(EPOCHS) train_cfg.val_interval=$(EPOCHS)
+SHORT := train_cfg.max_epochs=$(EPOCHS) param_scheduler.1.T_max=$(EPOCHS) train_cfg.val_interval=$(EPOCHS) \
+	default_hooks.logger.interval=5
 demo: export MAMBA_CD_DATA := data/demo
 demo: $(STAMP)
 	$(CD) synthetic data/demo --num-train 240 --num-val 24 --num-test 40 --seed 99
