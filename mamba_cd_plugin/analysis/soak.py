@@ -5,7 +5,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +56,8 @@ class Soak(NamedTuple):
     done: str
 
 
-def watch(command: Sequence[str], seconds: float, log: Path) -> tuple[list[Sample], int]:
+def watch(command: Sequence[str], seconds: float, log: Path,
+          works: Callable[[], bool] = lambda: True) -> tuple[list[Sample], int]:
     """Run a command and sample it.
 
     Args:
@@ -64,19 +65,22 @@ def watch(command: Sequence[str], seconds: float, log: Path) -> tuple[list[Sampl
         seconds: After which it gets SIGTERM, if it still runs. (SIGINT may be ignored: shells do so for what they start
             in the background.)
         log: File for its output.
+        works: Whether it has begun its work; what it takes before is not sampled, and is no part of the warm-up.
 
     Returns:
         The samples from the moment on from which it works, and its exit status.
     """
     samples: list[Sample] = []
+    began = False
     with log.open('w') as output:
         start = time.monotonic()
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
             while process.poll() is None and time.monotonic() - start < seconds:
                 time.sleep(PAUSE)
+                began = began or works()
                 sample = take_sample(process.pid, time.monotonic() - start)
-                if sample is not None:
+                if sample is not None and began:
                     samples.append(sample)
             if process.poll() is None:
                 process.terminate()
@@ -111,7 +115,8 @@ def _children(pid: int) -> list[int]:
 
 def what_grew(samples: Sequence[Sample]) -> list[str]:
     """What was higher in the last fifth of a run than in the first one after the warm-up."""
-    kept = [sample for sample in samples if sample.second >= WARM_UP * samples[-1].second]
+    start, end = samples[0].second, samples[-1].second
+    kept = [sample for sample in samples if sample.second >= start + WARM_UP * (end - start)]
     fifth = max(1, len(kept) // 5)
     grown = []
     for name, allowed in (('memory', GROWTH), ('children', GROWTH), ('files', 0.), ('threads', 0.)):
@@ -156,7 +161,8 @@ def soak_prediction(folder: Path, checkpoint: Path, pairs: int, seconds: float) 
     command = [sys.executable, '-m', 'mamba_cd_plugin', 'predict', str(folder / 'pairs/A'), str(folder / 'pairs/B'),
                '--checkpoint', str(checkpoint), '--out', str(folder / 'changes'), '--tile', '128', '--overlap', '32',
                '--fresh']
-    samples, status = watch(command, seconds, folder / 'predict.log')
+    samples, status = watch(command, seconds, folder / 'predict.log',
+                            lambda: any((folder / 'changes').glob('*_summary.json')))
     done = len(list((folder / 'changes').glob('*_summary.json')))
     return Soak('prediction', samples, status, f'{done} pairs')
 
@@ -169,7 +175,8 @@ def soak_training(folder: Path, command: Sequence[str], seconds: float) -> Soak:
         command: The training, without end.
         seconds: After which it gets SIGTERM.
     """
-    samples, status = watch(command, seconds, folder / 'train.log')
+    log = folder / 'train.log'
+    samples, status = watch(command, seconds, log, lambda: 'Epoch(val)' in log.read_text(errors='replace'))
     text = (folder / 'train.log').read_text(errors='replace')
     epochs = set(re.findall(r'Epoch\(val\) \[(\d+)\]', text))
     return Soak('training', samples, status, f'{len(epochs)} epochs with validation')
