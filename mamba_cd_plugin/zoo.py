@@ -93,7 +93,8 @@ def make_card(name: str, fields: Mapping[str, Any]) -> Card:
             raise ValueError(f'{key} is empty')
     if len(card.sha256) != 64 or set(card.sha256) - set('0123456789abcdef'):
         raise ValueError(f'sha256: expected 64 hexadecimal digits, got {card.sha256!r}')
-    scores = [Score(**score) for score in card.scores]
+    objects: list[Any] = card.scores
+    scores = [Score(**score) for score in objects]
     for score in scores:
         if not 0 <= score.F1 <= 100:
             raise ValueError(f'scores: expected an F1 in percent, got {score.F1}')

@@ -217,7 +217,8 @@ def _read_raster(path: str, content: bytes) -> Picture | None:
     with local_file(path, content) as file:
         try:
             with open_raster(Path(file)) as dataset:
-                check_whole(path, *dataset.shape, min(3, dataset.count) * np.dtype(dataset.dtypes[0]).itemsize)
+                check_whole(path, dataset.height, dataset.width,
+                            min(3, dataset.count) * np.dtype(dataset.dtypes[0]).itemsize)
                 if ColorInterp.palette in dataset.colorinterp and dataset.count == 1:
                     return _of_colormap(dataset.read(1), dataset.colormap(1))
                 choice = choose_bands(dataset, None)

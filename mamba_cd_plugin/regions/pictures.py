@@ -77,7 +77,7 @@ def _shrink(pair: MosaicPair, window: Window, factor: int, shape: tuple[int, ...
     tile = pair.shrink(window, factor)
     if tile.valid.shape == shape:
         return tile
-    size = shape[::-1]
+    size = (shape[1], shape[0])
     images = [np.asarray(Image.fromarray(tile.pair[..., start:start + 3]).resize(size, Image.Resampling.NEAREST))
               for start in (0, 3)]
     return PairTile(np.concatenate(images, axis=2),

@@ -65,9 +65,9 @@ class LoadedWeightsHook(Hook):
         own = model.get('module', model).get('decode_head') or {}  # the averaging over flips wraps a model
         if published.get('threshold') not in (None, own.get('threshold')):
             runner.logger.warning(
-                f'{source} was published with a threshold of {published.threshold}, which `mamba-cd predict` uses; the '
-                f'config has {own.get("threshold")}. To score what is predicted: --cfg-options '
-                f'model.decode_head.threshold={published.threshold}')
+                f'{source} was published with a threshold of {published.get("threshold")}, which `mamba-cd predict` '
+                f'uses; the config has {own.get("threshold")}. To score what is predicted: --cfg-options '
+                f'model.decode_head.threshold={published.get("threshold")}')
 
 
 @HOOKS.register_module()
