@@ -70,7 +70,7 @@ class TileModel(ABC):
                  for axes in (FLIPS if flips else FLIPS[:1])]
         mean = sum(views) / np.float32(len(views))
         if not np.isfinite(mean).all():
-            raise ValueError(f'{self.name}: gave NaN probabilities; its weights are damaged, or it diverged in '
+            raise ValueError(f'{self.name} gave NaN probabilities: its weights are damaged, or it diverged in '
                              'training')
         return mean
 

@@ -106,7 +106,7 @@ def test_nan_of_the_model_is_an_error(town, local_models):
         def forward(self, pairs):
             return np.full(pairs.shape[:3], np.nan, np.float32)
 
-    with pytest.raises(ValueError, match='the model gave NaN'):
+    with pytest.raises(ValueError, match='gave NaN probabilities: its weights are damaged'):
         predict(town(64, 64), Broken())
 
 

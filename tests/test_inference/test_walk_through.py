@@ -19,7 +19,7 @@ COMMANDS = [shlex.split(line)
 
 def test_commands_do_what_the_page_says(tmp_path, monkeypatch, toy_checkpoint):
     monkeypatch.chdir(tmp_path)
-    checkpoint = Path('work_dirs/cdmamba_v8_small_synthetic/best_changed_F1.pth')
+    checkpoint = Path('work_dirs/my_run/best_changed_F1.pth')
     checkpoint.parent.mkdir(parents=True)
     shutil.copy(toy_checkpoint, checkpoint)
     sample, predict, publish, export, predict_onnx, *measurements = COMMANDS
@@ -30,7 +30,7 @@ def test_commands_do_what_the_page_says(tmp_path, monkeypatch, toy_checkpoint):
     named = set(re.findall(r'`(town_2019_\w+\.\w+)`', PAGE))
     assert len(named) == 4
     assert {path.name for path in Path('data/town/changes').glob('[!.]*')} == named
-    assert len(list(Path('models').glob('cdmamba_v8_small-*.pth'))) == 1
+    assert len(list(Path('models').glob('my_model-*.safetensors'))) == 1
     with rasterio.open('data/town/town_2019.tif') as a, rasterio.open('data/town/changes/town_2019_mask.tif') as mask:
         assert (mask.crs, mask.transform, mask.shape) == (a.crs, a.transform, a.shape)
         assert mask.read(1).max() == 1  # B covers A to its border: no nodata
