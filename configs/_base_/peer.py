@@ -1,16 +1,13 @@
 # What the models of Open-CD have in common here: our data, training, metric and pictures, and one logit per pixel.
-_base_ = ['./datasets/levircd_256.py', './schedules/plateau_200e.py', './default_runtime.py']
+_base_ = [
+    './models/pair_input.py', './datasets/levircd_256.py', './schedules/plateau_200e.py', './default_runtime.py'
+]
 
 norm_cfg = dict(type='BN')
 model = dict(
     type='OpenCDModel',  # built by Open-CD: `detector` is its type
-    data_preprocessor=dict(
-        type='PairDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        size_divisor=1,  # mmseg wants a size or a divisor; these models need sides that are multiples of 32
-        pad_val=0,
-        seg_pad_val=255),
+    # These models need sides that are multiples of 32, as crops and tiles have them.
+    data_preprocessor=_base_.data_preprocessor,
     # Open-CD has two logits in most heads and their cross entropy, which is a function of their difference.
     decode_head=dict(
         num_classes=2,

@@ -1,7 +1,7 @@
 """From the finished strips to the files that the user asked for, which appear only when all are complete."""
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from importlib.util import find_spec
@@ -19,8 +19,8 @@ from .pairs import PairSource
 
 # Vermillion, as in the pictures of this package; unchanged ground is black and missing data transparent.
 COLORMAP = {0: (0, 0, 0, 255), 1: (213, 94, 0, 255), NODATA: (0, 0, 0, 0)}
-
-
+# The names of the bands.
+MASK_BAND, PROBABILITY_BAND = 'changed: 0 no, 1 yes', 'probability of change'
 # Those of outlines.py, which needs an extra.
 OUTLINE_CHOICES = ('pixels', 'simple', 'square')
 
@@ -89,13 +89,7 @@ class OutputOptions(NamedTuple):
         Raises:
             ValueError: If one is unknown.
         """
-        for option, known in (('probability', choices('probability')), ('polygons', choices('polygons')),
-                              ('outline', OUTLINE_CHOICES)):
-            if getattr(self, option) not in known:
-                raise ValueError(f'{option}: expected one of {", ".join(known)}, got {getattr(self, option)!r}')
-        if self.split is not None and not 0 < self.split < 1:
-            raise ValueError(f'split: expected a probability between 0 and 1, got {self.split}. Choose one above the '
-                             'threshold, such as 0.8')
+        check_options(self, probability=choices('probability'), polygons=choices('polygons'))
         return self
 
     def formats(self, source: PairSource) -> list[OutputFormat]:
@@ -107,6 +101,24 @@ class OutputOptions(NamedTuple):
     def stored_probability(self) -> str:
         """How probabilities are kept while the run lasts; the polygons need them too."""
         return 'float32' if self.probability == 'float32' else 'uint8'
+
+
+def check_options(options: Any, **known: Sequence[str]) -> None:
+    """Check how polygons are made, and options with a choice.
+
+    Args:
+        options: Has the attributes ``outline`` and ``split`` of :class:`OutputOptions`.
+        **known: The values that other attributes of it can take.
+
+    Raises:
+        ValueError: If one has another value.
+    """
+    for option, values in (*known.items(), ('outline', OUTLINE_CHOICES)):
+        if getattr(options, option) not in values:
+            raise ValueError(f'{option}: expected one of {", ".join(values)}, got {getattr(options, option)!r}')
+    if options.split is not None and not 0 < options.split < 1:
+        raise ValueError(f'split: expected a probability between 0 and 1, got {options.split}. Choose one above the '
+                         'threshold, such as 0.8')
 
 
 def choices(option: str) -> list[str]:
@@ -209,7 +221,7 @@ def _publish(out_dir: Path, summary: dict, paths: list[Path]) -> None:
 
 def _write_mask_raster(path: Path, result: Result) -> dict:
     from ..io.rasters import write_band
-    write_band(path, result.mask, result.source, 'changed: 0 no, 1 yes', nodata=NODATA, colormap=COLORMAP)
+    write_band(path, result.mask, result.source, MASK_BAND, nodata=NODATA, colormap=COLORMAP)
     return {}
 
 
@@ -220,10 +232,15 @@ def _write_mask_picture(path: Path, result: Result) -> dict:
 
 def _write_probability_raster(path: Path, result: Result) -> dict:
     from ..io.rasters import write_band
-    stored: dict = dict(nodata=float('nan'), predictor=3) if result.probability.dtype == np.float32 else dict(
-        nodata=NODATA, scale=1 / PROBABILITY_STEPS, predictor=2)
-    write_band(path, result.probability, result.source, 'probability of change', **stored)
+    write_band(path, result.probability, result.source, PROBABILITY_BAND, **probability_encoding(result.probability))
     return {}
+
+
+def probability_encoding(probability: np.ndarray) -> dict[str, Any]:
+    """What ``write_band`` has to know of probabilities as they are kept, float32 or quantised."""
+    if probability.dtype == np.float32:
+        return dict(nodata=float('nan'), predictor=3)
+    return dict(nodata=NODATA, scale=1 / PROBABILITY_STEPS, predictor=2)
 
 
 def _write_probability_picture(path: Path, result: Result) -> dict:

@@ -1,5 +1,7 @@
 """From a change mask to polygons with area and mean probability."""
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from pyproj.exceptions import ProjError
 from rasterio import features
 from shapely import Polygon
 
+from ..io.grids import map_points
 from .job import PROBABILITY_STEPS
 from .outlines import OUTLINES
 from .splitting import LARGEST_WINDOW, PixelPolygons, Reader, can_be_split, split_polygons
@@ -67,8 +70,7 @@ class PolygonGrid(NamedTuple):
 
     def to_ground(self, shapes: np.ndarray) -> np.ndarray:
         """Geometries from (column, row) to coordinates."""
-        matrix = np.array(tuple(self.transform)[:6]).reshape(2, 3)
-        return shapely.transform(shapes, lambda xy: xy @ matrix[:, :2].T + matrix[:, 2])
+        return shapely.transform(shapes, partial(map_points, self.transform))
 
     def areas(self, shapes: np.ndarray) -> np.ndarray:
         """Areas of polygons in pixel coordinates: square metres on the ellipsoid, or pixels.
@@ -206,14 +208,30 @@ def write_polygons(polygons: geopandas.GeoDataFrame, path: Path, driver: str, da
         options['layer'] = LAYER
     if driver == 'GeoJSON' and polygons.crs is not None:
         polygons, options['RFC7946'] = polygons.to_crs('EPSG:4326'), 'YES'
+    with written_by_gdal(path, len(polygons), date):
+        polygons.to_file(path, driver=driver, engine='pyogrio', **options)
+
+
+@contextmanager
+def written_by_gdal(path: Path, count: int, date: str) -> Iterator[None]:
+    """Let GDAL write a file of features inside, and see that it did.
+
+    Args:
+        path: Path of the file.
+        count: Features that it must have.
+        date: See :func:`write_polygons`.
+
+    Raises:
+        OSError: If it could not be written completely.
+    """
     pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': date})
     try:
-        polygons.to_file(path, driver=driver, engine='pyogrio', **options)
+        yield
         # As for rasters, GDAL need not report a full disk, so the file itself is asked.
         written = pyogrio.read_info(path, force_feature_count=True)['features']
     except (DataSourceError, DataLayerError) as error:
         raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
     finally:
         pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': None})
-    if written != len(polygons):
+    if written != count:
         raise OSError(f'{path}: was not written completely. Is the disk full?')

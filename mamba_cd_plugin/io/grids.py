@@ -8,6 +8,7 @@ import pyproj
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
+from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
@@ -79,6 +80,12 @@ def _shifts(a: DatasetReader, b: DatasetReader) -> np.ndarray:
 def matrix(dataset: DatasetReader) -> np.ndarray:
     """The affine map from (column, row, 1) to (x, y, 1)."""
     return np.array(tuple(dataset.transform)[:9]).reshape(3, 3)
+
+
+def map_points(transform: Affine, points: np.ndarray) -> np.ndarray:
+    """Points (N, 2) under an affine map; affine 2 and 3 differ in how they take arrays."""
+    numbers = np.array(tuple(transform)[:6]).reshape(2, 3)
+    return points @ numbers[:, :2].T + numbers[:, 2]
 
 
 def to_pixels(source: DatasetReader, target: DatasetReader) -> ToPixels:

@@ -70,12 +70,7 @@ def open_raster(path: Path | str) -> DatasetReader:
     except RASTER_ERRORS as error:
         raise ValueError(f'{path}: cannot be read as a raster ({size:,} bytes): {error}. It is damaged, incomplete, or '
                          'not an image: replace or convert it') from error
-    try:
-        _check(dataset, path, size)
-    except ValueError:
-        dataset.close()
-        raise
-    return dataset
+    return _checked(dataset, path, size)
 
 
 def _open_elsewhere(name: str) -> DatasetReader:
@@ -86,8 +81,12 @@ def _open_elsewhere(name: str) -> DatasetReader:
     except RASTER_ERRORS as error:
         raise ValueError(f'{name}: cannot be read as a raster: {error}. Check the address, and that this machine may '
                          'read it') from error
+    return _checked(dataset, name, None)
+
+
+def _checked(dataset: DatasetReader, path: Path | str, size: int | None) -> DatasetReader:
     try:
-        _check(dataset, name, None)
+        _check(dataset, path, size)
     except ValueError:
         dataset.close()
         raise

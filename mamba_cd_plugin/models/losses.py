@@ -7,6 +7,31 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 
+class OneLogitLoss(nn.Module):
+    """What every loss here is to mmseg's heads: a weighted scalar with a name; a loss gives :meth:`measure`.
+
+    Args:
+        loss_weight: factor.
+        loss_name: name in the log; must begin with ``loss_`` to be part of the sum.
+    """
+
+    def __init__(self, loss_weight: float, loss_name: str) -> None:
+        super().__init__()
+        self.loss_weight, self.loss_name = loss_weight, loss_name
+
+    def forward(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None,
+                ignore_index: int = 255) -> Tensor:
+        """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
+        if weight is not None:
+            raise ValueError(f'{type(self).__name__}: pixel weights are not supported; remove the sampler from the '
+                             'head')
+        return self.loss_weight * self.measure(logits, labels, ignore_index)
+
+    def measure(self, logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+        """The loss without its weight."""
+        raise NotImplementedError
+
+
 def binary_focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: float, ignore_index: int = 255) -> Tensor:
     """Mean focal loss over the pixels that are not ignored.
 
@@ -36,7 +61,7 @@ def binary_focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: float
 
 
 @MODELS.register_module()
-class BinaryFocalLoss(nn.Module):
+class BinaryFocalLoss(OneLogitLoss):
     """Focal loss for one logit per pixel, as a registered component.
 
     mmseg's FocalLoss raises on one logit, and on CUDA it needs mmcv's compiled op.
@@ -53,17 +78,14 @@ class BinaryFocalLoss(nn.Module):
 
     def __init__(self, alpha: float, gamma: float = 2.0, loss_weight: float = 1.0,
                  loss_name: str = 'loss_focal') -> None:
-        super().__init__()
+        super().__init__(loss_weight, loss_name)
         if not 0 <= alpha <= 1 or gamma < 0:
             raise ValueError(f'BinaryFocalLoss: expected alpha in 0..1 and gamma >= 0, got {alpha} and {gamma}')
-        self.alpha, self.gamma, self.loss_weight, self.loss_name = alpha, gamma, loss_weight, loss_name
+        self.alpha, self.gamma = alpha, gamma
 
-    def forward(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None,
-                ignore_index: int = 255) -> Tensor:
-        """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
-        if weight is not None:
-            raise ValueError('BinaryFocalLoss: pixel weights are not supported; remove the sampler from the head')
-        return self.loss_weight * binary_focal_loss(logits, labels, self.alpha, self.gamma, ignore_index)
+    def measure(self, logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+        """See :func:`binary_focal_loss`."""
+        return binary_focal_loss(logits, labels, self.alpha, self.gamma, ignore_index)
 
 
 @torch.no_grad()
@@ -120,7 +142,7 @@ def swbce_loss(logits: Tensor, labels: Tensor, min_weight: float, ignore_index: 
 
 
 @MODELS.register_module()
-class SWBCELoss(nn.Module):
+class SWBCELoss(OneLogitLoss):
     """SWBCE as a registered component.
 
     Args:
@@ -134,17 +156,14 @@ class SWBCELoss(nn.Module):
     """
 
     def __init__(self, min_weight: float = 0.1, loss_weight: float = 1.0, loss_name: str = 'loss_swbce') -> None:
-        super().__init__()
+        super().__init__(loss_weight, loss_name)
         if not 0 <= min_weight <= 1:
             raise ValueError(f'SWBCELoss: expected min_weight in 0..1, got {min_weight}')
-        self.min_weight, self.loss_weight, self.loss_name = min_weight, loss_weight, loss_name
+        self.min_weight = min_weight
 
-    def forward(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None,
-                ignore_index: int = 255) -> Tensor:
-        """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
-        if weight is not None:
-            raise ValueError('SWBCELoss: pixel weights are not supported; remove the sampler from the head')
-        return self.loss_weight * swbce_loss(logits, labels, self.min_weight, ignore_index)
+    def measure(self, logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+        """See :func:`swbce_loss`."""
+        return swbce_loss(logits, labels, self.min_weight, ignore_index)
 
 
 def binary_dice_loss(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
@@ -171,7 +190,7 @@ def binary_dice_loss(logits: Tensor, labels: Tensor, ignore_index: int = 255) ->
 
 
 @MODELS.register_module()
-class BinaryDiceLoss(nn.Module):
+class BinaryDiceLoss(OneLogitLoss):
     """The Dice loss of one logit as a registered component; mmseg's takes one logit for class 0 everywhere.
 
     Args:
@@ -180,15 +199,11 @@ class BinaryDiceLoss(nn.Module):
     """
 
     def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_dice') -> None:
-        super().__init__()
-        self.loss_weight, self.loss_name = loss_weight, loss_name
+        super().__init__(loss_weight, loss_name)
 
-    def forward(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None,
-                ignore_index: int = 255) -> Tensor:
-        """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
-        if weight is not None:
-            raise ValueError('BinaryDiceLoss: pixel weights are not supported; remove the sampler from the head')
-        return self.loss_weight * binary_dice_loss(logits, labels, ignore_index)
+    def measure(self, logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+        """See :func:`binary_dice_loss`."""
+        return binary_dice_loss(logits, labels, ignore_index)
 
 
 def lovasz_softmax_loss(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
@@ -216,7 +231,7 @@ def lovasz_softmax_loss(logits: Tensor, labels: Tensor, ignore_index: int = 255)
 
 
 @MODELS.register_module()
-class LovaszSoftmaxLoss(nn.Module):
+class LovaszSoftmaxLoss(OneLogitLoss):
     """The Lovász-Softmax loss of one logit as a registered component.
 
     Args:
@@ -225,12 +240,8 @@ class LovaszSoftmaxLoss(nn.Module):
     """
 
     def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_lovasz') -> None:
-        super().__init__()
-        self.loss_weight, self.loss_name = loss_weight, loss_name
+        super().__init__(loss_weight, loss_name)
 
-    def forward(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None,
-                ignore_index: int = 255) -> Tensor:
-        """(N, 1, H, W) logits and (N, H, W) labels to a scalar; ``weight`` (mmseg's pixel sampler) is not supported."""
-        if weight is not None:
-            raise ValueError('LovaszSoftmaxLoss: pixel weights are not supported; remove the sampler from the head')
-        return self.loss_weight * lovasz_softmax_loss(logits, labels, ignore_index)
+    def measure(self, logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+        """See :func:`lovasz_softmax_loss`."""
+        return lovasz_softmax_loss(logits, labels, ignore_index)

@@ -25,9 +25,9 @@ from .. import register_all_modules
 from ..engine.checkpoint import use_safe_loaders
 from ..engine.machine import keep_freed_memory
 from ..inference.checkpoints import load_model, read_named_config
-from ..inference.job import NODATA, PROBABILITY_STEPS, Strip, quantize
+from ..inference.job import NODATA, Strip, quantize
 from ..inference.models import MAX_WORKERS, TileModel
-from ..inference.outputs import COLORMAP
+from ..inference.outputs import COLORMAP, MASK_BAND, PROBABILITY_BAND, probability_encoding
 from ..inference.pairs import ReadOptions, Window
 from ..inference.polygons import PolygonGrid, count_pixels, outline_pixels
 from ..inference.windows import PredictOptions, WindowGrid
@@ -257,14 +257,10 @@ def _is_alive(process: int) -> bool:
 
 def _write(folder: Path, job: Job, task: BlockTask, strip: Strip) -> dict:
     grid = Grid(job.grid.rasterio_crs, job.grid.block_affine(task.row, task.column))
-    _write_cog(folder / MASK, strip.mask, grid, 'changed: 0 no, 1 yes', 'mode', nodata=NODATA, colormap=COLORMAP)
+    _write_cog(folder / MASK, strip.mask, grid, MASK_BAND, 'mode', nodata=NODATA, colormap=COLORMAP)
     stored = strip.probability if job.probability == 'float32' else quantize(strip)
-    if job.probability == 'uint8':
-        _write_cog(folder / PROBABILITY, stored, grid, 'probability of change', 'average', nodata=NODATA,
-                   scale=1 / PROBABILITY_STEPS, predictor=2)
-    elif job.probability == 'float32':
-        _write_cog(folder / PROBABILITY, stored, grid, 'probability of change', 'average', nodata=float('nan'),
-                   predictor=3)
+    if job.probability != 'none':
+        _write_cog(folder / PROBABILITY, stored, grid, PROBABILITY_BAND, 'average', **probability_encoding(stored))
     polygons = outline_block(strip.mask, stored, job.grid, task.row, task.column)
     polygons.to_parquet(folder / POLYGONS, compression='zstd')
     counts = np.bincount(strip.mask.ravel(), minlength=256)

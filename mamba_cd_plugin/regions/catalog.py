@@ -10,14 +10,12 @@ import rasterio
 import shapely
 from pyproj import CRS
 
-from ..io.grids import to_degrees
+from ..io.grids import map_points, to_degrees
 from ..io.rasters import RASTER_ERRORS
 from ..version import __version__
-from .grid import RegionGrid, block_folder
+from .grid import BORDER, RegionGrid, block_folder
 
 GDAL_TYPES = dict(uint8='Byte', float32='Float32')
-# Points along each side of the region by which its outline is brought into degrees.
-OUTLINE_POINTS = 21
 DIGITS = 7  # of degrees: a centimetre
 PROJECTION = 'https://stac-extensions.github.io/projection/v2.0.0/schema.json'
 PROCESSING = 'https://stac-extensions.github.io/processing/v1.2.0/schema.json'
@@ -132,12 +130,7 @@ def stac_item(name: str, grid: RegionGrid, dates: tuple[datetime, datetime], ass
 
 
 def _outline_in_degrees(grid: RegionGrid) -> shapely.Polygon | None:
-    side = np.linspace(0, 1, OUTLINE_POINTS)[:-1]
-    none, full = np.zeros_like(side), np.ones_like(side)
-    ring = np.concatenate([np.stack(ends, 1) for ends in (
-        (side, none), (full, side), (1 - side, full), (none, 1 - side))]) * (grid.width, grid.height)
-    matrix = np.array(tuple(grid.affine)[:6]).reshape(2, 3)
-    x, y = (ring @ matrix[:, :2].T + matrix[:, 2]).T
+    x, y = map_points(grid.affine, BORDER * (grid.width, grid.height)).T
     degrees = None if grid.rasterio_crs is None else to_degrees(grid.rasterio_crs, x, y)
     if degrees is None or not np.isfinite(degrees).all():
         return None

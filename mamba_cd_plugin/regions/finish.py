@@ -15,10 +15,11 @@ import shapely
 from mmengine.logging import print_log
 from pyproj import CRS
 
-from ..inference.outputs import OUTLINE_CHOICES
+from ..inference.outputs import check_options
 from ..inference.pairs import PairSource
 from ..inference.polygons import PolygonGrid, select_polygons, tabulate
 from ..io.files import OutputFolder, own_outputs
+from ..io.grids import map_points
 from ..version import __version__
 from .catalog import Asset, stac_item, write_vrt
 from .grid import MANIFEST, MASK, PROBABILITY, RegionGrid, block_folder, block_name, finished_blocks
@@ -58,13 +59,7 @@ class FinishOptions(NamedTuple):
         Raises:
             ValueError: If one is unknown.
         """
-        choices = [record.choice for record in VECTOR_FORMATS]
-        for option, known in (('polygons', choices), ('outline', OUTLINE_CHOICES)):
-            if getattr(self, option) not in known:
-                raise ValueError(f'{option}: expected one of {", ".join(known)}, got {getattr(self, option)!r}')
-        if self.split is not None and not 0 < self.split < 1:
-            raise ValueError(f'split: expected a probability between 0 and 1, got {self.split}. Choose one above the '
-                             'threshold, such as 0.8')
+        check_options(self, polygons=[record.choice for record in VECTOR_FORMATS])
         return self
 
     def check_region(self, out: Path, grid: RegionGrid, probability: str) -> None:
@@ -265,8 +260,7 @@ class _Finish:
         areas, shapes = table[self.polygon_grid.area_column].to_numpy(), table.geometry.to_numpy()
         if self.zones is not None:
             self.zones.add(shapes, areas)
-        matrix = np.array(tuple(~self.grid.affine)[:6]).reshape(2, 3)
-        pixels = shapely.transform(shapes, lambda xy: xy @ matrix[:, :2].T + matrix[:, 2])
+        pixels = shapely.transform(shapes, partial(map_points, ~self.grid.affine))
         self.collector.add(Changes(table['id'].to_numpy(), areas, table['mean_probability'].to_numpy(), pixels))
 
     def _model(self, manifests: list[dict]) -> dict:

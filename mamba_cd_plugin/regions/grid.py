@@ -16,6 +16,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import rasterio
 from rasterio.crs import CRS
 
@@ -26,6 +27,14 @@ GRID = 'grid.json'
 BLOCKS = 'blocks'
 LOGS = 'logs'
 MASK, PROBABILITY, POLYGONS, MANIFEST = 'mask.tif', 'probability.tif', 'polygons.parquet', 'manifest.json'
+# Points along each side of a raster or region by which its outline is brought into another CRS. Between them the sides
+# of a scene of 100 km bend by less than a pixel, from degrees too.
+SIDE_POINTS = 21
+_SIDE = np.linspace(0, 1, SIDE_POINTS)[:-1]
+_ZERO, _ONE = np.zeros_like(_SIDE), np.ones_like(_SIDE)
+# Around the unit square, column and row (N, 2), from the upper left corner along the top.
+BORDER = np.concatenate([np.stack(side, axis=1) for side in (
+    (_SIDE, _ZERO), (_ONE, _SIDE), (1 - _SIDE, _ONE), (_ZERO, 1 - _SIDE))])
 _NAME = re.compile(r'(\d+)_(\d+)$')
 
 

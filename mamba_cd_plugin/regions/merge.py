@@ -9,6 +9,7 @@ import shapely
 from shapely import Polygon
 
 from ..inference.splitting import PixelPolygons
+from ..io.grids import map_points
 from .grid import POLYGONS, RegionGrid, block_folder
 
 Block = tuple[int, int]
@@ -43,9 +44,8 @@ def read_block(out: Path, grid: RegionGrid, block: Block) -> BlockPolygons:
         raise ValueError(f'{path}: cannot be read as the polygons of a block ({error}). Delete the folder of the block '
                          'and run the same command again') from error
     inverse = ~grid.affine
-    matrix = np.array(tuple(inverse)[:6]).reshape(2, 3)
     # Corners of pixels are whole numbers.
-    shapes = shapely.transform(shapes, lambda xy: np.rint(xy @ matrix[:, :2].T + matrix[:, 2]))
+    shapes = shapely.transform(shapes, lambda xy: np.rint(map_points(inverse, xy)))
     return BlockPolygons(PixelPolygons(shapely.normalize(shapes), *columns[:2]), columns[2].astype(bool))
 
 

@@ -2,6 +2,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,15 +17,12 @@ from rasterio.transform import from_origin
 from rasterio.warp import calculate_default_transform
 
 from ..inference.pairs import Span, Window
-from ..io.grids import SAME_PIXELS, describe_crs
-from .grid import RegionGrid, moved
+from ..io.grids import SAME_PIXELS, describe_crs, map_points
+from .grid import BORDER, SIDE_POINTS, RegionGrid, moved
 from .mosaic import PlacedRaster
 from .sources import Raster
 from .windows import BlockWindows
 
-# Points along each side of a raster by which its outline is brought into another CRS. Between them the sides of a scene
-# of 100 km bend by less than a pixel, from degrees too.
-SIDE_POINTS = 21
 # What a warped raster is taken to cover beyond its outline, in pixels: no pixel that it has may be missed. Of a raster
 # that is read as it is, a pixel counts whose middle is inside.
 WARPED_REACH, DIRECT_REACH = 8., -0.5
@@ -218,10 +216,7 @@ def _by_crs(rasters: Sequence[Raster]) -> list[tuple[list[Raster], list[int]]]:
 
 def _outlines(rasters: Sequence[Raster], crs: CRS, affine: rasterio.Affine) -> np.ndarray:
     """Points around rasters of one CRS, in pixels of a grid (N, points, 2), column and row."""
-    share = np.linspace(0, 1, SIDE_POINTS)[:-1]
-    zero, one = np.zeros_like(share), np.ones_like(share)
-    around = np.array([np.concatenate([share, one, 1 - share, zero]), np.concatenate([zero, share, one, 1 - share])])
-    sizes = np.array([(raster.width, raster.height) for raster in rasters])[:, :, None] * around
+    sizes = np.array([(raster.width, raster.height) for raster in rasters])[:, :, None] * BORDER.T
     maps = np.array([raster.transform for raster in rasters]).reshape(-1, 2, 3)
     points = np.einsum('nij,njp->nip', maps[:, :, :2], sizes) + maps[:, :, 2:]
     own = CRS.from_wkt(rasters[0].crs)
@@ -294,8 +289,7 @@ def read_area(path: Path, grid: RegionGrid) -> Any:
     if not len(shapes):
         raise ValueError(f'--aoi {path}: holds no polygon')
     area = shapely.make_valid(shapely.union_all(shapes.make_valid().to_crs(grid.rasterio_crs.to_wkt()).values))
-    inverse = np.array(tuple(~grid.affine)[:6]).reshape(2, 3)
-    return shapely.transform(area, lambda xy: xy @ inverse[:, :2].T + inverse[:, 2])
+    return shapely.transform(area, partial(map_points, ~grid.affine))
 
 
 def _candidates(grid: RegionGrid, dates: Sequence[PlacedDate], area: Any) -> np.ndarray:

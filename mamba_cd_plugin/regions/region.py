@@ -1,6 +1,7 @@
 """From the arguments of ``mamba-cd mosaic`` to a plan and its blocks."""
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -196,7 +197,6 @@ def describe_plan(region: Region) -> list[str]:
 
 def _notes(region: Region) -> list[str]:
     """What is to be said about the first raster of each date; the others are taken to be like it."""
-    from contextlib import ExitStack
     lines = []
     for label, date, bands in (('A', region.plan.a, region.job.reading.bands),
                                ('B', region.plan.b, region.job.reading.bands_b or region.job.reading.bands)):

@@ -11,9 +11,8 @@ import pyarrow
 import pyarrow.parquet
 import pyogrio
 import shapely
-from pyogrio.errors import DataLayerError, DataSourceError
 
-from ..inference.polygons import LAYER, PolygonGrid
+from ..inference.polygons import LAYER, PolygonGrid, written_by_gdal
 from ..version import __version__
 
 # Polygons in a row group: readers skip whole groups by their bounds, and 20,000 of them take some megabytes.
@@ -125,7 +124,7 @@ def convert(parquet: Path, path: Path, record: VectorFormat, grid: PolygonGrid, 
         path: Path of the new file.
         record: Its format.
         grid: Of the region.
-        date: ISO time that a GeoPackage gives as its last change. The current time would make two runs differ.
+        date: See :func:`~..inference.polygons.write_polygons`.
 
     Raises:
         OSError: If it cannot be written completely.
@@ -135,17 +134,8 @@ def convert(parquet: Path, path: Path, record: VectorFormat, grid: PolygonGrid, 
     schema = pyarrow.schema([file.schema_arrow.field(name) for name in names])
     batches = (pyarrow.RecordBatch.from_arrays(batch.columns, schema=schema)
                for batch in file.iter_batches(ROW_GROUP, columns=names))
-    pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': date})
-    try:
+    with written_by_gdal(path, file.metadata.num_rows, date):
         pyogrio.write_arrow(
             pyarrow.RecordBatchReader.from_batches(schema, batches), path, driver=record.driver,
             geometry_name='geometry', geometry_type='Polygon', crs=None if grid.crs is None else grid.crs.to_wkt(),
             **record.options)
-        # GDAL need not report a full disk, so the file itself is asked.
-        written = pyogrio.read_info(path, force_feature_count=True)['features']
-    except (DataSourceError, DataLayerError) as error:
-        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
-    finally:
-        pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': None})
-    if written != file.metadata.num_rows:
-        raise OSError(f'{path}: was not written completely. Is the disk full?')

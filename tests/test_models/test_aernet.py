@@ -1,9 +1,7 @@
 """AERNet: the numbers of the authors' code, edges and refinement by hand, images of any size."""
 from __future__ import annotations
 
-import math
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from named_numbers import noise, weight
 from torch import Tensor, nn
 
 from mamba_cd_plugin.export.export import ExportableModel, trace
@@ -42,20 +41,6 @@ RENAMES = (
     (r'^decoder\.refine\.dir_head\.1', 'refine.direction.0.bn'),
     (r'^decoder\.refine\.dir_head\.3', 'refine.direction.1'),
 )
-
-
-def noise(key: str, shape: tuple) -> Tensor:
-    """Normal numbers that depend on the key alone; numpy has promised never to change this generator."""
-    return torch.from_numpy(np.random.RandomState(zlib.crc32(key.encode())).standard_normal(shape)).float()
-
-
-def weight(name: str, shape: tuple) -> Tensor:
-    """A weight by its official name, as data/README.md says."""
-    if name.endswith('num_batches_tracked'):
-        return torch.tensor(0)
-    if len(shape) > 1:
-        return noise(name, shape) / math.sqrt(math.prod(shape[1:]))
-    return 0.1 * noise(name, shape) + (0 if name.endswith(('bias', 'running_mean')) else 1)
 
 
 def our_name(name: str) -> str:

@@ -1,6 +1,5 @@
 """ChangeMamba's MambaBCD: the numbers of the official code, its checkpoints, its loss and how its classifier learns."""
 import math
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmseg.registry import MODELS
+from named_numbers import noise, weight
 from torch import Tensor, nn
 
 from mamba_cd_plugin.cli.convert_weights import convert_file
@@ -31,26 +31,11 @@ def _arch_of_the_fixture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ARCHS, 'fixture', (8, (1, 2, 1, 1), 2.0))
 
 
-def noise(key: str, shape: tuple) -> Tensor:
-    """Normal numbers that depend on the key alone; numpy has promised never to change this generator."""
-    return torch.from_numpy(np.random.RandomState(zlib.crc32(key.encode())).standard_normal(shape)).float()
-
-
-def weight(name: str, shape: tuple) -> Tensor:
-    """A weight by its official name, as data/README.md says."""
-    if name.endswith('num_batches_tracked'):
-        return torch.tensor(0)
-    if len(shape) > 1:
-        scale = 0.25 if name.startswith('main_clf') else 1
-        return noise(name, shape) * scale / math.sqrt(math.prod(shape[1:]))
-    return 0.1 * noise(name, shape) + (0 if name.endswith(('bias', 'running_mean')) else 1)
-
-
 @pytest.fixture
 def weights() -> dict[str, Tensor]:
     """A checkpoint of the toy model under its official names."""
     arrays = np.load(FIXTURE)
-    return {name: weight(name, tuple(map(int, shape.split())))
+    return {name: weight(name, tuple(map(int, shape.split())), 0.25 if name.startswith('main_clf') else 1)
             for name, shape in zip(arrays['names'].tolist(), arrays['shapes'].tolist())}
 
 

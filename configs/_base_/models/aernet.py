@@ -1,16 +1,12 @@
 # AERNet (TGRS 2023), the whole model.
+_base_ = './pair_input.py'
+
 norm_cfg = dict(type='BN')
 channels = [64, 64, 128, 256, 512]  # of the encoder's levels: the stem at stride 2, then the stages
 
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='PairDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        size_divisor=1,  # mmseg wants a size or a divisor; crops already have one size
-        pad_val=0,
-        seg_pad_val=255),
+    data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='SiameseResNet', depth=34, base_channels=64),
     # Passes A and B on as they are: the fusion is in the decoder.
     neck=dict(

@@ -1,4 +1,6 @@
 # The whole model: CDMamba V8, d = 64. Every other version is a leaf that switches parts off or swaps them.
+_base_ = './pair_input.py'
+
 norm_cfg = dict(type='BN')
 act_cfg = dict(type='SiLU')
 channels = [64, 128, 256, 512]  # of the encoder's levels, d * 2^i
@@ -6,14 +8,7 @@ bottleneck = dict(type='BottleneckReduction')  # 先降四倍再提两倍: "firs
 
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='PairDataPreProcessor',
-        # ImageNet's, as the official VMamba weights expect.
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        size_divisor=1,  # mmseg wants a size or a divisor; crops already have one size
-        pad_val=0,
-        seg_pad_val=255),
+    data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='SiameseVSSM', arch='cdmamba', drop_path_rate=0.2, scan_backend='auto'),
     neck=dict(
         type='BitemporalFusionNeck',

@@ -1,17 +1,13 @@
 # ChangeMamba's MambaBCD-Tiny (arXiv 2404.03425), the whole model; Small and Base change the encoder.
+_base_ = './pair_input.py'
+
 norm_cfg = dict(type='BN')
 act_cfg = dict(type='ReLU')
 channels = [96, 192, 384, 768]  # of the encoder's levels, d * 2^i
 
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='PairDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        size_divisor=1,  # mmseg wants a size or a divisor; crops already have one size
-        pad_val=0,
-        seg_pad_val=255),
+    data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='SiameseVSSM', arch='changemamba_t', drop_path_rate=0.2, scan_backend='auto'),
     # Passes A and B on as they are: the fusion is in the decoder.
     neck=dict(type='BitemporalFusionNeck', in_channels=channels, difference=None, norm_cfg=norm_cfg, act_cfg=act_cfg),

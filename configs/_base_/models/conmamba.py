@@ -1,19 +1,15 @@
 # ConMamba (TGRS 2024) as we read it. Public are title and abstract, and no code: a siamese encoder that joins a CNN and
 # a state-space model at every level. What they leave open is chosen here as in CDMamba, so that the comparison shows
 # the two ideas named below: the hybrid encoder, and a decoder without skips.
+_base_ = './pair_input.py'
+
 norm_cfg = dict(type='BN')
 act_cfg = dict(type='SiLU')
 channels = [64, 128, 256, 512]  # of the encoder's levels, d * 2^i
 
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='PairDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        size_divisor=1,  # mmseg wants a size or a divisor; crops already have one size
-        pad_val=0,
-        seg_pad_val=255),
+    data_preprocessor=_base_.data_preprocessor,
     # Depths (ours): even, since a hybrid block has three times the weights of a state-space block.
     backbone=dict(
         type='SiameseHybrid', arch=dict(embed_dims=64, depths=(2, 2, 2, 2), ssm_ratio=1.0), norm_cfg=norm_cfg,
