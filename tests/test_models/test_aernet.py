@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from named_numbers import noise, weight
 from torch import Tensor, nn
 
 from mamba_cd_plugin.export.export import ExportableModel, trace
@@ -76,7 +76,7 @@ def small(**head: object) -> nn.Module:
 
 
 @torch.no_grad()
-def test_all_outputs_are_those_of_the_official_code() -> None:
+def test_all_outputs_are_those_of_the_official_code(noise: Callable, weight: Callable) -> None:
     arrays = np.load(FIXTURE)
     model = build()
     model.load_state_dict(converted({
@@ -117,7 +117,7 @@ def test_what_is_no_encoder_decoder_is_not_exported() -> None:
 
 
 @torch.no_grad()
-def test_one_cell_adds_its_mean_to_every_pixel() -> None:
+def test_one_cell_adds_its_mean_to_every_pixel(noise: Callable) -> None:
     context = GlobalContext(8, pool=8)
     nn.init.dirac_(context.value.weight)
     nn.init.zeros_(context.value.bias)
@@ -156,7 +156,7 @@ def test_an_edge_pixel_takes_the_logit_of_the_neighbour_it_is_sent_to(direction:
 
 
 @pytest.mark.parametrize('loss_edge', [None, dict(type='SWBCELoss')])
-def test_six_losses_or_the_five_of_the_public_code(loss_edge: dict | None) -> None:
+def test_six_losses_or_the_five_of_the_public_code(loss_edge: dict | None, noise: Callable) -> None:
     labels = torch.zeros(2, 1, 64, 64, dtype=torch.long)
     labels[..., 10:30, 20:40] = 1
     samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]

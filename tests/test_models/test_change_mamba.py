@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmseg.registry import MODELS
-from named_numbers import noise, weight
 from torch import Tensor, nn
 
 from mamba_cd_plugin.cli.convert_weights import convert_file
@@ -32,7 +31,7 @@ def _arch_of_the_fixture(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def weights() -> dict[str, Tensor]:
+def weights(weight: Callable) -> dict[str, Tensor]:
     """A checkpoint of the toy model under its official names."""
     arrays = np.load(FIXTURE)
     return {name: weight(name, tuple(map(int, shape.split())), 0.25 if name.startswith('main_clf') else 1)
@@ -46,7 +45,7 @@ def build() -> nn.Module:
     return MODELS.build(cfg).eval()
 
 
-def test_logits_are_those_of_the_official_code(weights: dict[str, Tensor]) -> None:
+def test_logits_are_those_of_the_official_code(weights: dict[str, Tensor], noise: Callable) -> None:
     model = build()
     model.load_state_dict(convert_change_mamba(weights).state_dict)
     unchanged, changed = torch.from_numpy(np.load(FIXTURE)['logits'])[0]
@@ -127,7 +126,7 @@ def test_lovasz_softmax_by_hand(probabilities: list, labels: list, expected: flo
     assert bool(logits.grad.any()) == (expected > 0)
 
 
-def test_one_logit_learns_as_the_difference_of_two() -> None:
+def test_one_logit_learns_as_the_difference_of_two(noise: Callable) -> None:
     """With the config's losses and its factors of rate and decay, from the same start, on the same features."""
     cfg = Config.fromfile(CONFIGS / 'baselines/changemamba_bcd_tiny_levircd.py')
     factors = cfg.optim_wrapper.paramwise_cfg.custom_keys['decode_head.conv_seg']
