@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mamba_cd_plugin.models.layers import build_part
 from mamba_cd_plugin.resources import find_config
+from mamba_cd_plugin.stack import initialize_quietly
 from mamba_cd_plugin.synthetic import generate_pair
 
 from .cases import identity_scan, random_labels
@@ -38,7 +39,7 @@ class Trainer:
     def __init__(self, config: str, dtype: str, device: str, seed: int = 0, lr: float = 1e-4) -> None:
         torch.manual_seed(seed)
         built: Any = build_part(Config.fromfile(find_config(config)).model)
-        built.init_weights()
+        initialize_quietly(built)
         self.model = built.to(device).train()
         self.call: Callable[..., Any] = self.model
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr, fused=device != 'cpu')

@@ -1,15 +1,14 @@
 """mmengine's optimizer constructor with learning rates by the fan-in of a layer, and one log line."""
-import logging
-
 from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import Tensor, nn
 
+from ..stack import log_without
 
-def _is_not_about_one_parameter(record: logging.LogRecord) -> bool:
-    message = record.getMessage()
-    return not message.startswith('paramwise_options') and 'is skipped since its requires_grad' not in message
+
+def _is_about_one_parameter(message: str) -> bool:
+    return message.startswith('paramwise_options') or 'is skipped since its requires_grad' in message
 
 
 def fan_in(weight: Tensor) -> int:
@@ -39,11 +38,8 @@ class FanInOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper of a model."""
         logger = MMLogger.get_current_instance()
-        logger.addFilter(_is_not_about_one_parameter)
-        try:
+        with log_without(_is_about_one_parameter):
             wrapper = super().__call__(model)
-        finally:
-            logger.removeFilter(_is_not_about_one_parameter)
         groups = wrapper.optimizer.param_groups
         self._slow_wide_layers(groups, logger)
         decaying = sum(p.numel() for group in groups if group.get('weight_decay') for p in group['params'])

@@ -11,6 +11,7 @@ from .. import register_all_modules
 from ..engine.checkpoint import find_checkpoint
 from ..engine.config_options import merge_options
 from ..resources import find_config, list_configs
+from ..stack import initialize_quietly
 from .checkpoints import load_weights, read_checkpoint
 
 # A model is called like its config for LEVIR-CD, without this.
@@ -116,7 +117,7 @@ def get_model(name: str | Path,
     merge_options(cfg, changes)
     segmentor = MODELS.build(dict(cfg.model, _scope_='mmseg'))
     if weights is None:
-        segmentor.init_weights()
+        initialize_quietly(segmentor)
     else:
         path = find_checkpoint(weights)
         load_weights(segmentor, read_checkpoint(path), path)

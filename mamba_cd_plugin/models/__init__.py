@@ -1,4 +1,5 @@
 """The model's parts; importing this package registers them in mmseg's MODELS."""
+from .. import stack  # noqa: F401  before all that imports mmseg
 from .backbones import SiameseVSSM
 from .baseline_backbones import SiameseHybrid, SiameseResNet
 from .data_preprocessor import PairDataPreProcessor

@@ -93,6 +93,14 @@ def state():
 '''
 
 
+def test_a_user_of_python_sees_nothing_of_the_stack() -> None:
+    """mmengine would log each parameter as it is initialised, and the stack print that parts of it are missing."""
+    program = ("from mamba_cd_plugin import get_model; get_model('cdmamba_v8_small', options={'backbone.arch': 'toy', "
+               "'neck.in_channels': [16, 32, 64, 128], 'decode_head.in_channels': [16, 32, 64, 128]})")
+    run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert (run.stdout, run.stderr) == ('', '')
+
+
 def test_importing_the_package_leaves_the_process_alone() -> None:
     program = STATE + ('before = state(); import mamba_cd_plugin, mamba_cd_plugin.cli; assert state() == before\n'
                        'assert not {"torch", "mmengine", "numpy"} & {*sys.modules}, "imports more than itself"')
