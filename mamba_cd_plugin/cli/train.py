@@ -4,6 +4,7 @@ The run's folder gets the log, the checkpoints (best_changed_F1.pth), TensorBoar
 """
 import argparse
 
+from ..engine.machine import leave_process_group
 from ..engine.precision import AMP_DTYPES, accumulate_gradients, compile_parts, enable_training_amp
 from ..engine.recovery import choose_start
 from ..engine.workers import end_workers
@@ -51,3 +52,4 @@ def run(args: argparse.Namespace) -> None:
         runner.train()
     finally:
         end_workers()
+    leave_process_group()

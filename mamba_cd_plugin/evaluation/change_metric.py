@@ -86,7 +86,7 @@ class ChangeMetric(BaseMetric):
                 confusion = binary_confusion(prediction, truth, self.ignore_index)
             except ValueError as error:
                 raise ValueError(f'{_name(sample)}: {error}') from error
-            objects = count_objects(prediction.cpu().numpy(), truth.cpu().numpy(),
+            objects = count_objects(_changed(prediction), truth.cpu().numpy(),
                                     self.ignore_index) if self.objects else None
             self.results.append((confusion, objects))
 
@@ -121,7 +121,7 @@ class ChangeMetric(BaseMetric):
         if self._outputs is None or self._outputs.folder != Path(self.output_dir):
             data = [Path(sample[key]).parent for key in ('img_path', 'img_path2', 'seg_map_path') if sample.get(key)]
             self._outputs = OutputFolder(self.output_dir, data, 'the folder of the predicted masks')
-        mask = (prediction.cpu().numpy() != 0).astype(np.uint8) * 255
+        mask = _changed(prediction) * np.uint8(255)
         with self._outputs.write(f'{stem}.png') as part:
             if not mmcv.imwrite(mask, str(part)):
                 raise OSError(f'Could not write the mask {part}: is the folder writable and the disk not full?')
@@ -147,3 +147,8 @@ def object_line(counts: ObjectCounts) -> str:
 
 def _name(sample: dict) -> str:
     return sample.get('img_path') or 'a sample without img_path'
+
+
+def _changed(prediction: Tensor) -> np.ndarray:
+    """Where change is predicted; NumPy has no bfloat16, which the prediction of a model in mixed precision has."""
+    return (prediction != 0).cpu().numpy()

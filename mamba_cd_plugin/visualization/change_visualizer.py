@@ -76,4 +76,4 @@ class ChangeVisualizer(SegLocalVisualizer):
 
 def _mask(data: Tensor) -> np.ndarray:
     """(1, H, W) of any dtype on any device -> uint8 (H, W)."""
-    return data.squeeze(0).cpu().numpy().astype(np.uint8)
+    return data.squeeze(0).byte().cpu().numpy()  # bytes already in torch: NumPy has no bfloat16

@@ -166,3 +166,11 @@ def test_objects_are_counted_where_it_is_asked_for() -> None:
     assert scores['object_precision'] == pytest.approx(2 / 3)
     assert scores['object_recall'] == pytest.approx(2 / 4)
     assert scores['object_F1'] == pytest.approx(2 * 2 / (3 + 4))
+
+
+def test_predictions_in_bfloat16_are_scored_and_written_as_others_are(tmp_path: Path) -> None:
+    sample = make_sample(PREDICTION, TRUTH)
+    expected = evaluate([sample], objects=True)
+    sample.pred_sem_seg.data = sample.pred_sem_seg.data.bfloat16()  # as a model under autocast gives it
+    assert evaluate([sample], objects=True, output_dir=str(tmp_path)) == expected
+    assert (mmcv.imread(tmp_path / 'pair.png', 'unchanged') == 255 * np.array(PREDICTION)).all()
