@@ -1,4 +1,5 @@
 """The sections of the GPU check: those about the model, and the list of all."""
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +24,7 @@ from .gpu_scan import (
     Sizes,
     compile_kernels,
     correctness,
+    kernel_time,
     profile,
     scan_speed,
     several_gpus,
@@ -92,8 +94,12 @@ def model_speed(report: GpuReport, sizes: Sizes) -> Iterator[None]:
                         torch.cuda.empty_cache()
                         continue
                 times[name] = step
+                busy = {}
+                if dtype == 'bf16':  # the profiler takes seconds
+                    trainer.model.train()
+                    busy['training_step_device_ms'] = kernel_time(partial(trainer.step, pair, samples), sizes)
                 report.add('model', batch=count, dtype=dtype, scan=name, forward_ms=prediction, training_step_ms=step,
-                           peak_MiB=memory, pairs_per_second=1e3 * count / max(step, 1e-9))
+                           peak_MiB=memory, pairs_per_second=1e3 * count / max(step, 1e-9), **busy)
                 yield
             if len(times) == 2:
                 report.claim(f'batch {count}, {dtype}: training step ({times["auto"]:.4g} ms) at most 1.15 x the '
@@ -139,21 +145,35 @@ def training(report: GpuReport, sizes: Sizes) -> Iterator[None]:
 
 
 def compiled(report: GpuReport, sizes: Sizes) -> Iterator[None]:
-    """V8's training step under torch.compile, in bfloat16."""
+    """V8 under torch.compile in bfloat16: the training step, the forward, and the forward replayed as a CUDA graph.
+
+    Each is compiled anew, and one that fails is a row of its own and leaves the others.
+    """
     pair, samples = _timed_batch(sizes, sizes.batches[0])
-    trainer = Trainer(sizes.config, 'bf16', sizes.device)
-    trainer.model.backbone.compile()
-    trainer.model.neck.compile()
-    begin = report.elapsed
-    trainer.step(pair, samples)
-    took = report.elapsed - begin
-    yield
-    step, memory = time_calls(partial(trainer.step, pair, samples), sizes, 0.5)
-    report.add('compiled', batch=sizes.batches[0], dtype='bf16', first_step_s=took, training_step_ms=step,
-               peak_MiB=memory)
+    modes = [('training_step', None), ('forward', None), ('forward', 'reduce-overhead')]
+    for what, mode in modes[:2] if sizes.device == 'cpu' else modes:
+        trainer = Trainer(sizes.config, 'bf16', sizes.device)
+        trainer.model.backbone.compile(mode=mode)
+        trainer.model.neck.compile(mode=mode)
+        trainer.model.train(what == 'training_step')
+        call: Callable[[], Tensor] = (partial(trainer.step, pair, samples) if what == 'training_step' else
+                                      partial(trainer.predict, pair))
+        row = dict(batch=sizes.batches[0], dtype='bf16', what=what, mode=mode or 'default')
+        begin = report.elapsed
+        try:
+            call()
+            first = report.elapsed - begin
+            time, memory = time_calls(call, sizes, 0.5)
+            report.add('compiled', **row, ms=time, first_call_s=first, peak_MiB=memory)
+        except Exception as error:  # the compiler's errors have no common class
+            traceback.print_exc()
+            report.add('compiled', **row, note=f'{type(error).__name__}: {str(error)[:200]}')
+            report.claim(f'{what} runs under torch.compile, mode {mode or "default"}', False)
+        torch.compiler.reset()
+        yield
 
 
 SECTIONS: dict[str, Callable[[GpuReport, Sizes], Iterator[None]]] = {
-    'warm-up': compile_kernels, 'correctness': correctness, 'scan': scan_speed, 'model': model_speed,
-    'training': training, 'several GPUs': several_gpus, 'profile': profile, 'tuning': tuning, 'compiled': compiled,
+    'warm-up': compile_kernels, 'correctness': correctness, 'scan': scan_speed, 'profile': profile,
+    'model': model_speed, 'training': training, 'compiled': compiled, 'several GPUs': several_gpus, 'tuning': tuning,
 }

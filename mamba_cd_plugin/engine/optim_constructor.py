@@ -1,8 +1,13 @@
-"""mmengine's optimizer constructor with learning rates by the fan-in of a layer, and one log line."""
+"""mmengine's optimizer constructor with learning rates by the fan-in of a layer, few groups, and one log line."""
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
 from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
-from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ..stack import log_without
 
@@ -24,6 +29,10 @@ def fan_in(weight: Tensor) -> int:
 class FanInOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor, with learning rates that follow the fan-in of a layer where the config asks for it.
 
+    mmengine makes a group of every parameter, and torch's optimizers start their kernels once a group: some 500 times a
+    step for a few numbers each. Here those of equal settings are one group, in the order of their first parameters,
+    and on a GPU an optimizer that can takes its fused kernel, unless the config sets ``fused`` or ``foreach``.
+
     Its 500 log lines on which parameters decay become one: whoever starts a training looks at the first screen of the
     log for the settings and the data.
 
@@ -38,14 +47,29 @@ class FanInOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper of a model."""
         logger = MMLogger.get_current_instance()
+        self._choose_fused(getattr(model, 'module', model))
         with log_without(_is_about_one_parameter):
             wrapper = super().__call__(model)
         groups = wrapper.optimizer.param_groups
-        self._slow_wide_layers(groups, logger)
         decaying = sum(p.numel() for group in groups if group.get('weight_decay') for p in group['params'])
         total = sum(p.numel() for group in groups for p in group['params'])
         logger.info(f'{type(wrapper.optimizer).__name__}: {total:,} parameters, weight decay on {decaying:,} of them')
         return wrapper
+
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', *args: Any, **kwargs: Any) -> None:
+        """Add the parameters of a module, and at the end those of the whole model in few groups."""
+        super().add_params(params, module, prefix, *args, **kwargs)
+        if not prefix:  # mmengine calls it again for each child
+            self._slow_wide_layers(params, MMLogger.get_current_instance())
+            params[:] = merge_groups(params)
+
+    def _choose_fused(self, model: nn.Module) -> None:
+        settings: dict[str, Any] = self.optimizer_cfg
+        kind = OPTIMIZERS.get(settings['type']) if isinstance(settings['type'], str) else settings['type']
+        free = 'fused' not in settings and 'foreach' not in settings
+        on_gpu = all(p.is_cuda for p in model.parameters() if p.requires_grad)
+        if kind is not None and free and on_gpu and 'fused' in inspect.signature(kind).parameters:
+            self.optimizer_cfg: dict[str, Any] = {**settings, 'fused': True}  # a copy: the config is the user's
 
     def _slow_wide_layers(self, groups: list[dict], logger: MMLogger) -> None:
         limit = self.paramwise_cfg.get('full_rate_fan_in')
@@ -56,8 +80,62 @@ class FanInOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                              'at least 1')
         slowed = 0
         for group in groups:
-            weight, = group['params']  # one group per parameter wherever there is a paramwise_cfg
+            weight, = group['params']
             if weight.ndim > 1 and fan_in(weight) > limit:
-                group['lr'] *= limit / fan_in(weight)
+                group['lr'] = group.get('lr', self.base_lr) * limit / fan_in(weight)
                 slowed += weight.numel()
         logger.info(f'{slowed:,} weights of layers with more than {limit} inputs learn at {limit} / inputs of the rate')
+
+
+def merge_groups(groups: Sequence[dict]) -> list[dict]:
+    """Groups of parameters with equal settings as one, in the order of their first parameters."""
+    merged: list[dict] = []
+    for group in groups:
+        settings = {key: value for key, value in group.items() if key != 'params'}
+        same = next((other for other in merged if {k: v for k, v in other.items() if k != 'params'} == settings), None)
+        if same is None:
+            merged.append({**settings, 'params': list(group['params'])})
+        else:
+            same['params'].extend(group['params'])
+    return merged
+
+
+def regroup_checkpoint(checkpoint: dict[str, Any], optimizer: Optimizer, model: nn.Module) -> None:
+    """Bring optimizer and schedulers of a checkpoint with a group for each parameter into the groups of merge_groups.
+
+    Older checkpoints are like that. Which kernel runs is no setting of the experiment: it stays as here.
+
+    Args:
+        checkpoint: Content of the file; changed in place.
+        optimizer: The optimizer that is going to load it.
+        model: The model that it belongs to.
+
+    Raises:
+        ValueError: If its groups are neither these nor one for each parameter.
+    """
+    groups, saved = optimizer.param_groups, checkpoint['optimizer']['param_groups']
+    sizes, saved_sizes = ([len(group['params']) for group in some] for some in (groups, saved))
+    if saved_sizes != sizes:
+        places = {id(p): i for i, p in enumerate(p for p in model.parameters() if p.requires_grad)}
+        if saved_sizes != [1] * len(places):
+            raise ValueError(f'The optimizer of the checkpoint has {len(saved)} groups with {sum(saved_sizes)} '
+                             f'parameters, that of this config {len(groups)} with {sum(sizes)}: it belongs to another '
+                             'model or to another optim_wrapper.paramwise_cfg.')
+        members = [[places[id(p)] for p in group['params']] for group in groups]
+        _regroup_optimizer(checkpoint['optimizer'], members)
+        schedulers = checkpoint.get('param_schedulers') or []
+        for state in schedulers if isinstance(schedulers, list) else []:
+            for key, values in state.items():
+                if isinstance(values, list) and len(values) >= len(places):  # one more is mmengine's base rate
+                    state[key] = [values[group[0]] for group in members] + values[len(places):]
+    for group, loaded in zip(groups, checkpoint['optimizer']['param_groups']):
+        loaded.update({key: group[key] for key in ('fused', 'foreach') if key in group})
+
+
+def _regroup_optimizer(content: dict[str, Any], members: Sequence[Sequence[int]]) -> None:
+    """A group for each list of the numbers of its parameters, which are counted through anew."""
+    flat = [index for group in members for index in group]
+    saved, state = content['param_groups'], content['state']
+    new = {index: place for place, index in enumerate(flat)}
+    content['state'] = {new[index]: value for index, value in state.items()}
+    content['param_groups'] = [{**saved[group[0]], 'params': [new[index] for index in group]} for group in members]

@@ -1,14 +1,19 @@
-"""mmengine's EMAHook beside our hooks: the averaged weights are what is validated, kept, tested and resumed."""
+"""EMAHook beside our hooks: the averaged weights are what is validated, kept, tested and resumed."""
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import MomentumAnnealingEMA
 from mmengine.runner import Runner
+from torch import nn
+
+from mamba_cd_plugin.engine.averaged_weights import ForeachMomentumAnnealingEMA
 
 Make = Callable[..., Runner]
-EMA = {'type': 'EMAHook', 'ema_type': 'MomentumAnnealingEMA', 'momentum': 0.3, 'gamma': 2, 'update_buffers': True}
+EMA = {'type': 'EMAHook', 'ema_type': 'ForeachMomentumAnnealingEMA', 'momentum': 0.3, 'gamma': 2,
+       'update_buffers': True}
 HOOKS = [{'type': 'LoadedWeightsHook'}, {'type': 'ResumeHook'}, {'type': 'NonFiniteLossGuardHook'}]
 # Steps so long that the raw weights jump from one validation to the next, and the averaged ones do not.
 LEARNS = {'default_hooks.checkpoint.type': 'ResumableCheckpointHook',
@@ -66,3 +71,21 @@ def test_the_average_goes_on_after_a_resume(make_runner: Make, tmp_path: Path) -
         assert all(torch.equal(value, ends[1][key][name]) for name, value in ends[0][key].items())
     assert not torch.equal(ends[0]['state_dict']['backbone.first.weight'],
                            ends[0]['ema_state_dict']['module.backbone.first.weight'])
+
+
+@pytest.mark.parametrize('options', [dict(update_buffers=True), dict(update_buffers=False, interval=2)])
+def test_all_at_once_averages_as_mmengine_does(options: dict) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    averages = [kind(model, momentum=0.3, gamma=2, **options)
+                for kind in (MomentumAnnealingEMA, ForeachMomentumAnnealingEMA)]
+    for _ in range(7):
+        model(torch.randn(5, 3) * 9)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        for average in averages:
+            average.update_parameters(model)
+    for (name, expected), actual in zip(averages[0].state_dict().items(), averages[1].state_dict().values()):
+        torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6, msg=name)
+    assert not torch.equal(averages[1].module[0].weight, model[0].weight)

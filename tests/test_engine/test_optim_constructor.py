@@ -1,11 +1,13 @@
-"""Rates and decays of single weights."""
+"""Rates and decays of single weights, and the groups in which the optimizer has them."""
+import copy
+
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import CosineAnnealingLR, DefaultOptimWrapperConstructor, OptimWrapper
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from mamba_cd_plugin.engine.optim_constructor import FanInOptimWrapperConstructor, fan_in
+from mamba_cd_plugin.engine.optim_constructor import FanInOptimWrapperConstructor, fan_in, regroup_checkpoint
 
 
 class Model(nn.Module):
@@ -30,7 +32,7 @@ def build(**paramwise: float) -> OptimWrapper:
 
 def rates(wrapper: OptimWrapper) -> dict:
     """The rate of each parameter, by shape."""
-    return {tuple(group['params'][0].shape): group['lr'] for group in wrapper.optimizer.param_groups}
+    return {tuple(p.shape): group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
 
 
 def test_wide_layers_learn_at_a_smaller_rate() -> None:
@@ -55,3 +57,62 @@ def test_no_input_at_all_is_refused() -> None:
 
 def test_older_configs_name_it_otherwise() -> None:
     assert OPTIM_WRAPPER_CONSTRUCTORS.get('QuietOptimWrapperConstructor') is FanInOptimWrapperConstructor
+
+
+def test_equal_settings_are_one_group() -> None:
+    model = Model()
+    optimizer = dict(type='AdamW', lr=1., weight_decay=0.1)
+    built = FanInOptimWrapperConstructor(dict(optimizer=optimizer), dict(norm_decay_mult=0., full_rate_fan_in=100))
+    groups = built(model).optimizer.param_groups
+    # The directions are the model's own parameter and come first; the wide layer learns at 100 / 144.
+    narrow = [model.directions, model.narrow.weight, model.narrow.bias, model.wide.bias, model.depthwise.weight,
+              model.depthwise.bias, model.linear.weight, model.linear.bias]
+    expected = [narrow, [model.wide.weight], [model.norm.weight, model.norm.bias]]
+    assert [[id(p) for p in group['params']] for group in groups] == [[id(p) for p in some] for some in expected]
+    assert [(group['lr'], group['weight_decay']) for group in groups] == [(1., 0.1), (100 / 144, 0.1), (1., 0.)]
+    assert 'fused' not in optimizer and groups[0]['fused'] is None  # on a CPU
+
+
+def trained(constructor: type, steps: int, model: Model) -> tuple[OptimWrapper, CosineAnnealingLR]:
+    """The optimizer and the schedule of a model, after some steps on gradients that depend on the weights."""
+    optimizer = dict(type='AdamW', lr=0.1, weight_decay=0.1)
+    paramwise = dict(norm_decay_mult=0., custom_keys=dict(linear=dict(lr_mult=0.5)))
+    wrapper = constructor(dict(optimizer=optimizer), paramwise)(model)
+    schedule = CosineAnnealingLR(wrapper, T_max=9, by_epoch=False)
+    for _ in range(steps):
+        train_step(model, wrapper, schedule)
+    return wrapper, schedule
+
+
+def train_step(model: Model, wrapper: OptimWrapper, schedule: CosineAnnealingLR) -> None:
+    wrapper.update_params(sum(((p - 1)**4 * torch.arange(p.numel()).view(p.shape)).sum() for p in model.parameters()))
+    schedule.step()
+
+
+def test_a_checkpoint_with_a_group_for_each_parameter_goes_on() -> None:
+    """mmengine's own constructor, whose groups older checkpoints have, gives the expected weights."""
+    torch.manual_seed(0)
+    old, new = Model(), Model()
+    wrapper, schedule = trained(DefaultOptimWrapperConstructor, 3, old)
+    checkpoint = copy.deepcopy(dict(optimizer=wrapper.state_dict(), param_schedulers=[schedule.state_dict()]))
+    assert len(checkpoint['optimizer']['param_groups']) == 11
+    new.load_state_dict(old.state_dict())
+    other, other_schedule = trained(FanInOptimWrapperConstructor, 0, new)
+    regroup_checkpoint(checkpoint, other.optimizer, new)
+    other.load_state_dict(checkpoint['optimizer'])
+    other_schedule.load_state_dict(checkpoint['param_schedulers'][0])
+    for _ in range(3):
+        train_step(old, wrapper, schedule)
+        train_step(new, other, other_schedule)
+    assert len(other.optimizer.param_groups) == 3
+    assert all(torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters()))
+    assert len(other_schedule.base_values) == 4  # with mmengine's base rate
+    assert sorted(set(wrapper.get_lr()['lr'])) == sorted(set(other.get_lr()['lr']))
+
+
+def test_a_checkpoint_of_other_groups_is_refused() -> None:
+    model = Model()
+    wrapper, _ = trained(FanInOptimWrapperConstructor, 1, model)
+    checkpoint = dict(optimizer=torch.optim.AdamW(list(model.parameters())[:4]).state_dict())
+    with pytest.raises(ValueError, match='has 1 groups with 4 parameters, that of this config 3 with 11'):
+        regroup_checkpoint(checkpoint, wrapper.optimizer, model)

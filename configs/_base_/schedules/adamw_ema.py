@@ -21,5 +21,6 @@ custom_hooks = [
     *[hook for hook in _base_.custom_hooks if hook['type'] != 'PlateauStoppingHook'],
     # The average is over the last tenth of the steps so far (gamma 10), and never over more than the last 1,000. The
     # buffers are averaged too: BatchNorm's statistics of other weights would not fit.
-    dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=0.001, gamma=10, update_buffers=True),
+    dict(
+        type='EMAHook', ema_type='ForeachMomentumAnnealingEMA', momentum=0.001, gamma=10, update_buffers=True),
 ]

@@ -27,7 +27,8 @@ class NonFiniteLossError(RuntimeError):
 class NonFiniteLossGuardHook(Hook):
     """Stop at the first NaN or infinite loss, and report its term, its images and the likely cause.
 
-    Every iteration is looked at: mmengine reads each loss term off the device anyway, to log it, so this costs nothing.
+    Every iteration is looked at: mmengine's RuntimeInfoHook reads each loss term off the device anyway, to log it, and
+    these numbers are taken, so that the guard itself never waits for the device.
     By then the step with the bad gradients is done, but nothing of it reaches a file: the run ends before a checkpoint
     is written. Weights that a finite loss has spoilt (its gradient can still be NaN) are caught at the end of the epoch
     and when they are to be saved. So every checkpoint there is is good, and the newest is named in the error.
@@ -42,7 +43,8 @@ class NonFiniteLossGuardHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict[str, torch.Tensor] | None = None) -> None:
         """Look at every loss term of this iteration."""
-        losses = {name: float(value.detach()) for name, value in (outputs or {}).items() if 'loss' in name}
+        losses = {name: float(runner.message_hub.get_scalar(f'train/{name}').current()) for name in outputs or {}
+                  if 'loss' in name}
         bad = [name for name, value in losses.items() if not is_finite(value)]
         if bad:
             runner.visualizer.close()  # writes out what TensorBoard still holds back; mmengine does it only at the end

@@ -5,6 +5,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ..config_text import parse_config_text
+from ..optim_constructor import regroup_checkpoint
 from ..resume import Changes, check_resume, config_of_checkpoint, refit_schedule, warn_of_short_schedule
 from ..weights import OtherWeightsError, fit_weights, weights_of
 
@@ -87,6 +88,8 @@ class ResumeHook(Hook):
         """Refuse settings that a resume would ignore, before anything is restored."""
         if runner.cfg.get('resume'):
             self._changes = check_resume(runner, config_of_checkpoint(checkpoint))
+            if 'optimizer' in checkpoint and isinstance(runner.optim_wrapper, OptimWrapper):
+                regroup_checkpoint(checkpoint, runner.optim_wrapper.optimizer, runner.model)
 
     def before_train(self, runner: Runner) -> None:
         """Put the learning rate where this config has it."""
