@@ -48,6 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='values for black and white')
     images.add_argument('--nodata', type=float, metavar='VALUE',
                         help='pixels with this value in all bands have no data')
+    images.add_argument('--cloud-band', type=int, metavar='N', help='number of the band that is a cloud mask: pixels '
+                        'that it marks are taken from the next raster that shows them, if there is one')
+    images.add_argument('--cloud-band-b', type=int, metavar='N', help='the same of the later date, where it is '
+                        'another one; 0: it has none')
+    images.add_argument('--cloud-asset', metavar='NAME', help='of STAC items, the asset that is the cloud mask, such '
+                        'as scl; needs --cloud-values')
+    images.add_argument('--cloud-values', type=float, nargs='+', metavar='VALUE', help='values that mark a pixel in '
+                        'the cloud mask; all but 0 by default')
+    images.add_argument('--align', action='store_true', help='measure the shift of the dates against each other in '
+                        'cells of 512 px, and move the later one by it where it is sure')
 
     grid = parser.add_argument_group('grid')
     grid.add_argument('--aoi', help='polygons; only what lies inside is predicted')
@@ -92,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from ..regions import engine, region
         from ..regions.finish import FinishOptions
-        from ..regions.shift import describe_shift
+        from ..regions.shift import describe_shift, measure_places, sum_up_places
     except ImportError as error:
         raise ImportError(f"regions need rasterio, geopandas and more: pip install 'mamba_cd_plugin[regions]' "
                           f'({error})') from error
@@ -113,7 +123,8 @@ def run(args: argparse.Namespace) -> int:
     finishing.check_region(whole.out, whole.plan.grid, options.probability)
     region.prepare_folder(whole, options, args.dry_run)
     if args.dry_run:
-        for line in (*describe_shift(whole.job, whole.tasks), *region.describe_cost(whole, args.workers)):
+        shift = describe_shift(sum_up_places(measure_places(whole.job, whole.tasks)))
+        for line in (shift, *region.describe_cost(whole, args.workers)):
             print_log(line, logger='current')
         region.draw_plan(whole, whole.out / region.PICTURE)
         return 0

@@ -63,6 +63,7 @@ class RasterImage:
         nodata: A value that takes the place of the file's nodata value, or None.
         stack: Closes what is opened.
         examine: Whether to read a sample of the whole raster, and to note what is found.
+        cloud_band: Number of a band that is a cloud mask, and so no alpha whatever the file calls it, or None.
 
     Raises:
         FileNotFoundError: If it does not exist.
@@ -70,8 +71,8 @@ class RasterImage:
     """
 
     def __init__(self, label: str, path: Path | str, bands: Sequence[int] | None, nodata: float | None,
-                 stack: ExitStack, examine: bool = True) -> None:
-        self.label, self.path, self.nodata = label, path, nodata
+                 stack: ExitStack, examine: bool = True, cloud_band: int | None = None) -> None:
+        self.label, self.path, self.nodata, self.cloud_band = label, path, nodata, cloud_band
         self.header = ''  # a copy in memory, where one was needed
         self.dataset: DatasetReader | WarpedVRT = stack.enter_context(open_raster(path))
         check_location(self.dataset)
@@ -124,6 +125,8 @@ class RasterImage:
         number = self._alpha
         if number in self.indexes:
             self.notes.append(f'band {number} is called alpha, but --bands selects it: read as a colour, not as a mask')
+        elif number == self.cloud_band:
+            self.notes.append(f'band {number} is called alpha, but --cloud-band names it: read as a cloud mask')
         elif alpha_band(self.dataset):
             return
         else:

@@ -1,14 +1,11 @@
-"""A block of a region: what it is made from, how it is made, and how its folder comes to be there as a whole."""
+"""How a block of a region is made, and how its folder comes to be there as a whole."""
 import json
 import os
 import shutil
 import socket
 import time
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,121 +25,20 @@ from ..inference.checkpoints import load_model, read_named_config
 from ..inference.job import NODATA, Strip, quantize
 from ..inference.models import MAX_WORKERS, TileModel
 from ..inference.outputs import COLORMAP, MASK_BAND, PROBABILITY_BAND, probability_encoding
-from ..inference.pairs import ReadOptions, Window
+from ..inference.pairs import Window
 from ..inference.polygons import PolygonGrid, count_pixels, outline_pixels
-from ..inference.windows import PredictOptions, WindowGrid
-from ..io.radiometry import Stretch
 from ..io.rasters import RASTER_ERRORS, write_band
 from ..version import __version__
+from .alignment import ShiftField, summarize_moves
 from .grid import BLOCKS, LOGS, MANIFEST, MASK, POLYGONS, PROBABILITY, RegionGrid, block_folder, block_name
-from .mosaic import MosaicPair, PlacedRaster
-from .windows import BlockWindows, predict_block
-
-# Part of the hash of a block; another number where the same inputs give other files.
-LAYOUT = 1
-PROBABILITIES = ('none', 'uint8', 'float32')
+from .job import BlockTask, Job, is_done, measure_task, open_pair, windows_of
+from .windows import predict_block
 
 
 class Grid(NamedTuple):
     """What is beside the pixels of a raster file, for ``write_band``."""
     crs: Any
     transform: rasterio.Affine
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all blocks have in common; travels to every worker.
-
-    Attributes:
-        out: The folder of the results, which every worker can write to.
-        grid: Of the region.
-        checkpoint: Weights, which every worker can read.
-        config: A config where the checkpoint has none.
-        device: Where a worker runs its model; None: the best there is.
-        model: The identity of the model; a worker with another refuses to work.
-        align: What the starts of windows are multiples of.
-        options: Fitted to the model, with a batch size.
-        reading: How the rasters are read.
-        stretches: Low and high values of A and of B, or None, see :class:`~..io.radiometry.Stretch`.
-        probability: 'none', 'uint8' or 'float32'.
-        threads: Of a worker on a CPU; None: as many as it has, and no more than prediction uses.
-    """
-    out: str
-    grid: RegionGrid
-    checkpoint: str
-    config: str | None
-    device: str | None
-    model: str
-    align: int
-    options: PredictOptions
-    reading: ReadOptions
-    stretches: tuple[Any, Any]
-    probability: str
-    threads: int | None = None
-
-    def identity(self) -> dict:
-        """What the content of a block depends on, besides the block; not where it is made."""
-        return dict(layout=LAYOUT, crs=self.grid.crs, transform=self.grid.transform, model=self.model,
-                    options=self.options._asdict(), reading=self.reading._asdict(), stretches=self.stretches,
-                    probability=self.probability)
-
-    def digest(self) -> str:
-        """The hash of :meth:`identity`."""
-        return sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class BlockTask:
-    """One block.
-
-    Attributes:
-        row, column: Of the block.
-        digest: Of everything that its content depends on.
-        a, b: The rasters that it reads, in the order in which they count.
-        states: Of the same rasters, by their paths, for the manifest.
-        inside: The part of it, as WKB in pixels of the grid, that belongs to the area of interest; None: all.
-    """
-    row: int
-    column: int
-    digest: str
-    a: tuple[PlacedRaster, ...]
-    b: tuple[PlacedRaster, ...]
-    states: dict[str, str]
-    inside: bytes | None
-
-
-def block_digest(job: str, windows: BlockWindows, block: Window, a: Sequence[PlacedRaster], b: Sequence[PlacedRaster],
-                 states: dict[str, str], inside: bytes | None) -> str:
-    """The hash of everything that the content of a block depends on; ``job`` is that of :meth:`Job.digest`."""
-    grid = windows.grid
-    content = [job, block, [grid.rows[row] for row in windows.rows(block.rows)],
-               [[grid.columns[column] for column in group] for group in windows.groups(block.columns)], a, b,
-               sorted(states.items()), None if inside is None else sha256(inside).hexdigest()]
-    return sha256(json.dumps(content).encode()).hexdigest()
-
-
-def is_done(out: Path, task: BlockTask) -> bool:
-    """Whether a block is there, made from just what it would be made from now."""
-    folder = block_folder(out, task.row, task.column)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text('utf-8'))
-        return manifest['digest'] == task.digest and all(
-            (folder / name).stat().st_size == size for name, size in manifest['files'].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-
-
-@lru_cache(maxsize=1)
-def region_windows(height: int, width: int, tile: int, overlap: int, align: int, batch_size: int) -> BlockWindows:
-    """The windows of a region; a worker asks for the same ones with every block."""
-    return BlockWindows(WindowGrid(height, width, tile, overlap, align), batch_size)
-
-
-def windows_of(job: Job) -> BlockWindows:
-    """The windows of a job."""
-    options = job.options
-    return region_windows(job.grid.height, job.grid.width, options.tile, options.overlap, job.align,
-                          options.batch_size or 1)
 
 
 @lru_cache(maxsize=1)
@@ -207,7 +103,8 @@ def _make(job: Job, task: BlockTask, out: Path) -> dict:
     # Never more than one thread for a window: with several, the last bit may depend on how many there are.
     torch.set_num_threads(min(job.threads or torch.get_num_threads(), MAX_WORKERS))
     window = job.grid.window(task.row, task.column)
-    with MosaicPair(job.grid, task.a, task.b, job.reading, as_stretches(job.stretches)) as source:
+    field = measure_task(job, task) if job.move_b else None
+    with open_pair(job, task.a, task.b, None if field is None else field.move) as source:
         strip = predict_block(source, model, job.options, windows_of(job), window)
     if task.inside is not None:
         strip = _cut(strip, window, task.inside)
@@ -215,16 +112,11 @@ def _make(job: Job, task: BlockTask, out: Path) -> dict:
     _remove_leftovers(part)
     try:
         part.mkdir(parents=True)
-        counts = _write(part, job, task, strip)
+        counts = _write(part, job, task, strip, None if field is None else _describe_moves(job, window, field))
         _put_in_place(part, block_folder(out, task.row, task.column))
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return counts
-
-
-def as_stretches(values: Sequence[Any]) -> list[Stretch | None]:
-    """The stretches of A and of B from what a job holds of them."""
-    return [None if pair is None else Stretch(*(np.array(limit, np.float32) for limit in pair)) for pair in values]
 
 
 def _cut(strip: Strip, window: Window, inside: bytes) -> Strip:
@@ -255,7 +147,14 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _write(folder: Path, job: Job, task: BlockTask, strip: Strip) -> dict:
+def _describe_moves(job: Job, block: Window, field: ShiftField) -> dict:
+    """For the manifest, how far B was moved for a block."""
+    windows = windows_of(job)
+    rows, columns = windows.rows(block.rows), [column for group in windows.groups(block.columns) for column in group]
+    return summarize_moves(field, [windows.grid.window(row, column) for row in rows for column in columns])._asdict()
+
+
+def _write(folder: Path, job: Job, task: BlockTask, strip: Strip, moves: dict | None) -> dict:
     grid = Grid(job.grid.rasterio_crs, job.grid.block_affine(task.row, task.column))
     _write_cog(folder / MASK, strip.mask, grid, MASK_BAND, 'mode', nodata=NODATA, colormap=COLORMAP)
     stored = strip.probability if job.probability == 'float32' else quantize(strip)
@@ -268,9 +167,9 @@ def _write(folder: Path, job: Job, task: BlockTask, strip: Strip) -> dict:
                    nodata_pixels=int(counts[NODATA]), polygons=len(polygons))
     manifest = dict(
         digest=task.digest, version=__version__, block=[task.row, task.column],
-        window=job.grid.window(task.row, task.column), **summary,
+        window=job.grid.window(task.row, task.column), **summary, **({} if moves is None else dict(shift=moves)),
         inputs={label: [dict(path=raster.path, state=task.states[raster.path], window=raster.window,
-                             warped=not raster.direct) for raster in rasters]
+                             warped=not raster.direct, cloud=raster.cloud) for raster in rasters]
                 for label, rasters in (('a', task.a), ('b', task.b))},
         job=job.identity(), files={path.name: path.stat().st_size for path in sorted(folder.iterdir())})
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), 'utf-8')

@@ -17,8 +17,9 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from .blocks import BlockTask, Job, run_block
+from .blocks import run_block
 from .grid import LOGS, block_name
+from .job import BlockTask, Job
 
 # A block that fails so often is a gap.
 TRIES = 3

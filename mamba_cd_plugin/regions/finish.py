@@ -1,5 +1,6 @@
 """From a folder of blocks to the files of the region: polygons, virtual rasters, a STAC item, a map and a summary."""
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from .catalog import Asset, stac_item, write_vrt
 from .grid import MANIFEST, MASK, PROBABILITY, RegionGrid, block_folder, block_name, finished_blocks
 from .merge import first_pixels, merge_blocks, read_block
 from .page import ChangeCollector, Changes, why_no_page, write_page
+from .shift import WORTH_SAYING, describe_shift, sum_up_blocks
 from .vectors import VECTOR_FORMATS, convert, parquet_sink
 from .zones import Zones
 
@@ -100,6 +102,8 @@ class RegionFacts(NamedTuple):
         left_out: Rasters that could not be used: ``path`` and ``reason``.
         dates: When the first and the last image was taken; None where it is not known.
         weights: What the user calls the model.
+        measure_shift: Measures how far the dates are shifted against each other, as in ``summary.json``; asked only
+            where files are made, and where blocks do not know it themselves.
     """
     planned: Sequence[Block] | None = None
     finished: Sequence[Block] | None = None
@@ -108,6 +112,7 @@ class RegionFacts(NamedTuple):
     left_out: Sequence[Mapping[str, str]] = ()
     dates: tuple[datetime, datetime] | None = None
     weights: str = ''
+    measure_shift: Callable[[], dict] | None = None
 
 
 def finish(out: Path, options: FinishOptions | None = None, facts: RegionFacts | None = None,
@@ -175,7 +180,7 @@ class _Finish:
         self.outputs.claim([*names, SUMMARY])
         (self.out / SUMMARY).unlink(missing_ok=True)  # it says that all is complete, and now it is not
         self._write_vrts()
-        totals = self._write_polygons()
+        totals = {**self._shift(manifests), **self._write_polygons()}
         if not no_page:
             self._write_page(totals)
         elif self.options.page:
@@ -207,7 +212,7 @@ class _Finish:
     def _read_manifest(self, block: Block) -> dict:
         """What is needed of a manifest; all of a hundred thousand would take gigabytes."""
         content = json.loads((block_folder(self.out, *block) / MANIFEST).read_text('utf-8'))
-        kept = {key: content[key] for key in ('digest', *COUNTS)}
+        kept = {key: content[key] for key in ('digest', *COUNTS, 'shift') if key in content}
         return dict(kept, job=content.get('job', {})) if block == self.blocks[0] else kept
 
     def _digest(self, manifests: list[dict]) -> str:
@@ -220,6 +225,16 @@ class _Finish:
                    sorted((reason, sorted(blocks)) for reason, blocks in facts.gaps.items()),
                    facts.planned, facts.left_out, facts.dates, facts.weights, self.open_source is not None]
         return sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+    def _shift(self, manifests: list[dict]) -> dict:
+        """How far the dates are shifted against each other, which is also said."""
+        moves = {block: one['shift'] for block, one in zip(self.blocks, manifests) if 'shift' in one}
+        if not moves and self.facts.measure_shift is None:
+            return {}
+        found = sum_up_blocks(moves) if moves else self.facts.measure_shift()
+        print_log(describe_shift(found), 'current',
+                  logging.WARNING if not moves and found.get('largest', 0) >= WORTH_SAYING else logging.INFO)
+        return dict(shift=found)
 
     def _write_vrts(self) -> None:
         for name in (MASK, PROBABILITY) if self.has_probability else (MASK, ):

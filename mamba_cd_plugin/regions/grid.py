@@ -101,7 +101,7 @@ class RegionGrid:
             raise ValueError(f'{path}: is no grid of a region ({error}). Choose another --out, or delete it') from error
 
 
-def moved(affine: rasterio.Affine, row: int, column: int) -> rasterio.Affine:
+def moved(affine: rasterio.Affine, row: float, column: float) -> rasterio.Affine:
     """An affine map that begins in another pixel; affine 2 has no ``@`` and affine 3 warns of ``*``."""
     a, b, c, d, e, f = tuple(affine)[:6]
     return rasterio.Affine(a, b, a * column + b * row + c, d, e, d * column + e * row + f)

@@ -1,7 +1,10 @@
 """Many rasters of two dates as one pair on the grid of the region, for the windows of prediction."""
+import math
 import os
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,14 +14,18 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterWindow
 
-from ..inference.pairs import ReadOptions, Window
+from ..inference.pairs import ReadOptions, Span, Window
 from ..inference.raster_pair import RasterImage, RasterPair, naming_files
 from ..io.radiometry import Stretch
 from ..io.rasters import GDAL_CACHE_BYTES
-from .grid import RegionGrid
+from .clouds import CloudMask, CloudOptions
+from .grid import RegionGrid, moved
 
 # GDAL's answer to a web server that is busy or restarts; the user's own settings go before.
 WEB_SETTINGS = dict(GDAL_HTTP_MAX_RETRY='3', GDAL_HTTP_RETRY_DELAY='1')
+# Rasters that are open on a moved grid: those of a row of windows, whose shifts are mostly a few.
+MOST_VIEWS = 64
+NO_CLOUDS = (None, None)
 
 
 class PlacedRaster(NamedTuple):
@@ -28,10 +35,12 @@ class PlacedRaster(NamedTuple):
         path: Path of the file, or GDAL's name for one elsewhere.
         window: The pixels of the grid that it may cover.
         direct: Whether its pixels are the grid's, so that they are read as they are; else it is warped.
+        cloud: The file of its cloud mask, where that is another one; else ''.
     """
     path: str
     window: Window
     direct: bool
+    cloud: str = ''
 
 
 class GridTarget(NamedTuple):
@@ -43,9 +52,22 @@ class GridTarget(NamedTuple):
     width: int
 
     @classmethod
-    def of(cls, grid: RegionGrid) -> 'GridTarget':
-        """The whole region."""
-        return cls('the region', grid.rasterio_crs, grid.affine, grid.height, grid.width)
+    def of(cls, grid: RegionGrid, dx: float = 0., dy: float = 0.) -> 'GridTarget':
+        """The whole region, moved to the right and down by some pixels."""
+        return cls('the region', grid.rasterio_crs, moved(grid.affine, dy, dx), grid.height, grid.width)
+
+
+class _View(NamedTuple):
+    """A raster as it is read on the grid of the region, which may be moved.
+
+    Attributes:
+        image: Its colours.
+        clouds: Its cloud mask, or None.
+        origin: Row and column of the grid with which its own pixels begin.
+    """
+    image: RasterImage
+    clouds: CloudMask | None
+    origin: tuple[int, int]
 
 
 class MosaicImage:
@@ -58,34 +80,73 @@ class MosaicImage:
         bands: Band numbers that the user wants, or None.
         nodata: A value that takes the place of the files' nodata values, or None.
         stack: Closes what is opened.
+        clouds: Where the cloud masks are; None: there are none. A pixel that they mark is not taken.
+        move: By a window how far to the right and down, in pixels, the ground lies that is read for it; None: nowhere
+            is anything moved.
 
     Raises:
         FileNotFoundError, ValueError: If one cannot be read.
     """
 
     def __init__(self, label: str, rasters: Sequence[PlacedRaster], grid: RegionGrid, bands: Sequence[int] | None,
-                 nodata: float | None, stack: ExitStack) -> None:
-        self.label, self._rasters = label, list(rasters)
+                 nodata: float | None, stack: ExitStack, clouds: CloudOptions | None = None,
+                 move: Callable[[Window], tuple[float, float]] | None = None) -> None:
+        self.label, self._rasters, self._grid, self._clouds, self._move = label, list(rasters), grid, clouds, move
         self.notes: list[str] = []
-        target = GridTarget.of(grid)
-        self._images: list[RasterImage] = []
-        for raster in rasters:
-            path = raster.path if raster.path.startswith('/vsi') else Path(raster.path)
+        cloud_band = None if clouds is None or clouds.asset is not None else clouds.band
+        self._files: list[RasterImage] = []
+        self._views: list[_View] = []
+        self._moved_views: OrderedDict[tuple[int, float, float], tuple[_View, ExitStack]] = OrderedDict()
+        for number, raster in enumerate(rasters):
+            path = _openable(raster.path)
             with naming_files(path):
-                image = RasterImage(label, path, bands, nodata, stack, examine=False)
-                if not raster.direct:
-                    image.warp_to(target, stack)
-            self._images.append(image)
+                self._files.append(RasterImage(label, path, bands, nodata, stack, examine=False,
+                                               cloud_band=cloud_band))
+            self._views.append(self._open_view(number, 0., 0., stack))
+        stack.callback(self._close_moved_views)
+
+    def _open_view(self, number: int, dx: float, dy: float, stack: ExitStack) -> _View:
+        raster, image = self._rasters[number], self._files[number]
+        rows, columns = raster.window
+        is_direct = raster.direct and dx == dy == 0
+        target = GridTarget.of(self._grid, dx, dy)
+        clouds = None
+        with naming_files(image.path):
+            if not is_direct:
+                image = copy(image)
+                image.warp_to(target, stack)
+            if self._clouds is not None:
+                own = is_direct and not raster.cloud
+                clouds = CloudMask(_openable(raster.cloud or raster.path), self._clouds, None if own else target, stack)
+        return _View(image, clouds, (rows.start, columns.start) if is_direct else (0, 0))
+
+    def _view(self, number: int, dx: float, dy: float) -> _View:
+        if dx == dy == 0:
+            return self._views[number]
+        key = number, dx, dy
+        if key in self._moved_views:
+            self._moved_views.move_to_end(key)
+            return self._moved_views[key][0]
+        with ExitStack() as stack:
+            view = self._open_view(number, dx, dy, stack)
+            self._moved_views[key] = view, stack.pop_all()
+        if len(self._moved_views) > MOST_VIEWS:
+            self._moved_views.popitem(last=False)[1][1].close()
+        return view
+
+    def _close_moved_views(self) -> None:
+        while self._moved_views:
+            self._moved_views.popitem()[1][1].close()
 
     @property
     def dtype(self) -> str:
         """Of the values that :meth:`read` gives."""
-        return self._images[0].dtype
+        return self._files[0].dtype
 
     @property
     def scaling(self) -> tuple[float, float]:
         """Scale and offset of the values in the header."""
-        return self._images[0].scaling
+        return self._files[0].scaling
 
     def read(self, window: RasterWindow, factor: int, resampling: Resampling) -> tuple[np.ndarray, np.ndarray]:
         """Values (h, w, 3) as they are, and where they are data (h, w); see :meth:`RasterImage.read`.
@@ -97,25 +158,34 @@ class MosaicImage:
         bottom, right = top + int(window.height), left + int(window.width)
         shape = -(-(bottom - top) // factor), -(-(right - left) // factor)
         values, valid = np.zeros((*shape, 3), self.dtype), np.zeros(shape, bool)
-        for raster, image in zip(self._rasters, self._images):
+        dx, dy = (0., 0.) if self._move is None else self._move(Window(Span(top, bottom), Span(left, right)))
+        for number, raster in enumerate(self._rasters):
             rows, columns = raster.window
             # A part begins with a whole small pixel, so that it fits among the others.
-            row = top + -(-max(rows.start - top, 0) // factor) * factor
-            column = left + -(-max(columns.start - left, 0) // factor) * factor
-            height, width = min(rows.stop, bottom) - row, min(columns.stop, right) - column
+            row = top + -(-max(math.floor(rows.start - dy) - top, 0) // factor) * factor
+            column = left + -(-max(math.floor(columns.start - dx) - left, 0) // factor) * factor
+            height = min(math.ceil(rows.stop - dy), bottom) - row
+            width = min(math.ceil(columns.stop - dx), right) - column
             if height <= 0 or width <= 0:
                 continue
             place = tuple(slice((start - origin) // factor, (start - origin) // factor + -(-size // factor))
                           for start, origin, size in ((row, top, height), (column, left, width)))
             if valid[place].all():
                 continue
-            moved = (rows.start, columns.start) if raster.direct else (0, 0)
-            part = RasterWindow(column - moved[1], row - moved[0], width, height)
-            new_values, new_valid = image.read(part, factor, resampling)
-            new = new_valid & ~valid[place]
+            view = self._view(number, dx, dy)
+            part = RasterWindow(column - view.origin[1], row - view.origin[0], width, height)
+            new_values, new = view.image.read(part, factor, resampling)
+            if view.clouds is not None:
+                new &= ~view.clouds.read(part, new.shape)
+            new &= ~valid[place]
             values[place][new] = new_values[new]
             valid[place] |= new
         return values, valid
+
+
+def _openable(path: str) -> Path | str:
+    """A path; of a raster elsewhere, GDAL's name for it."""
+    return path if path.startswith('/vsi') else Path(path)
 
 
 class MosaicPair(RasterPair):
@@ -127,13 +197,17 @@ class MosaicPair(RasterPair):
         b: Rasters of the later date.
         options: How they are read.
         stretches: Of A and B, where they are known already; those of the region, and not of what is read here.
+        clouds: Where the cloud masks of A and of B are, see :class:`MosaicImage`.
+        move: Of B, see :class:`MosaicImage`.
 
     Raises:
         FileNotFoundError, ValueError: If a raster cannot be read.
     """
 
     def __init__(self, grid: RegionGrid, a: Sequence[PlacedRaster], b: Sequence[PlacedRaster], options: ReadOptions,
-                 stretches: Sequence[Stretch | None] | None = None) -> None:
+                 stretches: Sequence[Stretch | None] | None = None,
+                 clouds: Sequence[CloudOptions | None] = NO_CLOUDS,
+                 move: Callable[[Window], tuple[float, float]] | None = None) -> None:
         self.name = 'region'
         self.height, self.width = grid.height, grid.width
         self.crs, self.transform = grid.rasterio_crs, grid.affine
@@ -143,8 +217,9 @@ class MosaicPair(RasterPair):
             stack.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
             for key, value in WEB_SETTINGS.items():  # an Env would not hold for the thread that reads
                 os.environ.setdefault(key, value)
-            self._images = (MosaicImage('A', a, grid, options.bands, options.nodata, stack),
-                            MosaicImage('B', b, grid, options.bands_b or options.bands, options.nodata, stack))
+            self._images = (MosaicImage('A', a, grid, options.bands, options.nodata, stack, clouds[0]),
+                            MosaicImage('B', b, grid, options.bands_b or options.bands, options.nodata, stack,
+                                        clouds[1], move))
             self._stretches = self._find_stretches(options) if stretches is None else list(stretches)
             self._stack = stack.pop_all()
 

@@ -18,9 +18,11 @@ from rasterio.warp import calculate_default_transform
 
 from ..inference.pairs import Span, Window
 from ..io.grids import SAME_PIXELS, describe_crs, map_points
+from .alignment import LARGEST as LARGEST_SHIFT
+from .alignment import area_around
 from .grid import BORDER, SIDE_POINTS, RegionGrid, moved
+from .headers import Raster
 from .mosaic import PlacedRaster
-from .sources import Raster
 from .windows import BlockWindows
 
 # What a warped raster is taken to cover beyond its outline, in pixels: no pixel that it has may be missed. Of a raster
@@ -52,7 +54,7 @@ class PlacedDate(NamedTuple):
 
     def placed(self) -> list[PlacedRaster]:
         """The rasters as the mosaic takes them."""
-        return [PlacedRaster(raster.path, Window(Span(top, bottom), Span(left, right)), direct)
+        return [PlacedRaster(raster.path, Window(Span(top, bottom), Span(left, right)), direct, raster.cloud)
                 for raster, (top, bottom, left, right), direct in zip(self.rasters, self.windows.tolist(),
                                                                       self.direct.tolist())]
 
@@ -64,12 +66,14 @@ class BlockPlan(NamedTuple):
         row, column: Of the block.
         a, b: Numbers of the rasters that it reads, in the order in which they count.
         inside: What of the block belongs to the area of interest, in pixels of the grid; None: all.
+        around: Where B is moved: the pixels that the shift is measured in, and the rasters of A and of B on them.
     """
     row: int
     column: int
     a: list[int]
     b: list[int]
     inside: Any
+    around: tuple[Window, list[int], list[int]] | None
 
 
 class Plan(NamedTuple):
@@ -102,19 +106,31 @@ class Plan(NamedTuple):
                       for column in set(self.blocks[:, 1].tolist())}
         return sum(per_row[row] * per_column[column] for row, column in self.blocks.tolist())
 
-    def block_plans(self, windows: BlockWindows) -> Iterator[BlockPlan]:
-        """What each block reads, with the surroundings that its windows need; no raster is opened."""
+    def block_plans(self, windows: BlockWindows, move_b: bool = False) -> Iterator[BlockPlan]:
+        """What each block reads, with the surroundings that its windows need; no raster is opened.
+
+        Args:
+            windows: Of the region.
+            move_b: Whether B is moved by the shift that is measured.
+        """
         grid, rows, columns = self.grid, {}, {}
         for row in set(self.blocks[:, 0].tolist()):
             rows[row] = windows.halo(grid.window(row, 0)).rows
         for column in set(self.blocks[:, 1].tolist()):
             columns[column] = windows.halo(grid.window(0, column)).columns
         halos = np.array([(*columns[column], *rows[row]) for row, column in self.blocks.tolist()]).reshape(-1, 4)
-        boxes = shapely.box(halos[:, 0], halos[:, 2], halos[:, 1], halos[:, 3])
-        needed = [_by_box(date.tree, boxes) for date in (self.a, self.b)]
+        reach = LARGEST_SHIFT if move_b else 0
+        needed = [_by_box(date.tree, _boxes(halos, more)) for date, more in ((self.a, 0), (self.b, reach))]
         inside = self._inside()
+        areas: list[Window] = []
+        if move_b:
+            areas = [area_around(grid, Window(Span(top, bottom), Span(left, right)))
+                     for left, right, top, bottom in halos.tolist()]
+            sides = np.array([(*columns, *rows) for rows, columns in areas])
+            around = [_by_box(date.tree, _boxes(sides)) for date in (self.a, self.b)]
         for number, (row, column) in enumerate(self.blocks.tolist()):
-            yield BlockPlan(row, column, needed[0][number], needed[1][number], inside[number])
+            yield BlockPlan(row, column, needed[0][number], needed[1][number], inside[number],
+                            (areas[number], around[0][number], around[1][number]) if move_b else None)
 
     def _inside(self) -> list[Any]:
         if self.aoi is None:
@@ -125,6 +141,11 @@ class Plan(NamedTuple):
         inside: np.ndarray = np.full(len(boxes), None, object)
         inside[partly] = shapely.intersection(boxes[partly], self.aoi)
         return inside.tolist()
+
+
+def _boxes(sides: np.ndarray, more: float = 0) -> np.ndarray:
+    """Rectangles of left, right, top and bottom (N, 4), larger by ``more`` on all sides."""
+    return shapely.box(sides[:, 0] - more, sides[:, 2] - more, sides[:, 1] + more, sides[:, 3] + more)
 
 
 def _by_box(tree: shapely.STRtree, boxes: np.ndarray) -> list[list[int]]:
@@ -250,10 +271,9 @@ def place_rasters(rasters: Sequence[Raster], grid: RegionGrid) -> PlacedDate:
     low, high = points.min(axis=1), points.max(axis=1)
     low = np.where(direct[:, None], np.rint(low), np.floor(low) - WARP_MARGIN)
     high = np.where(direct[:, None], np.rint(high), np.ceil(high) + WARP_MARGIN)
-    # A raster that is read as it is must not lose what lies left of the grid: its window says where it begins.
-    clipped_low = np.where(direct[:, None], low, np.maximum(low, 0))
-    clipped_high = np.where(direct[:, None], high, np.minimum(high, (grid.width, grid.height)))
-    windows = np.stack([clipped_low[:, 1], clipped_high[:, 1], clipped_low[:, 0], clipped_high[:, 0]], axis=1)
+    # Also what lies beside the grid: the window of a raster that is read as it is says where it begins, and others may
+    # be moved.
+    windows = np.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], axis=1)
     kept = ((high > 0) & (low < (grid.width, grid.height))).all(axis=1)
     outlines = shapely.polygons(points[kept])
     covered = shapely.buffer(outlines, np.where(direct[kept], DIRECT_REACH, WARPED_REACH), join_style='mitre')

@@ -1,4 +1,5 @@
 """From the arguments of ``mamba-cd mosaic`` to a plan and its blocks."""
+import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -9,19 +10,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..inference.pairs import ReadOptions
+from ..inference.pairs import ReadOptions, Window
 from ..inference.raster_pair import RasterImage
 from ..inference.windows import PredictOptions
 from ..io.files import OutputFolder, whole_file
 from ..io.grids import describe_crs
 from ..io.radiometry import Stretch, check_value_range
-from .blocks import PROBABILITIES, BlockTask, Job, as_stretches, block_digest, is_done, windows_of, worker_model
+from .alignment import Move, as_move
+from .blocks import worker_model
+from .clouds import CloudOptions, cloud_options
 from .engine import Outcome
 from .finish import SUMMARY, FinishOptions, RegionFacts, finish
-from .grid import BLOCKS, GRID, LOGS, MANIFEST, RegionGrid, block_name
+from .grid import BLOCKS, GRID, LOGS, MANIFEST, RegionGrid, block_folder, block_name
+from .job import PROBABILITIES, BlockTask, Job, block_digest, is_done, open_pair, windows_of
 from .mosaic import MosaicPair
 from .pictures import RegionPictures
 from .plan import Plan, make_plan
+from .shift import measure_places, sum_up_places
 from .sources import DateSources, find_rasters
 
 PICTURE = 'plan.png'
@@ -42,6 +47,8 @@ class RegionOptions(NamedTuple):
         order, asset: See :func:`~.sources.find_rasters`.
         block, crs, resolution, aoi: See :func:`~.plan.make_plan`.
         probability: 'none', 'uint8' or 'float32'.
+        align: Whether B is moved by the shift that is measured, see :mod:`.alignment`.
+        cloud_band, cloud_band_b, cloud_asset, cloud_values: See :func:`~.clouds.cloud_options`.
         threads: Of each worker on a CPU.
     """
     before: Sequence[str]
@@ -57,6 +64,11 @@ class RegionOptions(NamedTuple):
     resolution: float | None = None
     aoi: str | None = None
     probability: str = 'none'
+    align: bool = False
+    cloud_band: int | None = None
+    cloud_band_b: int | None = None
+    cloud_asset: str | None = None
+    cloud_values: Sequence[float] | None = None
     threads: int | None = None
 
 
@@ -98,8 +110,10 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
     if options.probability not in PROBABILITIES:
         raise ValueError(f'probability: expected one of {", ".join(PROBABILITIES)}, got {options.probability!r}')
     check_value_range(reading.value_range)
-    sources = (find_rasters('before', options.before, options.order, options.asset, reading.bands),
-               find_rasters('after', options.after, options.order, options.asset, reading.bands_b or reading.bands))
+    clouds = cloud_options(options.cloud_band, options.cloud_band_b, options.cloud_asset, options.cloud_values)
+    sources = (find_rasters('before', options.before, options.order, options.asset, reading.bands, clouds[0]),
+               find_rasters('after', options.after, options.order, options.asset, reading.bands_b or reading.bands,
+                            clouds[1]))
     plan = make_plan(sources[0].rasters, sources[1].rasters, options.block, options.crs, options.resolution,
                      None if options.aoi is None else Path(options.aoi))
     model = worker_model(options.checkpoint, options.config, model_device)
@@ -108,15 +122,16 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
         on_gpu = (options.device or model_device or '').startswith('cuda')
         running = running._replace(batch_size=GPU_BATCH if on_gpu else CPU_BATCH)
     job = Job(str(Path(options.out).resolve()), plan.grid, options.checkpoint, options.config, options.device,
-              model.identity, model.align, running, reading, _find_stretches(plan, reading), options.probability,
-              options.threads)
+              model.identity, model.align, running, reading, _find_stretches(plan, reading, clouds),
+              options.probability, clouds, options.align, options.threads)
     tasks = list(make_tasks(plan, job))
     out = Path(options.out)
     _check_grid(out, plan.grid)
     return Region(plan, job, sources, tasks, [task for task in tasks if not is_done(out, task)])
 
 
-def _find_stretches(plan: Plan, reading: ReadOptions) -> tuple[Any, Any]:
+def _find_stretches(plan: Plan, reading: ReadOptions,
+                    clouds: Sequence[CloudOptions | None]) -> tuple[Any, Any]:
     """How values of other than 8 bits become 8: by one rule for the whole region, as in a single pair."""
     types = [sorted({raster.dtype for raster in date.rasters}) for date in (plan.a, plan.b)]
     for label, found, date in zip(('before', 'after'), types, (plan.a, plan.b)):
@@ -127,7 +142,7 @@ def _find_stretches(plan: Plan, reading: ReadOptions) -> tuple[Any, Any]:
                              '8 bits of both; convert one kind (gdal_translate -ot)')
     if reading.value_range is None and types == [['uint8'], ['uint8']]:
         return None, None
-    with MosaicPair(plan.grid, plan.a.placed(), plan.b.placed(), reading) as pair:
+    with MosaicPair(plan.grid, plan.a.placed(), plan.b.placed(), reading, clouds=clouds) as pair:
         a, b = (None if stretch is None else (stretch.low.tolist(), stretch.high.tolist())
                 for stretch in pair.stretches)
     return a, b
@@ -138,14 +153,16 @@ def make_tasks(plan: Plan, job: Job) -> list[BlockTask]:
     windows, common = windows_of(job), job.digest()
     placed_a, placed_b = plan.a.placed(), plan.b.placed()
     tasks = []
-    for one in plan.block_plans(windows):
+    for one in plan.block_plans(windows, job.move_b):
         block = plan.grid.window(one.row, one.column)
-        a, b = tuple(placed_a[number] for number in one.a), tuple(placed_b[number] for number in one.b)
+        area, around_a, around_b = one.around or ((), [], [])
+        a, b, near_a, near_b = (tuple(placed[number] for number in numbers) for placed, numbers in (
+            (placed_a, one.a), (placed_b, one.b), (placed_a, around_a), (placed_b, around_b)))
         states = {date.rasters[number].path: date.rasters[number].state
-                  for date, numbers in ((plan.a, one.a), (plan.b, one.b)) for number in numbers}
+                  for date, numbers in ((plan.a, one.a + around_a), (plan.b, one.b + around_b)) for number in numbers}
         inside = None if one.inside is None else one.inside.wkb
-        digest = block_digest(common, windows, block, a, b, states, inside)
-        tasks.append(BlockTask(one.row, one.column, digest, a, b, states, inside))
+        digest = block_digest(common, windows, block, a, b, states, inside, (area, near_a, near_b))
+        tasks.append(BlockTask(one.row, one.column, digest, a, b, states, inside, (near_a, near_b)))
     return tasks
 
 
@@ -198,13 +215,15 @@ def describe_plan(region: Region) -> list[str]:
 def _notes(region: Region) -> list[str]:
     """What is to be said about the first raster of each date; the others are taken to be like it."""
     lines = []
-    for label, date, bands in (('A', region.plan.a, region.job.reading.bands),
-                               ('B', region.plan.b, region.job.reading.bands_b or region.job.reading.bands)):
+    for label, date, bands, mask in (
+            ('A', region.plan.a, region.job.reading.bands, region.job.clouds[0]),
+            ('B', region.plan.b, region.job.reading.bands_b or region.job.reading.bands, region.job.clouds[1])):
         path = date.rasters[0].path
+        cloud_band = None if mask is None or mask.asset else mask.band
         with ExitStack() as stack:
             try:
                 image = RasterImage(label, path if path.startswith('/vsi') else Path(path), bands,
-                                    region.job.reading.nodata, stack)
+                                    region.job.reading.nodata, stack, cloud_band=cloud_band)
             except (ValueError, OSError) as error:  # a damaged file; its blocks will say so
                 lines.append(f'{label}: {error}')
                 continue
@@ -299,11 +318,20 @@ def finish_region(region: Region, outcome: Outcome, options: FinishOptions, weig
     job = region.job
 
     def open_block(block: tuple[int, int]) -> MosaicPair:
-        return MosaicPair(job.grid, tasks[block].a, tasks[block].b, job.reading, as_stretches(job.stretches))
+        move = None
+        if job.move_b:  # for a picture of it, one shift of the whole block will do
+            manifest = json.loads((block_folder(region.out, *block) / MANIFEST).read_text('utf-8'))
+            shift = as_move(manifest['shift']['median'])
+
+            def move(window: Window) -> Move:
+                return shift
+
+        return open_pair(job, tasks[block].a, tasks[block].b, move)
 
     facts = RegionFacts(
         sorted(tasks), finished, outcome.failed,
         {reason: [(row, column) for row, column in blocks.tolist()] for reason, blocks in region.plan.gaps.items()},
         [one._asdict() for source in region.sources for one in source.unusable],
-        (dates[0][0], dates[1][-1]) if all(dates) else None, weights)
+        (dates[0][0], dates[1][-1]) if all(dates) else None, weights,
+        lambda: sum_up_places(measure_places(job, region.tasks)))
     return finish(region.out, options, facts, lambda: RegionPictures(job.grid, finished, open_block))

@@ -5,16 +5,14 @@ import numpy as np
 
 from ..inference.pairs import Span, Window
 from ..preparation.check.findings import Limits
-from ..preparation.check.registration import Shift, measure_shift
-from .blocks import BlockTask, Job, as_stretches
+from ..preparation.check.registration import Shift
+from .alignment import measure_tile
 from .grid import block_name
-from .mosaic import MosaicPair
+from .job import BlockTask, Job, open_pair
 
 # A shift of the whole region shows in a few places; each takes a second and the reading.
 PLACES = 9
 SIDE = 1024
-# With less ground that both dates show, a place says nothing.
-LEAST_VALID = 0.5
 # Pixels from which a shift is worth a warning: the edges of buildings then become changes.
 WORTH_SAYING = 1.
 
@@ -34,13 +32,10 @@ def measure_places(job: Job, tasks: Sequence[BlockTask]) -> dict[tuple[int, int]
         task = tasks[number]
         block = job.grid.window(task.row, task.column)
         try:
-            with MosaicPair(job.grid, task.a, task.b, job.reading, as_stretches(job.stretches)) as pair:
-                tile = pair.read(Window(_middle(block.rows), _middle(block.columns)))
+            with open_pair(job, task.a, task.b) as pair:
+                shift = measure_tile(pair.read(Window(_middle(block.rows), _middle(block.columns))))
         except (OSError, ValueError):  # the block itself will say so
             continue
-        if tile.valid.mean() < LEAST_VALID:
-            continue
-        shift = measure_shift(tile.pair[..., :3], tile.pair[..., 3:], ~tile.valid)
         if shift is not None and shift.certainty >= Limits().min_certainty:
             found[task.row, task.column] = shift
     return found
@@ -51,16 +46,40 @@ def _middle(span: Span) -> Span:
     return Span(start, min(start + SIDE, span.stop))
 
 
-def describe_shift(job: Job, tasks: Sequence[BlockTask]) -> list[str]:
-    """What to tell the user about the shift; see :func:`measure_places`."""
-    shifts = measure_places(job, tasks)
+def sum_up_places(shifts: dict[tuple[int, int], Shift]) -> dict:
+    """The shifts of :func:`measure_places` for ``summary.json``: lengths in pixels, right and down."""
     if not shifts:
-        return ['shift: in no place could it be measured whether the dates lie on each other']
+        return dict(aligned=False, places=0)
     dx, dy = np.median([(shift.dx, shift.dy) for shift in shifts.values()], axis=0)
     worst = max(shifts, key=lambda block: shifts[block].distance)
-    farthest = shifts[worst].distance
-    said = (f'shift: B lies {dx:+.1f} px to the right and {dy:+.1f} px down of A in the median of {len(shifts)} '
-            f'places, at most {farthest:.1f} px (block {block_name(*worst)})')
-    if farthest < WORTH_SAYING:
-        return [said]
-    return [f'{said}. Such a shift is predicted as change along the edges of buildings; register the dates first']
+    return dict(aligned=False, places=len(shifts), median=[round(float(dx), 2), round(float(dy), 2)],
+                largest=round(shifts[worst].distance, 2), largest_in=block_name(*worst))
+
+
+def sum_up_blocks(blocks: dict[tuple[int, int], dict]) -> dict:
+    """The same of a region whose B was moved, from what the manifests of its blocks say, see ``MoveSummary``."""
+    counts = {key: sum(one[key] for one in blocks.values()) for key in ('windows', 'moved', 'refused')}
+    sure = {block: one for block, one in blocks.items() if one['windows'] > one['refused']}
+    if not sure:
+        return dict(aligned=True, **counts)
+    dx, dy = np.median([one['median'] for one in sure.values()], axis=0)
+    worst = max(sure, key=lambda block: sure[block]['largest'])
+    return dict(aligned=True, **counts, median=[round(float(dx), 2), round(float(dy), 2)],
+                largest=sure[worst]['largest'], largest_in=block_name(*worst))
+
+
+def describe_shift(found: dict) -> str:
+    """What to tell the user about the shift, from the summary of it."""
+    moved = ''
+    if found['aligned']:
+        moved = (f'; B was moved for {found["moved"]:,} of {found["windows"]:,} windows, and left as it is for '
+                 f'{found["refused"]:,} in which the shift is not sure')
+    if 'median' not in found:
+        return f'shift: in no place could it be measured whether the dates lie on each other{moved}'
+    (dx, dy), places = found['median'], '' if found['aligned'] else f' of {found["places"]} places'
+    said = (f'shift: B lies {dx:+.1f} px to the right and {dy:+.1f} px down of A in the median{places}, at most '
+            f'{found["largest"]:.1f} px (block {found["largest_in"]}){moved}')
+    if found['aligned'] or found['largest'] < WORTH_SAYING:
+        return said
+    return (f'{said}. Such a shift is predicted as change along the edges of buildings: --align moves B by it, or '
+            'register the dates first')

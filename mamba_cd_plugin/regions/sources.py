@@ -5,23 +5,18 @@ import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import URLError
 from urllib.parse import urljoin
-from urllib.request import Request, urlopen
-
-import rasterio
+from urllib.request import urlopen
 
 from ..inference.pairs import IMAGE_SUFFIXES, PICTURE_SUFFIXES
 from ..io.files import own_outputs
-from ..io.grids import check_location
 from ..io.listing import is_clutter
-from ..io.rasters import RASTER_ERRORS, choose_bands
+from .clouds import CloudOptions
 from .grid import GRID
+from .headers import WEB_TIMEOUT, Found, Raster, Unusable, as_iso, read_header
 
 ORDERS = ('first', 'newest')
 RASTER_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in PICTURE_SUFFIXES)
@@ -34,41 +29,6 @@ DATE_COLUMNS = ('datetime', 'date', 'timestamp', 'acquired')
 ELSEWHERE = {'https://': '/vsicurl/https://', 'http://': '/vsicurl/http://', 's3://': '/vsis3/', 'gs://': '/vsigs/',
              'az://': '/vsiaz/'}
 OPENING_THREADS = 8  # what a raster elsewhere takes is waiting
-WEB_TIMEOUT = 60
-
-
-@dataclass(frozen=True)
-class Raster:
-    """One raster of a date, as its header has it.
-
-    Attributes:
-        path: Path of the file, or GDAL's name for one elsewhere.
-        crs: As WKT.
-        transform: The six numbers of its affine map.
-        height, width: In pixels.
-        dtype: Of its values.
-        state: Tells one state of its content from another.
-        date: When it was taken, ISO; '' where nothing says so.
-    """
-    path: str
-    crs: str
-    transform: tuple[float, ...]
-    height: int
-    width: int
-    dtype: str
-    state: str
-    date: str = ''
-
-
-class Unusable(NamedTuple):
-    """A file that is left out.
-
-    Attributes:
-        path: Where it is.
-        reason: Why.
-    """
-    path: str
-    reason: str
 
 
 class DateSources(NamedTuple):
@@ -82,13 +42,8 @@ class DateSources(NamedTuple):
     unusable: list[Unusable]
 
 
-class _Found(NamedTuple):
-    path: str
-    date: str = ''
-
-
 def find_rasters(label: str, inputs: Sequence[str], order: str = 'first', asset: str | None = None,
-                 bands: Sequence[int] | None = None) -> DateSources:
+                 bands: Sequence[int] | None = None, clouds: CloudOptions | None = None) -> DateSources:
     """Find the rasters of one date and read their headers.
 
     Args:
@@ -99,6 +54,7 @@ def find_rasters(label: str, inputs: Sequence[str], order: str = 'first', asset:
             the TIFF's own header, else by that of the file.
         asset: Of STAC items, the one to take.
         bands: The numbers of the bands that will be read, or None.
+        clouds: Where the cloud masks are, or None.
 
     Raises:
         FileNotFoundError: If an input does not exist, or holds no raster.
@@ -106,13 +62,17 @@ def find_rasters(label: str, inputs: Sequence[str], order: str = 'first', asset:
     """
     if order not in ORDERS:
         raise ValueError(f'order: expected one of {", ".join(ORDERS)}, got {order!r}')
-    by_path: dict[str, _Found] = {}
+    by_path: dict[str, Found] = {}
     for text in inputs:
-        for item in _expand(str(text), asset):
+        for item in _expand(str(text), asset, None if clouds is None else clouds.asset):
             by_path.setdefault(item.path, item)
     found = list(by_path.values())
+    bare = [item.path for item in found if not item.cloud] if clouds is not None and clouds.asset is not None else []
+    if bare:
+        raise ValueError(f'--cloud-asset {clouds.asset}: is an asset of STAC items, and {bare[0]} comes from none. '
+                         'Name the band of its mask with --cloud-band')
     with ThreadPoolExecutor(OPENING_THREADS) as pool:
-        read = list(pool.map(lambda item: _read_header(item, bands), found))
+        read = list(pool.map(lambda item: read_header(item, bands, clouds), found))
     rasters = [one for one in read if isinstance(one, Raster)]
     unusable = [one for one in read if isinstance(one, Unusable)]
     if not rasters:
@@ -123,36 +83,36 @@ def find_rasters(label: str, inputs: Sequence[str], order: str = 'first', asset:
     return DateSources(rasters, unusable)
 
 
-def _expand(text: str, asset: str | None) -> list[_Found]:
+def _expand(text: str, asset: str | None, cloud: str | None) -> list[Found]:
     """What one input names."""
     if text.startswith(tuple(ELSEWHERE)) or text.startswith('/vsi'):
-        return _expand_file(text, asset)
+        return _expand_file(text, asset, cloud)
     if glob.has_magic(text) and not Path(text).exists():
         names = sorted(glob.glob(text, recursive=True))
         if not names:
             raise FileNotFoundError(f'{text}: no file has such a name')
-        return [item for name in names for item in _expand_file(name, asset)]
+        return [item for name in names for item in _expand_file(name, asset, cloud)]
     path = Path(text)
     if path.is_dir():
         return _in_folder(path)
     if not path.is_file():
         raise FileNotFoundError(f'{text} does not exist')
-    return _expand_file(text, asset)
+    return _expand_file(text, asset, cloud)
 
 
-def _expand_file(text: str, asset: str | None) -> list[_Found]:
+def _expand_file(text: str, asset: str | None, cloud: str | None) -> list[Found]:
     suffix = Path(text.split('?')[0]).suffix.lower()
     if suffix in ('.json', '.geojson') or (suffix == '' and text.startswith('http')):
-        return _in_json(text, asset)
+        return _in_json(text, asset, cloud)
     if suffix in TABLE_SUFFIXES:
         return _in_table(text)
     if suffix == '.txt':
         lines = (line.strip() for line in _read_text(text).splitlines())
-        return [_Found(_locate(line, text)) for line in lines if line and not line.startswith('#')]
-    return [_Found(_locate(text, ''))]
+        return [Found(_locate(line, text)) for line in lines if line and not line.startswith('#')]
+    return [Found(_locate(text, ''))]
 
 
-def _in_folder(folder: Path) -> list[_Found]:
+def _in_folder(folder: Path) -> list[Found]:
     """The rasters in a folder and below, without results of this package; virtual ones only where there are no others,
     since they are made of these."""
     found: list[Path] = []
@@ -168,10 +128,10 @@ def _in_folder(folder: Path) -> list[_Found]:
     if not real:
         raise FileNotFoundError(f'{folder}: holds no raster ({", ".join(RASTER_SUFFIXES)}); what this package wrote '
                                 'there does not count')
-    return [_Found(os.path.abspath(path)) for path in real]
+    return [Found(os.path.abspath(path)) for path in real]
 
 
-def _in_json(text: str, asset: str | None) -> list[_Found]:
+def _in_json(text: str, asset: str | None, cloud: str | None) -> list[Found]:
     """A STAC item or item collection, or a tile index."""
     try:
         content = json.loads(_read_text(text))
@@ -185,11 +145,11 @@ def _in_json(text: str, asset: str | None) -> list[_Found]:
         raise ValueError(f'{text}: has no features; expected a STAC item collection, a STAC item or a GeoJSON tile '
                          'index')
     if 'assets' in features[0]:
-        return _in_stac(text, features, asset)
+        return _in_stac(text, features, asset, cloud)
     return _from_columns(text, [feature.get('properties') or {} for feature in features])
 
 
-def _in_stac(text: str, features: list[dict], asset: str | None) -> list[_Found]:
+def _in_stac(text: str, features: list[dict], asset: str | None, cloud: str | None) -> list[Found]:
     try:
         import pystac
     except ImportError as error:
@@ -201,12 +161,14 @@ def _in_stac(text: str, features: list[dict], asset: str | None) -> list[_Found]
         except Exception as error:  # pystac raises what its parsers do
             raise ValueError(f'{text}: item {feature.get("id")!r} is no STAC item ({error})') from error
         name = asset or _only_asset(text, item)
-        if name not in item.assets:
-            raise ValueError(f'{text}: item {item.id} has no asset {name!r}, but {", ".join(item.assets)}. Choose one '
-                             'with --asset')
+        for option, wanted in (('--asset', name), ('--cloud-asset', cloud)):
+            if wanted is not None and wanted not in item.assets:
+                raise ValueError(f'{text}: item {item.id} has no asset {wanted!r}, but {", ".join(item.assets)}. '
+                                 f'Choose one with {option}')
         when = item.datetime or item.common_metadata.start_datetime
         base = item.get_self_href() or text
-        found.append(_Found(_locate(item.assets[name].href, base), '' if when is None else _iso(when)))
+        found.append(Found(_locate(item.assets[name].href, base), '' if when is None else as_iso(when),
+                            '' if cloud is None else _locate(item.assets[cloud].href, base)))
     return found
 
 
@@ -220,7 +182,7 @@ def _only_asset(text: str, item: Any) -> str:
     raise ValueError(f'{text}: item {item.id} has the assets {", ".join(item.assets)}. Choose one with --asset')
 
 
-def _in_table(text: str) -> list[_Found]:
+def _in_table(text: str) -> list[Found]:
     try:
         import geopandas
     except ImportError as error:
@@ -234,27 +196,14 @@ def _in_table(text: str) -> list[_Found]:
     return _from_columns(text, table.drop(columns=table.geometry.name).to_dict('records'))
 
 
-def _from_columns(text: str, rows: list[dict]) -> list[_Found]:
+def _from_columns(text: str, rows: list[dict]) -> list[Found]:
     names = {name.lower(): name for name in (rows[0] if rows else {})}
     where = next((names[name] for name in LOCATION_COLUMNS if name in names), None)
     if where is None:
         raise ValueError(f'{text}: is no tile index; expected a column {", ".join(LOCATION_COLUMNS[:-1])} or '
                          f'{LOCATION_COLUMNS[-1]} with the path of each raster, got {", ".join(names) or "none"}')
     when = next((names[name] for name in DATE_COLUMNS if name in names), None)
-    return [_Found(_locate(str(row[where]), text), '' if when is None else _iso(row[when])) for row in rows]
-
-
-def _iso(value: Any) -> str:
-    """A time as text that sorts like time; '' for none."""
-    if hasattr(value, 'to_pydatetime'):
-        value = value.to_pydatetime()
-    if not isinstance(value, datetime):
-        try:
-            value = datetime.fromisoformat(str(value).strip().replace('Z', '+00:00'))
-        except ValueError:
-            return ''
-    value = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-    return value.astimezone(timezone.utc).isoformat()
+    return [Found(_locate(str(row[where]), text), '' if when is None else as_iso(row[when])) for row in rows]
 
 
 def _locate(name: str, base: str) -> str:
@@ -279,51 +228,3 @@ def _read_text(text: str) -> str:
         return Path(text).read_text('utf-8')
     except (URLError, OSError) as error:
         raise OSError(f'{text}: cannot be read ({error})') from error
-
-
-def _read_header(found: _Found, bands: Sequence[int] | None) -> Raster | Unusable:
-    path = found.path
-    elsewhere = path.startswith('/vsi')
-    if not elsewhere and not Path(path).is_file():
-        return Unusable(path, 'does not exist')
-    try:
-        with rasterio.Env(**(dict(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR') if elsewhere else {})), \
-                rasterio.open(path) as file:
-            check_location(file)
-            if file.crs is None:
-                return Unusable(path, 'has no CRS, so it cannot be known where it lies. Assign it: rio edit-info --crs '
-                                      f'EPSG:<code> {path}')
-            choice = choose_bands(file, bands)
-            facts = [path, file.nodata, [str(colour) for colour in file.colorinterp], choice.indexes]
-            state = sha256(json.dumps([facts, _content(path, file.files)]).encode()).hexdigest()[:16]
-            return Raster(path, file.crs.to_wkt(), tuple(file.transform)[:6], file.height, file.width,
-                          file.dtypes[choice.indexes[0] - 1], state, found.date or _date_of(path, file))
-    except RASTER_ERRORS as error:
-        return Unusable(path, f'cannot be read as a raster ({error})')
-    except ValueError as error:
-        return Unusable(path, str(error))
-
-
-def _content(path: str, files: Sequence[str]) -> list:
-    """What changes when a raster, or a file of which it is made, does."""
-    if path.startswith('/vsicurl/'):
-        with_head = Request(path[len('/vsicurl/'):], method='HEAD')
-        try:
-            with urlopen(with_head, timeout=WEB_TIMEOUT) as answer:
-                return [answer.headers.get(key) for key in ('ETag', 'Last-Modified', 'Content-Length')]
-        except (URLError, OSError):
-            return []
-    # Viewers write statistics into .aux.xml; what else may stand there is in the header that GDAL gives.
-    kept = [name for name in sorted(files) if Path(name).is_file() and not name.endswith('.aux.xml')]
-    return [[name, Path(name).stat().st_size, Path(name).stat().st_mtime_ns] for name in kept]
-
-
-def _date_of(path: str, file: Any) -> str:
-    """When a raster was taken by its own header, else when its file was written; '' where neither is known."""
-    tag = file.tags().get('TIFFTAG_DATETIME', '')  # 2023:05:01 12:00:00
-    date = _iso(re.sub(r'^(\d{4}):(\d\d):(\d\d)', r'\1-\2-\3', tag)) if tag else ''
-    if date or path.startswith('/vsi'):
-        return date
-    return _iso(datetime.fromtimestamp(Path(path).stat().st_mtime, timezone.utc))
-
-
