@@ -34,6 +34,7 @@ class Sizes:
         side: side of a pair in pixels.
         config: config of the timed model.
         steps, scenes, scene_side, scene_batch: size of the training runs of the small model.
+        run_batch, run_side: batch and side of the scenes of the run by `mamba-cd train`.
         repeats: least number of timed repetitions.
         dtypes: names in DTYPES.
     """
@@ -48,6 +49,8 @@ class Sizes:
     scenes: int = 64
     scene_side: int = 128
     scene_batch: int = 8
+    run_batch: int = 32
+    run_side: int = 256
     repeats: int = 10
     dtypes: Sequence[str] = tuple(DTYPES)
     names: Sequence[str] = field(default=('triton', 'mamba_ssm', 'torch'))
@@ -58,7 +61,7 @@ class Sizes:
         return [name for name in self.names if there[name][0]]
 
 
-TOY = Sizes('cpu', ((3, 4, 6, 1), ), 1, (2, ), 64, 'cdmamba_v8_small_levircd', 2, 2, 32, 2, 1, ('fp32', 'bf16'))
+TOY = Sizes('cpu', ((3, 4, 6, 1), ), 1, (2, ), 64, 'cdmamba_v8_small_levircd', 2, 2, 32, 2, 2, 128, 1, ('fp32', 'bf16'))
 
 
 def cross_scan_inputs(images: int, level: Sequence[int], dtype: torch.dtype, device: str) -> list[Tensor]:
@@ -95,11 +98,11 @@ def forward_and_backward(backend: str, leaves: Sequence[Tensor], grad: Tensor) -
 
 def time_calls(function: Callable[[], object], sizes: Sizes, budget: float = 0.15) -> tuple[float, float]:
     """Median milliseconds of a call, and MiB that its peak takes above what was there."""
-    for _ in range(2):
-        function()
     if sizes.device == 'cpu':
         function()
         return 0., 0.
+    for _ in range(2):
+        function()
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()

@@ -262,10 +262,11 @@ def gather_evidence(runner: Runner, data_batch: dict, label_pixels: LabelPixels 
 
 def count_labels(data_batch: dict, ignore_index: int = IGNORE_INDEX) -> LabelPixels:
     """Unchanged, changed and ignored pixels in the labels of one batch."""
-    labels = [sample.gt_sem_seg.data for sample in data_batch['data_samples'] if 'gt_sem_seg' in sample]
-    changed = sum(int((label == 1).sum()) for label in labels)
-    ignored = sum(int((label == ignore_index).sum()) for label in labels)
-    return sum(label.numel() for label in labels) - changed - ignored, changed, ignored
+    # By NumPy, which counts several times as fast as torch on a CPU: the guard counts the labels of every batch.
+    labels = [sample.gt_sem_seg.data.cpu().numpy() for sample in data_batch['data_samples'] if 'gt_sem_seg' in sample]
+    changed = sum(int(np.count_nonzero(label == 1)) for label in labels)
+    ignored = sum(int(np.count_nonzero(label == ignore_index)) for label in labels)
+    return sum(label.size for label in labels) - changed - ignored, changed, ignored
 
 
 def image_names(data_batch: dict) -> list[str]:

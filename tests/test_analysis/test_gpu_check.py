@@ -54,7 +54,7 @@ def test_says_that_there_is_no_gpu(tmp_path: Path) -> None:
 def test_toy_size_without_a_gpu(tmp_path: Path) -> None:
     pytest.importorskip('triton')
     command = [sys.executable, str(TOOL), '--interpret', '--out', str(tmp_path), '--sections', 'correctness',
-               'training']
+               'scan', 'training']
     answer = subprocess.run(command, capture_output=True, text=True, timeout=580, check=False,
                             env={**os.environ, 'OMP_NUM_THREADS': '1'})
     content = json.loads((tmp_path / 'check_gpu.json').read_text())
@@ -62,5 +62,7 @@ def test_toy_size_without_a_gpu(tmp_path: Path) -> None:
     rows = content['sections']['correctness']
     assert [(row['backend'], row['dtype']) for row in rows][:2] == [('triton', 'fp32'), ('torch', 'fp32')]
     assert all(row['y'] < 1e-6 for row in rows if row['dtype'] == 'fp32')
+    timed = [(row['backend'], 'forward_backward_device_ms' in row) for row in content['sections']['scan']]
+    assert timed == [('u + delta', False), ('triton', True), ('torch', True)] * 2
     assert [row['dtype'] for row in content['sections']['training']] == ['fp32', 'fp32', 'bf16']
     assert all(row['finite'] for row in content['sections']['training'])

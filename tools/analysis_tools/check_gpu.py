@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 # Those that matter most come first, for where the time is short.
-SECTIONS = ('warm-up', 'correctness', 'scan', 'profile', 'model', 'training', 'compiled', 'several GPUs', 'tuning')
+SECTIONS = ('warm-up', 'correctness', 'scan', 'profile', 'model', 'training', 'run', 'compiled', 'several GPUs',
+            'tuning')
 
 
 def parse_args() -> argparse.Namespace:
