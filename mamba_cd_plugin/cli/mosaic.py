@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 
 from ..inference.outputs import OUTLINE_CHOICES
 from ..inference.pairs import ReadOptions
+from ..inference.vector_formats import VECTOR_FORMATS
 from ..inference.windows import PredictOptions
 from ..zoo import STARTER, describe_weights, resolve_checkpoint
 
@@ -76,9 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          help='also write the probability of every block')
 
     writing = parser.add_argument_group('results')
-    writing.add_argument('--polygons', choices=('parquet', 'fgb', 'gpkg'), default='parquet', help='changes.parquet '
-                         '(GeoParquet) is always written; fgb and gpkg also write changes.fgb (FlatGeobuf) or '
-                         'changes.gpkg (GeoPackage)')
+    writing.add_argument('--polygons', choices=[record.choice for record in VECTOR_FORMATS], default='parquet',
+                         help='changes.parquet is always written; another choice writes that file too: ' + '; '.join(
+                             f'{record.choice}: {record.what}' for record in VECTOR_FORMATS))
     writing.add_argument('--min-area', type=float, default=10., help='square metres below which a polygon is dropped')
     writing.add_argument('--outline', choices=OUTLINE_CHOICES, default='simple', help='of the polygons, as in predict')
     writing.add_argument('--split', type=float, metavar='PROBABILITY', help='part buildings that grew together, as in '

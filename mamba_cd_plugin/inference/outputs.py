@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from ..version import __version__
 from .job import NODATA, PROBABILITY_STEPS, Spool, read_pair_summary, summary_path
 from .overview import count_values, draw_overview
 from .pairs import PairSource
+from .vector_formats import VECTOR_FORMATS, VectorFormat, check_format
 
 # Vermillion, as in the pictures of this package; unchanged ground is black and missing data transparent.
 COLORMAP = {0: (0, 0, 0, 255), 1: (213, 94, 0, 255), NODATA: (0, 0, 0, 0)}
@@ -250,35 +250,24 @@ def _write_probability_picture(path: Path, result: Result) -> dict:
     return {}
 
 
-def _write_polygons(path: Path, result: Result, driver: str) -> dict:
-    from .polygons import vectorize, write_polygons
+def _write_polygons(path: Path, result: Result, record: VectorFormat) -> dict:
+    from .polygons import vectorize
+    from .vectors import write_polygons
     options = result.options
     polygons = vectorize(result.files['mask'], result.probability, options.min_area, options.outline, options.split)
     newest = max(result.source.origin[key]['mtime_ns'] for key in 'ab') / 1e9  # when what is shown last changed
-    write_polygons(polygons, path, driver, f'{datetime.fromtimestamp(newest, timezone.utc):%Y-%m-%dT%H:%M:%S.000Z}')
+    write_polygons(polygons, path, record, f'{datetime.fromtimestamp(newest, timezone.utc):%Y-%m-%dT%H:%M:%S.000Z}')
     area = polygons.columns[1]
     return {'polygons': len(polygons), f'changed_{area}': round(float(polygons[area].sum()), 2)}
+
+
+def _check_polygons(source: PairSource, record: VectorFormat) -> None:
+    check_format(record, source.name, source.crs)
 
 
 def _write_overview(path: Path, result: Result) -> dict:
     write_picture(path, draw_overview(result.source, result.mask))
     return {}
-
-
-def _needs_geopandas(source: PairSource) -> None:
-    if find_spec('geopandas') is None:
-        raise ImportError("polygons need geopandas: pip install 'mamba_cd_plugin[geo]'; --polygons none does without")
-
-
-def _needs_degrees(source: PairSource) -> None:
-    """GeoJSON is in longitude and latitude, by its definition."""
-    _needs_geopandas(source)
-    from ..io.grids import describe_crs, to_degrees
-    if source.crs is None:
-        raise ValueError(f'{source.name}: has no CRS, and GeoJSON holds longitude and latitude. Choose --polygons gpkg')
-    if to_degrees(source.crs, np.zeros(1), np.zeros(1)) is None:
-        raise ValueError(f'{source.name}: is in {describe_crs(source.crs)}, which has no place on Earth, and GeoJSON '
-                         'holds longitude and latitude. Choose --polygons gpkg')
 
 
 def _grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -298,6 +287,12 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
         raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
 
 
+def _describe_polygons(record: VectorFormat) -> str:
+    if record is not VECTOR_FORMATS[0]:
+        return f'the same as {record.what}'
+    return f"{record.what}, in A's CRS: `id` (1 is the largest), `area_m2`, `mean_probability`"
+
+
 FORMATS = [
     OutputFormat('mask', None, True, '_mask.tif', "0 unchanged, 1 changed, 255 nodata; A's CRS, transform and size; "
                  'tiled, deflate, with a colour table', _write_mask_raster),
@@ -308,10 +303,9 @@ FORMATS = [
     OutputFormat('probability', 'float32', True, '_probability.tif', '0..1, NaN nodata', _write_probability_raster),
     OutputFormat('probability', 'uint8', False, '_probability.png', '0..255 mean 0..1', _write_probability_picture),
     OutputFormat('probability', 'float32', False, '_probability.png', '0..255 mean 0..1', _write_probability_picture),
-    OutputFormat('polygons', 'gpkg', True, '_polygons.gpkg', "GeoPackage in A's CRS, layer `changes`: `id`, `area_m2`, "
-                 '`mean_probability`, the largest first', partial(_write_polygons, driver='GPKG'), _needs_geopandas),
-    OutputFormat('polygons', 'geojson', True, '_polygons.geojson', 'the same in longitude and latitude (RFC 7946)',
-                 partial(_write_polygons, driver='GeoJSON'), _needs_degrees),
+    *(OutputFormat('polygons', record.choice, True, f'_polygons.{record.choice}', _describe_polygons(record),
+                   partial(_write_polygons, record=record), partial(_check_polygons, record=record))
+      for record in VECTOR_FORMATS),
     OutputFormat('overview', True, None, '_overview.png', 'A, B, the mask, and the mask over B, small enough for a '
                  'screen', _write_overview),
 ]

@@ -1,17 +1,14 @@
 """From a change mask to polygons with area and mean probability."""
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import geopandas
 import numpy as np
-import pyogrio
 import rasterio
 import shapely
 from mmengine.logging import print_log
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import ProjError
 from rasterio import features
@@ -24,7 +21,6 @@ from .splitting import LARGEST_WINDOW, PixelPolygons, Reader, can_be_split, spli
 
 # Rows that are rasterised at a time: a strip of a 100,000 px wide image then takes 200 MB.
 STRIP_ROWS = 512
-LAYER = 'changes'
 # The ellipsoid of the areas. National ones differ from it by less than 0.02 %.
 ELLIPSOID = Geod(ellps='WGS84')
 
@@ -189,49 +185,3 @@ def _strips(shapes: np.ndarray, height: int) -> Iterator[tuple[int, np.ndarray]]
         inside = np.flatnonzero((bounds[:, 1] < top + STRIP_ROWS) & (bounds[:, 3] > top))
         if len(inside):
             yield top, inside
-
-
-def write_polygons(polygons: geopandas.GeoDataFrame, path: Path, driver: str, date: str) -> None:
-    """Write polygons in a format of GDAL: a GeoPackage in their own CRS, GeoJSON in degrees as RFC 7946 wants it.
-
-    Args:
-        polygons: Output of :func:`vectorize`.
-        path: Path of the file.
-        driver: GDAL's name of the format.
-        date: ISO time that a GeoPackage gives as its last change. The current time would make two runs differ.
-
-    Raises:
-        OSError: If it cannot be written completely.
-    """
-    options: dict = dict(geometry_type='Polygon')  # an empty layer has no polygon to tell it
-    if driver == 'GPKG':
-        options['layer'] = LAYER
-    if driver == 'GeoJSON' and polygons.crs is not None:
-        polygons, options['RFC7946'] = polygons.to_crs('EPSG:4326'), 'YES'
-    with written_by_gdal(path, len(polygons), date):
-        polygons.to_file(path, driver=driver, engine='pyogrio', **options)
-
-
-@contextmanager
-def written_by_gdal(path: Path, count: int, date: str) -> Iterator[None]:
-    """Let GDAL write a file of features inside, and see that it did.
-
-    Args:
-        path: Path of the file.
-        count: Features that it must have.
-        date: See :func:`write_polygons`.
-
-    Raises:
-        OSError: If it could not be written completely.
-    """
-    pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': date})
-    try:
-        yield
-        # As for rasters, GDAL need not report a full disk, so the file itself is asked.
-        written = pyogrio.read_info(path, force_feature_count=True)['features']
-    except (DataSourceError, DataLayerError) as error:
-        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
-    finally:
-        pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': None})
-    if written != count:
-        raise OSError(f'{path}: was not written completely. Is the disk full?')

@@ -16,9 +16,11 @@ import shapely
 from mmengine.logging import print_log
 from pyproj import CRS
 
+from ..inference.geoparquet import convert, parquet_sink
 from ..inference.outputs import check_options
 from ..inference.pairs import PairSource
 from ..inference.polygons import PolygonGrid, select_polygons, tabulate
+from ..inference.vector_formats import LAYER, VECTOR_FORMATS, VectorFormat, check_format, vector_format
 from ..io.files import OutputFolder, own_outputs
 from ..io.grids import map_points
 from ..version import __version__
@@ -27,11 +29,10 @@ from .grid import MANIFEST, MASK, PROBABILITY, RegionGrid, block_folder, block_n
 from .merge import first_pixels, merge_blocks, read_block
 from .page import ChangeCollector, Changes, why_no_page, write_page
 from .shift import WORTH_SAYING, describe_shift, sum_up_blocks
-from .vectors import VECTOR_FORMATS, convert, parquet_sink
 from .zones import Zones
 
 SUMMARY, ITEM, PAGE = 'summary.json', 'item.json', 'index.html'
-FILES = (SUMMARY, ITEM, PAGE, 'mask.vrt', 'probability.vrt', *(record.name for record in VECTOR_FORMATS))
+FILES = (SUMMARY, ITEM, PAGE, 'mask.vrt', 'probability.vrt', *(f'{LAYER}.{record.choice}' for record in VECTOR_FORMATS))
 COUNTS = ('pixels', 'changed_pixels', 'nodata_pixels')  # of a block's manifest, added up for the summary
 NO_PROBABILITY = '--split needs the probability of every block, and some have none. Run with --probability uint8'
 Block = tuple[int, int]
@@ -41,7 +42,7 @@ class FinishOptions(NamedTuple):
     """What is made of the blocks.
 
     Attributes:
-        polygons: 'parquet', or another of :data:`~.vectors.VECTOR_FORMATS` in addition.
+        polygons: 'parquet', or another of :data:`~..inference.vector_formats.VECTOR_FORMATS` in addition.
         min_area, outline, split: Of the polygons, see :class:`~..inference.outputs.OutputOptions`.
         zones: A file of polygons for which changes are added up.
         zone_name: Its column of names, see :class:`~.zones.Zones`.
@@ -79,6 +80,7 @@ class FinishOptions(NamedTuple):
         """
         if self.check().split is not None and probability == 'none':
             raise ValueError(NO_PROBABILITY)
+        check_format(vector_format(self.polygons), 'the region', grid.rasterio_crs)
         self.read_zones(grid)
         OutputFolder(out, option='--out').refuse_foreign(FILES)
 
@@ -158,7 +160,8 @@ class _Finish:
         if options.split is not None and not self.has_probability:
             raise ValueError(NO_PROBABILITY)
         self.zones = options.read_zones(grid)
-        self.formats = [record for record in VECTOR_FORMATS if record.choice in ('parquet', options.polygons)]
+        # The first is written as polygons come, the other from it.
+        self.formats = [vector_format(choice) for choice in dict.fromkeys(('parquet', options.polygons))]
         self.collector = ChangeCollector()
         self.outputs = OutputFolder(out, option='--out')
 
@@ -175,7 +178,7 @@ class _Finish:
             return self._write_summary(manifests, {}, [], digest)
         no_page = why_no_page(self.grid) if self.options.page else 'it was not asked for'
         names = ['mask.vrt', *(['probability.vrt'] if self.has_probability else []),
-                 *(record.name for record in self.formats), *([] if no_page else [PAGE]),
+                 *map(_file_name, self.formats), *([] if no_page else [PAGE]),
                  *([] if self.facts.dates is None else [ITEM])]
         self.outputs.claim([*names, SUMMARY])
         (self.out / SUMMARY).unlink(missing_ok=True)  # it says that all is complete, and now it is not
@@ -253,7 +256,7 @@ class _Finish:
                     window = ((rows.start, rows.stop), (columns.start, columns.stop))
                     return probability.read(1, window=window)
 
-            part = stack.enter_context(self.outputs.write(self.formats[0].name))
+            part = stack.enter_context(self.outputs.write(_file_name(self.formats[0])))
             with parquet_sink(part, self.polygon_grid) as sink:
                 for merged in merge_blocks(self.grid, self.blocks, partial(read_block, self.out, self.grid)):
                     polygons, areas = select_polygons(merged, self.polygon_grid, self.options.min_area,
@@ -265,9 +268,9 @@ class _Finish:
                     count, total = count + len(table), total + float(table[column].sum())
         newest = datetime.fromtimestamp(0, timezone.utc) if self.facts.dates is None else self.facts.dates[1]
         for record in self.formats[1:]:
-            with self.outputs.write(record.name) as part:
+            with self.outputs.write(_file_name(record)) as part:
                 part.unlink(missing_ok=True)  # of a run that was killed; a GeoPackage would be added to
-                convert(self.out / self.formats[0].name, part, record, self.polygon_grid,
+                convert(self.out / _file_name(self.formats[0]), part, record, self.polygon_grid,
                         f'{newest.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.000Z}')
         return {'polygons': count, f'changed_{column}': round(total, 2)}
 
@@ -287,7 +290,7 @@ class _Finish:
         titles = {'mask.vrt': ('mask', 'Changed pixels: 0 no, 1 yes, 255 nodata', 'application/xml', ('data', )),
                   'probability.vrt': ('probability', 'Probability of change', 'application/xml', ('data', )),
                   PAGE: ('map', 'Map of both dates and the changes', 'text/html', ('overview', ))}
-        titles.update({record.name: (record.choice, 'Changes as polygons', record.media_type, ('data', ))
+        titles.update({_file_name(record): (record.choice, 'Changes as polygons', record.media_type, ('data', ))
                        for record in self.formats})
         assets = [Asset(key, f'./{name}', title, kind, roles) for name, (key, title, kind, roles) in titles.items()
                   if name in names]
@@ -313,6 +316,10 @@ class _Finish:
             part = stack.enter_context(self.outputs.write(PAGE))
             write_page(part, f'Changes: {self.out.resolve().name}', self.grid, self.collector, source, missing, dates,
                        f'{words}, {self.grid.width:,} x {self.grid.height:,} px')
+
+
+def _file_name(record: VectorFormat) -> str:
+    return f'{LAYER}.{record.choice}'
 
 
 def _count(manifests: list[dict]) -> dict:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mamba_cd_plugin.cli import predict
-from mamba_cd_plugin.inference import outputs
+from mamba_cd_plugin.inference import outputs, vector_formats
+from mamba_cd_plugin.inference.vector_formats import VECTOR_FORMATS
 
 PAGE = (Path(__file__).parents[2] / 'docs' / 'predict.md').read_text('utf-8')
 SMALL = dict(tile=128, overlap=32)
@@ -54,3 +55,34 @@ def test_what_is_in_the_way_is_known_before_the_model_runs(tmp_path, inferencer,
         inferencer(paths, out_dir=str(tmp_path / 'out'), **SMALL)
     assert local_model.seen == []
     assert (tmp_path / 'out' / 'a_mask.tif').read_text() == 'of the user'
+
+
+def test_polygons_are_the_same_in_every_format(tmp_path, inferencer, town, write_raster):
+    geopandas = pytest.importorskip('geopandas')
+    pytest.importorskip('pyarrow')
+    paths = [write_raster(tmp_path / f'{name}.tif', image) for name, image in zip('ab', town(100, 120))]
+    tables = {}
+    for record in VECTOR_FORMATS:
+        out = tmp_path / record.choice
+        summary = inferencer(paths, out_dir=str(out), polygons=record.choice, overview=False,
+                             min_area=0, **SMALL)['predictions'][0]
+        assert summary['files'] == ['a_mask.tif', f'a_polygons.{record.choice}']
+        read = geopandas.read_parquet if record.driver is None else geopandas.read_file
+        table = read(out / f'a_polygons.{record.choice}').sort_values('id', ignore_index=True)
+        assert table.crs.to_epsg() == (4326 if record.in_degrees else 32632)
+        tables[record.choice] = table[['id', 'area_m2', 'mean_probability', 'geometry']].to_crs('EPSG:32632')
+        assert len(table) == summary['polygons'] > 0
+    for choice, table in tables.items():
+        for column in ('id', 'area_m2', 'mean_probability'):
+            assert table[column].tolist() == tables['gpkg'][column].tolist(), choice
+        apart = table.geometry.hausdorff_distance(tables['gpkg'].geometry).max()
+        assert apart < (0.01 if choice == 'geojson' else 1e-9), choice  # seven decimals of a degree
+
+
+def test_geoparquet_without_pyarrow_says_what_to_install(tmp_path, inferencer, local_model, town, write_raster,
+                                                         monkeypatch):
+    monkeypatch.setattr(vector_formats, 'find_spec', lambda name: None if name == 'pyarrow' else object())
+    paths = [write_raster(tmp_path / f'{name}.tif', image) for name, image in zip('ab', town(100, 120))]
+    with pytest.raises(ImportError, match='--polygons parquet needs pyarrow: pip install'):
+        inferencer(paths, out_dir=str(tmp_path / 'out'), polygons='parquet', **SMALL)
+    assert local_model.seen == []

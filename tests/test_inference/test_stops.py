@@ -114,22 +114,26 @@ def test_an_output_folder_that_cannot_be_written_is_known_before_the_model_runs(
 
 FULL_DISK = '''
 import resource, signal, sys
+from functools import partial
 from pathlib import Path
 import geopandas, numpy as np, shapely
 from mamba_cd_plugin.io.rasters import write_band
 from mamba_cd_plugin.inference.outputs import write_picture
 from mamba_cd_plugin.inference.pairs import open_pair
 from mamba_cd_plugin.inference.job import Spool, Strip
-from mamba_cd_plugin.inference.polygons import write_polygons
+from mamba_cd_plugin.inference.vector_formats import VECTOR_FORMATS
+from mamba_cd_plugin.inference.vectors import write_polygons
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 out = Path(sys.argv[1])
 noise = np.random.default_rng(0).random((600, 600), np.float32)
-boxes = geopandas.GeoDataFrame(geometry=[shapely.box(i, i, i + 1, i + 1) for i in range(2000)], crs='EPSG:32632')
+corners = np.random.default_rng(1).random((4000, 2))  # which cannot be compressed
+columns = dict(id=np.arange(4000), area_m2=corners[:, 0], mean_probability=corners[:, 1])
+boxes = geopandas.GeoDataFrame(columns, geometry=shapely.box(*corners.T, *corners.T + 1), crs='EPSG:32632')
+date = '2026-01-01T00:00:00.000Z'
 for write in (lambda: Spool(out / 's', noise.shape, 'float32', {}).append(Strip(noise, noise > 0.5), noise[:0]),
               lambda: write_band(out / 'p.tif', noise, open_pair(noise, noise), 'noise', nodata=-1),
-              lambda: write_polygons(boxes, out / 'p.gpkg', 'GPKG', '2026-01-01T00:00:00.000Z'),
-              lambda: write_polygons(boxes, out / 'p.geojson', 'GeoJSON', '2026-01-01T00:00:00.000Z'),
+              *(partial(write_polygons, boxes, out / f'p.{kind.choice}', kind, date) for kind in VECTOR_FORMATS),
               lambda: write_picture(out / 'p.png', (noise * 255).astype(np.uint8))):
     try:
         write()
@@ -145,7 +149,7 @@ def test_a_disk_that_is_full_in_the_middle(tmp_path):
     run = subprocess.run([sys.executable, '-W', 'ignore', '-c', FULL_DISK, str(tmp_path)], capture_output=True,
                          text=True, env=dict(os.environ, PYTHONPATH=str(Path(outputs.__file__).parents[2])))
     said = re.findall('^(OSError .*|wrote)$', run.stdout, re.MULTILINE)
-    assert len(said) == 5, run.stderr
+    assert len(said) == 7, run.stderr
     assert re.search('s: writing failed, File too large.*it resumes at row 0 of 600', said[0])
-    for line, name in zip(said[1:], ('tif', 'gpkg', 'geojson', 'png')):
+    for line, name in zip(said[1:], ('tif', 'gpkg', 'geojson', 'fgb', 'parquet', 'png')):
         assert re.match(f'OSError .*p.{name}: .*Is the disk full', line)

@@ -139,6 +139,19 @@ def test_everything_that_a_region_leaves(tmp_path, change, write_region, predict
     assert not (out / 'index.html').exists() and not (out / 'changes.fgb').exists()
 
 
+@pytest.mark.parametrize('choice', ['gpkg', 'geojson', 'fgb'])
+def test_the_same_polygons_in_another_format(tmp_path, change, write_region, choice):
+    write_region(tmp_path, *change, 90, cog=False)
+    summary = finish(tmp_path, FinishOptions(polygons=choice, page=False))
+    assert f'changes.{choice}' in summary['files']
+    parquet = geopandas.read_parquet(tmp_path / 'changes.parquet').set_index('id')
+    other = geopandas.read_file(tmp_path / f'changes.{choice}').set_index('id').loc[parquet.index]
+    assert other.crs.to_epsg() == (4326 if choice == 'geojson' else 32632)
+    assert other.to_crs(32632).geometry.hausdorff_distance(parquet.geometry).max() < (
+        0.01 if choice == 'geojson' else 1e-9)  # seven decimals of a degree are a centimetre
+    assert (other.area_m2 == parquet.area_m2).all() and (other.mean_probability == parquet.mean_probability).all()
+
+
 def test_zones_by_hand(tmp_path, write_region):
     mask = np.zeros((60, 100), np.uint8)
     mask[10:20, 10:30] = 1  # 200 px = 50 m2 in zone 1
@@ -170,7 +183,7 @@ def test_what_cannot_be_had(tmp_path, change, write_region):
     with pytest.raises(ValueError, match='holds no blocks of a region'):
         finish(tmp_path)
     write_region(tmp_path / 'out', *change, 64, cog=False)
-    for options, message in ((dict(polygons='shp'), 'polygons: expected one of parquet, fgb, gpkg'),
+    for options, message in ((dict(polygons='shp'), 'polygons: expected one of gpkg, geojson, fgb, parquet'),
                              (dict(outline='round'), 'outline: expected one of'), (dict(split=1.5), 'split: expected')):
         with pytest.raises(ValueError, match=message):
             finish(tmp_path / 'out', FinishOptions(**options))

@@ -1,9 +1,9 @@
-"""The polygons of a region as files, written as they come: memory does not grow with their number."""
+"""Polygons as GeoParquet, written as they come, so that memory does not grow with their number."""
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -12,8 +12,10 @@ import pyarrow.parquet
 import pyogrio
 import shapely
 
-from ..inference.polygons import LAYER, PolygonGrid, written_by_gdal
 from ..version import __version__
+from .polygons import PolygonGrid
+from .vector_formats import VectorFormat
+from .vectors import written_by_gdal
 
 # Polygons in a row group: readers skip whole groups by their bounds, and 20,000 of them take some megabytes.
 ROW_GROUP = 20_000
@@ -22,41 +24,12 @@ GEOPARQUET = '1.1.0'
 BOUNDS = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
-class VectorFormat(NamedTuple):
-    """A format of the polygons. A record in :data:`VECTOR_FORMATS` is all that a new one of GDAL needs.
-
-    Attributes:
-        choice: The value of ``--polygons``.
-        name: Of the file.
-        driver: GDAL's; None for GeoParquet, which is always written and which the others are made from.
-        media_type: For the STAC item.
-        what: For ``--help`` and docs/regions.md.
-        options: For GDAL.
-    """
-    choice: str
-    name: str
-    driver: str | None
-    media_type: str
-    what: str
-    options: dict[str, Any] = {}
-
-
-VECTOR_FORMATS = [
-    VectorFormat('parquet', 'changes.parquet', None, 'application/vnd.apache.parquet',
-                 'GeoParquet 1.1 with the bounds of each row, always written'),
-    VectorFormat('fgb', 'changes.fgb', 'FlatGeobuf', 'application/vnd.flatgeobuf',
-                 'the same as FlatGeobuf with a spatial index, which a web map reads part by part'),
-    VectorFormat('gpkg', 'changes.gpkg', 'GPKG', 'application/geopackage+sqlite3',
-                 f'the same as GeoPackage, layer `{LAYER}`', dict(layer=LAYER)),
-]
-
-
 class ParquetSink:
     """Writes polygons as GeoParquet, group by group.
 
     Args:
         path: Path of the file.
-        grid: Of the region.
+        grid: Says the CRS and the unit of areas.
     """
 
     def __init__(self, path: Path, grid: PolygonGrid) -> None:
@@ -70,7 +43,7 @@ class ParquetSink:
         self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
 
     def add(self, table: geopandas.GeoDataFrame) -> None:
-        """Take polygons, as :func:`~..inference.polygons.tabulate` gives them."""
+        """Take polygons, as :func:`~.polygons.tabulate` gives them."""
         if not len(table):
             return
         shapes = table.geometry.to_numpy()
@@ -87,11 +60,23 @@ class ParquetSink:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._writer.write_table(pyarrow.concat_tables(self._waiting), row_group_size=ROW_GROUP)
+            with self._named():
+                self._writer.write_table(pyarrow.concat_tables(self._waiting), row_group_size=ROW_GROUP)
             self._waiting.clear()
 
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(f'{self.path}: could not be written ({error}). Is the disk full?') from error
+
     def close(self) -> None:
-        """Write what is left, and what makes a GeoParquet of a Parquet file."""
+        """Write what is left, and what makes a GeoParquet of a Parquet file.
+
+        Raises:
+            OSError: If it cannot be written completely.
+        """
         self._flush()
         crs = self.grid.crs
         column: dict[str, Any] = dict(
@@ -102,7 +87,8 @@ class ParquetSink:
         self._writer.add_key_value_metadata({'geo': json.dumps(dict(
             version=GEOPARQUET, primary_column='geometry', columns=dict(geometry=column),
             creator=dict(library='mamba_cd_plugin', version=__version__)))})
-        self._writer.close()
+        with self._named():
+            self._writer.close()
 
 
 @contextmanager
@@ -113,7 +99,8 @@ def parquet_sink(path: Path, grid: PolygonGrid) -> Iterator[ParquetSink]:
         yield sink
         sink.close()
     finally:
-        sink._writer.close()
+        with suppress(OSError):  # of a full disk, which was said already
+            sink._writer.close()
 
 
 def convert(parquet: Path, path: Path, record: VectorFormat, grid: PolygonGrid, date: str) -> None:
@@ -123,8 +110,8 @@ def convert(parquet: Path, path: Path, record: VectorFormat, grid: PolygonGrid, 
         parquet: Of :class:`ParquetSink`.
         path: Path of the new file.
         record: Its format.
-        grid: Of the region.
-        date: See :func:`~..inference.polygons.write_polygons`.
+        grid: Says the CRS and the unit of areas.
+        date: See :func:`written_by_gdal`.
 
     Raises:
         OSError: If it cannot be written completely.
