@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from mamba_cd_plugin.models.layers import build_part
 from mamba_cd_plugin.resources import find_config
 from mamba_cd_plugin.stack import initialize_quietly
-from mamba_cd_plugin.synthetic import generate_pair, write_dataset
+from mamba_cd_plugin.synthetic import generate_pair
 
 from .cases import identity_scan, random_labels
 from .gpu_report import GpuReport
@@ -115,7 +116,7 @@ def model_speed(report: GpuReport, sizes: Sizes) -> Iterator[None]:
 
 
 def _scenes(sizes: Sizes) -> tuple[Tensor, Tensor]:
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(mp_context=get_context('spawn')) as pool:  # a process with CUDA in it is not to be forked
         pairs = list(pool.map(partial(generate_pair, size=sizes.scene_side), range(sizes.scenes)))
     images = torch.stack([torch.from_numpy(np.concatenate([p.a, p.b], -1)).permute(2, 0, 1) for p in pairs])
     labels = torch.stack([torch.from_numpy(p.label)[None] > 0 for p in pairs])
@@ -179,20 +180,27 @@ def compiled(report: GpuReport, sizes: Sizes) -> Iterator[None]:
         yield
 
 
+def _run_command(arguments: list[str]) -> None:
+    command = [sys.executable, '-m', 'mamba_cd_plugin', *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    if done.returncode:
+        raise RuntimeError(f'mamba-cd {arguments[0]} ended with {done.returncode}: '
+                           f'{(done.stderr or done.stdout)[-500:]}')
+
+
 def whole_run(report: GpuReport, sizes: Sizes) -> Iterator[None]:
     """`mamba-cd train` of the small model on written scenes in bfloat16: what a step takes with data, hooks and log."""
     batch = sizes.run_batch
     with tempfile.TemporaryDirectory() as folder:
         data, work = f'{folder}/scenes', f'{folder}/run'
-        write_dataset(data, 12 * batch, max(8, batch), 1, sizes.run_side, num_workers=os.cpu_count() or 1, easy=True)
+        _run_command(['synthetic', data, '--easy', '--num-train', str(12 * batch), '--num-val', str(max(8, batch)),
+                      '--num-test', '1', '--size', str(sizes.run_side)])
         yield
-        command = [sys.executable, '-m', 'mamba_cd_plugin', 'train', 'cdmamba_v8_small_synthetic', '--amp', 'bf16',
-                   '--work-dir', work, '--cfg-options', f'data_root={data}', f'train_dataloader.batch_size={batch}',
-                   f'train_dataloader.num_workers={min(8, os.cpu_count() or 1)}', 'train_cfg.max_epochs=4',
-                   'train_cfg.val_interval=4', 'param_scheduler.1.T_max=4', 'default_hooks.logger.interval=6']
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            raise RuntimeError(f'mamba-cd train ended with {done.returncode}: {(done.stderr or done.stdout)[-500:]}')
+        _run_command([
+            'train', 'cdmamba_v8_small_synthetic', '--amp', 'bf16', '--work-dir', work, '--cfg-options',
+            f'data_root={data}', f'train_dataloader.batch_size={batch}',
+            f'train_dataloader.num_workers={min(8, os.cpu_count() or 1)}', 'train_cfg.max_epochs=4',
+            'train_cfg.val_interval=4', 'param_scheduler.1.T_max=4', 'default_hooks.logger.interval=6'])
         lines = [json.loads(line) for path in Path(work).glob('*/vis_data/scalars.json')
                  for line in path.read_text().splitlines()]
     logged = [line for line in lines if 'loss' in line]

@@ -35,7 +35,7 @@ class Sizes:
         config: config of the timed model.
         steps, scenes, scene_side, scene_batch: size of the training runs of the small model.
         run_batch, run_side: batch and side of the scenes of the run by `mamba-cd train`.
-        repeats: least number of timed repetitions.
+        repeats: timed repetitions; fewer of a call that takes a second.
         dtypes: names in DTYPES.
     """
     device: str = 'cuda'
@@ -107,7 +107,8 @@ def time_calls(function: Callable[[], object], sizes: Sizes, budget: float = 0.1
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     times: list[float] = []
-    while len(times) < sizes.repeats or (sum(times) < 1e3 * budget and len(times) < 200):
+    # Many calls of a short one; a step of a second three times.
+    while len(times) < 3 or sum(times) < 1e3 * budget * (4 if len(times) < sizes.repeats else len(times) < 200):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         function()
