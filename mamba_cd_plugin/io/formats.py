@@ -2,6 +2,7 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
@@ -10,6 +11,16 @@ TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 PNG_START = b'\x89PNG\r\n\x1a\n'
 # Of the pixels of an image that is not read by windows: RGB of 18,900 x 18,900 pixels, as many as Pillow takes as well.
 WHOLE_BYTES = 1 << 30
+# An image that takes less is decoded whatever its header says: who reads it notices the damage soon enough.
+HARMLESS_BYTES = 64 << 20
+# The most bytes of pixels that a byte of a file can hold. Deflate: zlib's technical notes, 258 bytes in 2 bits. LZW of
+# TIFF 6.0: strings of up to 3,837 bytes in 12 bits. ZSTD: RFC 8878, a block of one value, 128 KiB in 4 bytes. JPEG: 64
+# values in 2 bits. A TIFF without compression or with PackBits may leave out blocks of zeros, though not nearly all of
+# them. Of other kinds, such as LERC, a few bytes may be an image of any size.
+DEFLATE_HOLDS = 1032
+TIFF_HOLDS = {'NONE': DEFLATE_HOLDS, 'PACKBITS': DEFLATE_HOLDS, 'DEFLATE': DEFLATE_HOLDS, 'LZW': 2558, 'ZSTD': 1 << 15,
+              'JPEG': 256, 'YCbCr JPEG': 1024}
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type, PNG specification, 11.2.2
 _BIT_DEPTH = 24  # place of the byte in a PNG file, from the PNG specification, 11.2.2
 _UNUSED_PARTS = (b'zTXt', b'iTXt', b'iCCP')
 _ORIENTATION, _PHOTOMETRIC = 0x0112, 0x0106  # tags of EXIF and TIFF
@@ -74,16 +85,70 @@ def check_png(content: bytes) -> bytes:
     raise OSError('its end is missing')
 
 
-def check_whole(path: str, height: int, width: int, pixel_bytes: int) -> None:
+def check_promise(content: bytes, width: int, height: int) -> None:
+    """Refuse a PNG or JPEG whose header promises more pixels than its bytes can hold, before memory is taken for them.
+
+    Args:
+        content: The file.
+        width: As its header says.
+        height: As its header says.
+
+    Raises:
+        OSError: It cannot hold them.
+    """
+    if 3 * width * height <= HARMLESS_BYTES:
+        return
+    if content.startswith(PNG_START):
+        bits = _PNG_CHANNELS.get(content[_BIT_DEPTH + 1], 1) * content[_BIT_DEPTH]
+        needed = height * (width * bits // 8) // DEFLATE_HOLDS
+    else:
+        needed = _blocks_of_jpeg(content) // 8  # of 8 x 8 pixels, each with one bit at least
+    if needed > len(content):
+        raise OSError(f'its header promises {width:,} x {height:,} pixels, which take {needed:,} bytes at least')
+
+
+def _blocks_of_jpeg(content: bytes) -> int:
+    """Blocks in a Huffman coded JPEG, of all colours, by its frame header (ITU T.81, B.2.2); 0 where there is none."""
+    place = 2
+    while place + 10 <= len(content) and content[place] == 0xFF:
+        marker, length = content[place + 1], int.from_bytes(content[place + 2:place + 4], 'big')
+        if marker in (0xC0, 0xC1, 0xC2):
+            height, width, colours = struct.unpack('>HHB', content[place + 5:place + 10])
+            factors = [divmod(content[at], 16) for at in range(place + 11, place + 10 + 3 * colours, 3)
+                       if at < len(content)]
+            across, down = (max((factor[axis] for factor in factors), default=1) or 1 for axis in (0, 1))
+            return sum(-(-width * x // (8 * across)) * -(-height * y // (8 * down)) for x, y in factors)
+        # 0xFF fills the space before a marker.
+        place += 1 if marker == 0xFF else 2 + length
+    return 0
+
+
+def check_whole(path: str, dataset: Any, bands: int, size: int) -> None:
     """Refuse a raster that is too large to be read as a whole: a TIFF of a few bytes may say that it has any size.
+
+    Args:
+        path: Its name in messages.
+        dataset: The raster, opened by rasterio.
+        bands: How many of its bands are read.
+        size: Bytes of the file.
 
     Raises:
         ValueError: It takes more than :data:`WHOLE_BYTES`.
+        OSError: Its header promises more pixels than the file can hold.
     """
-    needed = height * width * pixel_bytes
-    if needed > WHOLE_BYTES:
-        raise ValueError(f'{path}: is too large to be decoded as a whole ({width} x {height} pixels, {needed:,} bytes; '
-                         f'at most {WHOLE_BYTES:,}). Cut it into tiles: mamba-cd prepare folder DATA OUT')
+    tags, dtype = dataset.tags(1, ns='IMAGE_STRUCTURE'), np.dtype(dataset.dtypes[0])
+    pixels = dataset.height * dataset.width * bands
+    taken = pixels * dtype.itemsize
+    if taken > WHOLE_BYTES:
+        raise ValueError(f'{path}: is too large to be decoded as a whole ({dataset.width} x {dataset.height} pixels, '
+                         f'{taken:,} bytes; at most {WHOLE_BYTES:,}). Cut it into tiles: mamba-cd prepare folder DATA '
+                         'OUT')
+    kind = dataset.tags(ns='IMAGE_STRUCTURE').get('COMPRESSION', 'NONE')
+    needed = pixels * int(tags.get('NBITS', 8 * dtype.itemsize)) // 8 // TIFF_HOLDS.get(kind, pixels * 16)
+    if taken > HARMLESS_BYTES and needed > size:
+        raise OSError(f'{path}: cannot be read as an image ({size} bytes): its header promises {dataset.width:,} x '
+                      f'{dataset.height:,} pixels, which take {needed:,} bytes at least. The file is damaged or '
+                      'incomplete: replace or convert it.')
 
 
 def check_tiff(file: str | Path) -> None:

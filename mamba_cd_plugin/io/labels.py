@@ -159,7 +159,7 @@ def _read_raster(path: str, content: bytes, ignore_value: int | None) -> np.ndar
     except ImportError:
         return None
     with local_file(path, content) as file, open_label(file, path) as dataset:
-        check_whole(path, dataset.height, dataset.width, dataset.count * np.dtype(dataset.dtypes[0]).itemsize)
+        check_whole(path, dataset, dataset.count, len(content))
         return read_label_window(dataset, path, ignore_value)
 
 

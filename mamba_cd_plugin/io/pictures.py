@@ -11,7 +11,7 @@ import mmengine.fileio as fileio
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .formats import TIFF_STARTS, TURNS, check_png, check_whole, is_deep, orientation_of, upright
+from .formats import TIFF_STARTS, TURNS, check_png, check_promise, check_whole, is_deep, orientation_of, upright
 from .radiometry import find_stretch
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
@@ -177,6 +177,8 @@ def decode(path: str, content: bytes) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(content))
+        if image.format in ('PNG', 'JPEG', 'MPO'):
+            check_promise(content, *image.size)
         # The further pictures of a camera's MPO and of a TIFF are previews.
         frames = 1 if image.format in ('MPO', 'TIFF') else getattr(image, 'n_frames', 1)
         image.load()
@@ -217,8 +219,7 @@ def _read_raster(path: str, content: bytes) -> Picture | None:
     with local_file(path, content) as file:
         try:
             with open_raster(Path(file)) as dataset:
-                check_whole(path, dataset.height, dataset.width,
-                            min(3, dataset.count) * np.dtype(dataset.dtypes[0]).itemsize)
+                check_whole(path, dataset, min(3, dataset.count), len(content))
                 if ColorInterp.palette in dataset.colorinterp and dataset.count == 1:
                     return _of_colormap(dataset.read(1), dataset.colormap(1))
                 choice = choose_bands(dataset, None)

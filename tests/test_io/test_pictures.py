@@ -1,10 +1,14 @@
+import io
+import struct
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
+from mamba_cd_plugin.io import formats
 from mamba_cd_plugin.io.labels import binarize_label, read_label
 from mamba_cd_plugin.io.pictures import IGNORE_INDEX, read_picture, read_rgb
 
@@ -147,3 +151,63 @@ def test_any_changed_bit_of_a_png_is_noticed_or_harmless(tmp_path):
         (tmp_path / 'bad.png').write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1:])
         with suppress(OSError):
             assert (read_rgb(str(tmp_path / 'bad.png')) == pixels).all(), place
+
+
+def promising(path: Path, width: int, height: int, suffix: str, **options) -> str:
+    """A small picture whose header, with a right checksum, promises another size."""
+    file = io.BytesIO()
+    Image.new('RGB', (64, 64)).save(file, {'.png': 'PNG', '.jpg': 'JPEG'}[suffix], **options)
+    content = bytearray(file.getvalue())
+    if suffix == '.png':
+        content[16:24] = struct.pack('>II', width, height)
+        content[29:33] = struct.pack('>I', zlib.crc32(content[12:29]))
+    else:
+        frame = next(place for place in range(len(content)) if content[place:place + 2] in (b'\xff\xc0', b'\xff\xc2'))
+        content[frame + 5:frame + 9] = struct.pack('>HH', height, width)
+    path = path.with_suffix(suffix)
+    path.write_bytes(content)
+    return str(path)
+
+
+@pytest.mark.parametrize(('suffix', 'needed', 'options'), [
+    # 13,000 rows of 39,000 bytes, of which deflate puts 1,032 into one.
+    ('.png', '491,279', {}),
+    # 1,625 x 1,625 blocks of each of three colours, and a bit for each.
+    ('.jpg', '990,234', dict(subsampling=0)),
+    # Two of them at half the resolution: 813 x 813 blocks each.
+    ('.jpg', '495,320', dict(subsampling=2, progressive=True)),
+])
+def test_pixels_that_a_file_cannot_hold_take_no_memory(tmp_path, monkeypatch, suffix, needed, options):
+    path = promising(tmp_path / 'bomb', 13_000, 13_000, suffix, **options)
+    monkeypatch.setattr(ImageFile.ImageFile, 'load', lambda image: pytest.fail('memory was taken'))
+    said = rf'^{path}: cannot be read .*promises 13,000 x 13,000 pixels, which take {needed} bytes at least'
+    for read in (read_rgb, read_label):
+        with pytest.raises(OSError, match=said):
+            read(path)
+
+
+@pytest.mark.filterwarnings('ignore:Dataset has no geotransform')
+def test_rasters_that_a_file_cannot_hold_take_no_memory(tmp_path):
+    rasterio = pytest.importorskip('rasterio')
+    path = str(tmp_path / 'bomb.tif')
+    with rasterio.open(path, 'w', driver='GTiff', width=13_000, height=13_000, count=1, dtype='uint8', compress='lzw',
+                       tiled=True, blockxsize=2048, blockysize=2048, sparse_ok=True):
+        pass
+    for read in (read_rgb, read_label):  # 169,000,000 bytes, of which LZW puts 2,558 into one
+        with pytest.raises(OSError, match=rf'^{path}: .*promises 13,000 x 13,000 pixels, which take 66,067 bytes at l'):
+            read(path)
+
+
+@pytest.mark.parametrize(('suffix', 'options'), [
+    ('.png', dict(compress_level=9)), ('.jpg', dict(quality=1, optimize=True)),
+    ('.jpg', dict(quality=1, progressive=True)), ('.tif', dict(compression='tiff_lzw')),
+    ('.tif', dict(compression='tiff_adobe_deflate')), ('.tif', dict(compression='packbits')),
+    ('.tif', dict(compression='jpeg'))])
+@pytest.mark.parametrize('mode', ['1', 'L', 'RGB'])
+def test_the_smallest_files_of_their_size_are_read(tmp_path, monkeypatch, suffix, options, mode):
+    if mode == '1' and options.get('compression') == 'jpeg':
+        pytest.skip('has 8 bits')
+    monkeypatch.setattr(formats, 'HARMLESS_BYTES', 0)
+    path = tmp_path / f'black{suffix}'
+    Image.new('L' if mode == '1' and suffix == '.jpg' else mode, (1500, 1500)).save(path, **options)
+    assert read_rgb(str(path)).shape == (1500, 1500, 3)
