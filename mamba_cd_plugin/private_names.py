@@ -3,8 +3,23 @@
 They may change with any release of theirs. ``tests/test_private_names.py`` says which one did. Protected members of a
 base class that ours extends (``self._fully_initialized`` of a data set) are not among them: they are there for that.
 """
+import atexit
+import os
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
+
+
+def end_process(status: int) -> NoReturn:
+    """End the process at once: do what was registered for its end, but do not take modules apart; Python 3.10 to 3.13.
+
+    Args:
+        status: The exit status.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def torch_scan() -> Callable:

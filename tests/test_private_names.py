@@ -1,5 +1,7 @@
 """Private names of other libraries mean what they meant when they were tried."""
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,14 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmengine.utils import digit_version
 
 from mamba_cd_plugin import private_names
+
+
+def test_the_process_ends_with_its_status_and_what_was_registered_for_its_end():
+    program = ('import atexit, logging; from mamba_cd_plugin.private_names import end_process\n'
+               'class Never:\n    def __del__(self): print("taken apart")\n'
+               'atexit.register(print, "registered"); never = Never(); print("before"); end_process(3)')
+    run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout.split(), run.stderr) == (3, ['before', 'registered'], '')
 
 
 @pytest.mark.skipif(digit_version(torch.__version__) < digit_version('2.9'), reason='exporting needs torch 2.9')

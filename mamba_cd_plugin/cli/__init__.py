@@ -1,4 +1,4 @@
 """The command line: ``mamba-cd``, which tools/*.py call."""
-from .main import main, run_tool
+from .main import console, main, run_tool
 
-__all__ = ['main', 'run_tool']
+__all__ = ['console', 'main', 'run_tool']

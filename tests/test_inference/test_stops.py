@@ -2,7 +2,6 @@
 import json
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -14,7 +13,8 @@ import pytest
 pytest.importorskip('rasterio')
 pytest.importorskip('geopandas')
 
-from mamba_cd_plugin.inference import outputs  # noqa: E402  after the skips
+from mamba_cd_plugin.cli.main import main  # noqa: E402  after the skips
+from mamba_cd_plugin.inference import outputs  # noqa: E402
 
 SMALL = dict(tile=128, overlap=32)
 
@@ -59,10 +59,8 @@ def test_a_stop_by_hand_says_how_to_go_on(tmp_path, inferencer, local_model, pai
         raise KeyboardInterrupt
 
     monkeypatch.setattr(local_model, 'forward', stop)
-    monkeypatch.setattr(sys, 'argv', ['predict.py', *map(str, pair), '--checkpoint', 'local.pth', '--out',
-                                      str(tmp_path / 'out')])
     with pytest.raises(SystemExit, match='stopped; run the same command again to resume'):
-        runpy.run_path(str(Path(outputs.__file__).parents[2] / 'tools' / 'predict.py'), run_name='__main__')
+        main(['predict', *map(str, pair), '--checkpoint', 'local.pth', '--out', str(tmp_path / 'out')])
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='kills a fork of this process')
