@@ -119,5 +119,9 @@ def copy_config(name: str | Path, target: Path) -> list[Path]:
     for file, copy in copies.items():
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
+            try:
+                shutil.copyfile(file, copy)
+            except OSError:  # a full disk; half a config would be run
+                copy.unlink(missing_ok=True)
+                raise
     return list(copies.values())

@@ -1,4 +1,4 @@
-"""Commands on a disk that is full, has no inode left or is read-only: how they end, what they leave, how they go on."""
+"""Commands on a disk that is full, has no inode or quota left or is read-only: how they end, and how they go on."""
 import json
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ ROOM = '1g'  # of a disk with enough of everything
 SHARES = (0.02, 0.35, 0.7, 0.93)
 PAGE = 4096  # of memory, in which tmpfs counts
 # What every message of a full or read-only place has in it; see PLACE_ERRORS of io.files.
-WORDS = re.compile(r'the disk (is full|is read-only|has no inode left|has [\d,]+ MB free)')
+WORDS = re.compile(r'the disk (is full|is read-only|has no inode left|has [\d,]+ MB free|quota is used up)')
 AMOUNT = re.compile(r'\d[\d,]* (bytes|are free|MB)|read-only')
 FORK = multiprocessing.get_context('fork')
 
@@ -69,31 +69,116 @@ class Disk:
         self.place = place
 
     @contextmanager
-    def mounted(self, options: str = '') -> Iterator[None]:
-        """Have it mounted, with room unless the options say otherwise.
+    def mounted(self) -> Iterator[None]:
+        """Have it mounted, with room.
 
         Raises:
             PermissionError: If this process may not mount anything.
         """
         self.place.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(['mount', '-t', 'tmpfs', '-o', options or f'size={ROOM}', 'tmpfs', str(self.place)],
-                              capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise PermissionError(f'{self.place}: a small disk cannot be mounted there ({done.stderr.strip()}); this '
-                                  'check needs root, such as in a container with --privileged')
+        _mount(['-t', 'tmpfs', '-o', f'size={ROOM}', 'tmpfs'], self.place)
         try:
             yield
         finally:
             subprocess.run(['umount', '-l', str(self.place)], check=False)
 
-    def remount(self, options: str) -> None:
+    def faults(self, start: tuple[int, int], needs: tuple[int, int]) -> dict[str, str]:
+        """What can be wrong with it: name, and what :meth:`set` takes.
+
+        Args:
+            start: Bytes and inodes that are taken before the command runs.
+            needs: Those that it takes.
+        """
+        faults = {f'full at {share:.0%} of what it needs': f'size={_pages(start[0] + share * needs[0])}'
+                  for share in SHARES}
+        return {**faults, 'no inode after half of them': f'nr_inodes={start[1] + max(1, needs[1] // 2)}',
+                'read-only': 'ro'}
+
+    def set(self, options: str) -> None:
         """Change its size, its number of inodes, or make it read-only."""
         subprocess.run(['mount', '-o', f'remount,{options}', str(self.place)], check=True)
+
+    def mend(self) -> None:
+        """Give it room again."""
+        self.set(f'rw,size={ROOM},nr_inodes=0')
 
     def used(self) -> tuple[int, int]:
         """Bytes and inodes that are taken."""
         state = os.statvfs(self.place)
         return (state.f_blocks - state.f_bfree) * state.f_frsize, state.f_files - state.f_ffree
+
+
+class QuotaDisk(Disk):
+    """A btrfs in a file, mounted beside ``place``, with ``place`` as its subvolume; its quotas bind root too.
+
+    Those of ext4 do not, and tmpfs has none in many kernels.
+
+    Args:
+        place: See :class:`Disk`.
+
+    Raises:
+        FileNotFoundError: If btrfs-progs is not installed.
+    """
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place.with_name(f'{place.name}.mount') / place.name)
+        if shutil.which('mkfs.btrfs') is None:
+            raise FileNotFoundError('mkfs.btrfs is not there, so no disk with a quota can be made; install btrfs-progs')
+
+    @contextmanager
+    def mounted(self) -> Iterator[None]:
+        """Have it mounted, without a limit.
+
+        Raises:
+            PermissionError: If this process may not mount anything.
+        """
+        top = self.place.parent
+        top.mkdir(parents=True, exist_ok=True)
+        image = top.with_suffix('.image')
+        with image.open('wb') as file:
+            file.truncate(1 << 30)
+        _run('mkfs.btrfs', '-q', str(image))
+        _mount(['-o', 'loop', str(image)], top)
+        try:
+            _run('btrfs', 'quota', 'enable', str(top))
+            _run('btrfs', 'subvolume', 'create', str(self.place))
+            yield
+        finally:
+            subprocess.run(['umount', '-l', str(top)], check=False)
+            image.unlink()
+
+    def faults(self, start: tuple[int, int], needs: tuple[int, int]) -> dict[str, str]:
+        """See :meth:`Disk.faults`."""
+        return {f'quota of {share:.0%} of what it needs': str(_pages(start[0] + share * needs[0])) for share in SHARES}
+
+    def set(self, options: str) -> None:
+        """Limit the bytes of the subvolume."""
+        # Through the folder above it: in the subvolume itself a limit that is used up cannot even be lifted.
+        _run('btrfs', 'qgroup', 'limit', options, self._group()[0], str(self.place.parent))
+
+    def mend(self) -> None:
+        """Take the limit off."""
+        self.set('none')
+
+    def used(self) -> tuple[int, int]:
+        """Bytes that are taken, and no inodes."""
+        return int(self._group()[1]), 0
+
+    def _group(self) -> list[str]:
+        """What stands in the table of quotas about the subvolume: its number, bytes, and more."""
+        table = _run('btrfs', 'qgroup', 'show', '--raw', '--sync', '-f', str(self.place))
+        return next(line.split() for line in table.splitlines() if line.startswith('0/'))
+
+
+def _mount(words: list[str], place: Path) -> None:
+    done = subprocess.run(['mount', *words, str(place)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PermissionError(f'{place}: a small disk cannot be mounted there ({done.stderr.strip()}); this check '
+                              'needs root, such as in a container with --privileged')
+
+
+def _run(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 def try_case(case: Case, disk: Disk, main: Callable[[list[str]], int], log: Path) -> Iterator[Trial]:
@@ -117,21 +202,16 @@ def try_case(case: Case, disk: Disk, main: Callable[[list[str]], int], log: Path
         end = disk.used()
         expected = _names(disk.place)
     needs = end[0] - start[0], end[1] - start[1]
-    faults = [(f'full at {share:.0%} of what it needs', f'size={ROOM}', f'size={_pages(start[0] + share * needs[0])}')
-              for share in SHARES]
-    faults.append(('no inode after half of them', f'size={ROOM}', f'nr_inodes={start[1] + max(1, needs[1] // 2)}'))
-    faults.append(('read-only', f'size={ROOM}', 'ro'))
-    for fault, roomy, poor in faults:
+    for fault, options in disk.faults(start, needs).items():
         trial = Trial(case.name, fault)
-        with disk.mounted(roomy):
+        with disk.mounted():
             shutil.copytree(kept, disk.place, dirs_exist_ok=True)
-            disk.remount(poor)
-            before_names = _names(disk.place)
+            disk.set(options)
             began = time.monotonic()
             status, text = run_apart(words, main, log)
             trial.seconds = time.monotonic() - began
-            _judge(trial, status, text, disk.place, before_names)
-            disk.remount(f'rw,size={ROOM},nr_inodes=0')
+            _judge(trial, status, text, disk.place)
+            disk.mend()
             status, text = run_apart(words, main, log)
             if status:
                 trial.wrong.append(f'with room again it ended with {status}: {_last_line(text)[:300]}')
@@ -147,7 +227,7 @@ def _pages(size: float) -> int:
     return max(PAGE, int(size) // PAGE * PAGE)
 
 
-def _judge(trial: Trial, status: int, text: str, place: Path, before: set[str]) -> None:
+def _judge(trial: Trial, status: int, text: str, place: Path) -> None:
     trial.message = _last_line(text)
     if status in (0, None):
         trial.wrong.append('ended as if all were well')

@@ -1,17 +1,18 @@
-"""Let commands write to disks that are full, without inodes or read-only: mamba-cd check-disks
+"""Let commands write to disks that are full, without inodes or quota, or read-only: mamba-cd check-disks
 
-Each disk is a small tmpfs, so that only root can run this. A training, a test, a conversion, a prediction and a report,
-at toy size, are to end with one line that says what is wrong with the disk, to leave nothing half-written, and to go on
-when they are run again with room.
+Each disk is a small tmpfs, or for the quota a btrfs in a file, so that only root can run this. A training, a test, a
+conversion, a prediction and a report, at toy size, are to end with one line that says what is wrong with the disk, to
+leave nothing half-written, and to go on when they are run again with room.
 """
 import argparse
+from itertools import product
 from pathlib import Path
 
 import torch
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 
-from ..analysis.disks import Case, Disk, try_case
+from ..analysis.disks import Case, Disk, QuotaDisk, try_case
 from ..analysis.stops import CONFIG, SETTINGS
 from ..synthetic import write_dataset
 from .main import main
@@ -21,6 +22,7 @@ FEW = ('train_cfg.max_epochs=2', 'param_scheduler.1.T_max=2', 'train_dataloader.
        'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
        'val_dataloader.persistent_workers=False', 'test_dataloader.num_workers=0',
        'test_dataloader.persistent_workers=False')
+DISKS = {'tmpfs': Disk, 'quota': QuotaDisk}
 
 
 def cases(data: Path) -> dict[str, Case]:
@@ -49,6 +51,8 @@ def cases(data: Path) -> dict[str, Case]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument('--commands', nargs='+', choices=list(cases(Path())), help='which (default: all)')
+    parser.add_argument('--disks', nargs='+', choices=DISKS, default=list(DISKS),
+                        help='tmpfs: full, without inodes, read-only; quota: needs btrfs-progs (default: both)')
     parser.add_argument('--out', default='work_dirs/check_disks', help='folder for the data and the mounted disks')
 
 
@@ -59,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
     write_dataset(out / 'scenes', 6, 2, 6, size=64, seed=3, overwrite=True)
     if not (out / 'town').exists():
         main(['sample', str(out / 'town'), '--size', '300', '400'])
-    disk = Disk(out / 'disk')
     table = PrettyTable(['command', 'disk', 'seconds', 'wrong', 'last line'], align='l', max_width=60)
     chosen = cases(out)
+    disks = [DISKS[kind](out / 'disk') for kind in args.disks]
     status = 0
-    for name in args.commands or chosen:
+    for name, disk in product(args.commands or chosen, disks):
         for trial in try_case(chosen[name], disk, main, out / 'output.log'):
             wrong = '; '.join(trial.wrong)
             table.add_row([trial.case, trial.fault, f'{trial.seconds:.0f}', wrong or 'nothing', trial.message])

@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pyogrio
 import shapely
 
+from ..io.files import not_written
 from ..version import __version__
 from .polygons import PolygonGrid
 from .vector_formats import VectorFormat
@@ -69,7 +70,7 @@ class ParquetSink:
         try:
             yield
         except OSError as error:
-            raise OSError(f'{self.path}: could not be written ({error}). Is the disk full?') from error
+            raise not_written(self.path, error) from error
 
     def close(self) -> None:
         """Write what is left, and what makes a GeoParquet of a Parquet file.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..io.files import OutputFolder, whole_file
+from ..io.files import OutputFolder, not_written, whole_file
 from ..version import __version__
 from .job import NODATA, PROBABILITY_STEPS, Spool, read_pair_summary, summary_path
 from .overview import count_values, draw_overview
@@ -284,7 +284,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     try:
         Image.fromarray(picture).save(path)
     except OSError as error:
-        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
+        raise not_written(path, error) from error
 
 
 def _describe_polygons(record: VectorFormat) -> str:

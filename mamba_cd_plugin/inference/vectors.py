@@ -8,6 +8,7 @@ import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio import Affine
 
+from ..io.files import not_written
 from .polygons import PolygonGrid
 from .vector_formats import VectorFormat
 
@@ -54,8 +55,8 @@ def written_by_gdal(path: Path, count: int, date: str) -> Iterator[None]:
         # As for rasters, GDAL need not report a full disk, so the file itself is asked.
         written = pyogrio.read_info(path, force_feature_count=True)['features']
     except (DataSourceError, DataLayerError) as error:
-        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
+        raise not_written(path, error) from error
     finally:
         pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': None})
     if written != count:
-        raise OSError(f'{path}: was not written completely. Is the disk full?')
+        raise not_written(path)

@@ -5,15 +5,14 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 StrPath = str | os.PathLike[str]
 
 # Lies in every folder of results and says which of its files are ours, one a line; see OutputFolder.
 RECORD = '.mamba_cd_outputs'
-# A writer that fails while the device has less space than this has most likely run out of it, whatever it says: GDAL,
-# torch and Pillow each report a full disk in words of their own.
+# A place that does not even take this many bytes is why a writer failed, whatever the writer said.
 FULL = 64 << 10
 # Errors of the place and not of what is written, with what to say about each.
 PLACE_ERRORS = {
@@ -70,11 +69,28 @@ def whole_file(path: StrPath, needed: int = 0, sync: bool = True) -> Iterator[Pa
         cause = _cause(error, path, part)
         if cause is None:
             raise
-        raise OSError(f'{path}: cannot be written, {cause} ({_space(path, part, needed)}). '
-                      'Free some space, or write to another folder') from error
+        raise OSError(f'{path}: cannot be written, {cause} ({_space(path, part, needed, cause)}). '
+                      f'{_advice(cause)}') from error
     finally:
         if part.is_file():
             part.unlink()
+
+
+def not_written(path: Path, error: Exception | None = None) -> OSError:
+    """The error to raise for a file that a library has not written, or not completely.
+
+    Args:
+        path: The file.
+        error: That the library raised; None where it raised none.
+
+    Returns:
+        It names the file, what the library said, and what is wrong with the place where that can be found out.
+    """
+    cause = _cause(error or OSError(), path, path)
+    if cause is not None:
+        return OSError(f'{path}: cannot be written, {cause} ({_space(path, path, 0, cause)}). {_advice(cause)}')
+    said = 'was not written completely' if error is None else f'could not be written ({error})'
+    return OSError(f'{path}: {said}. Is the disk full?')
 
 
 def _cause(error: Exception, path: Path, part: Path) -> str | None:
@@ -84,10 +100,19 @@ def _cause(error: Exception, path: Path, part: Path) -> str | None:
         # An error of another file, such as the source of a copy, is not about this place.
         if named is None or Path(os.fsdecode(named)) in (part, path, *path.parents):
             return _reason(error.errno, path)
+    # Libraries report a failed write in words of their own; so ask the place whether it takes a file at all.
+    trial = part.with_name(f'.{part.name}.trial')
     try:
-        return PLACE_ERRORS[errno.ENOSPC] if shutil.disk_usage(path.parent).free < FULL else None
-    except OSError:
-        return None
+        with trial.open('wb') as file:
+            file.write(bytes(FULL))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as refused:
+        return _reason(refused.errno, path) if refused.errno in PLACE_ERRORS else None
+    finally:
+        with suppress(OSError):  # there is none where none could be made
+            trial.unlink()
+    return None
 
 
 def _reason(number: int, path: Path) -> str:
@@ -101,10 +126,15 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
 
 
-def _space(path: Path, part: Path, needed: int) -> str:
+def _space(path: Path, part: Path, needed: int, cause: str) -> str:
     written = part.stat().st_size if part.is_file() else 0
     wanted = f'{needed:,} bytes are needed' if needed else f'{written:,} bytes were written'
-    return f'{wanted}, {shutil.disk_usage(_existing(path)).free:,} are free'
+    return f'{wanted}, {shutil.disk_usage(_existing(path)).free:,} are free{_beyond(cause)}'
+
+
+def _beyond(cause: str) -> str:
+    """What is free on a disk is not what a quota leaves of it, which no system call tells."""
+    return ' beyond it' if cause == PLACE_ERRORS[errno.EDQUOT] else ''
 
 
 @contextmanager
@@ -124,8 +154,13 @@ def place_errors(folder: StrPath) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else Path(folder)
-        raise OSError(f'{path}: cannot be written, {place_error(error, path)}. Free some space, or write to another '
-                      'folder') from error
+        cause = place_error(error, path)
+        raise OSError(f'{path}: cannot be written, {cause}. {_advice(cause)}') from error
+
+
+def _advice(cause: str) -> str:
+    lacks_room = any(word in cause for word in ('full', 'quota', 'inode'))
+    return 'Free some space, or write to another folder' if lacks_room else 'Write to another folder'
 
 
 def place_error(error: OSError, path: StrPath) -> str:
@@ -139,7 +174,7 @@ def place_error(error: OSError, path: StrPath) -> str:
     reason = _reason(error.errno, path) if error.errno in PLACE_ERRORS else error.strerror or str(error)
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return reason
-    return f'{reason} ({shutil.disk_usage(_existing(path)).free:,} bytes are free)'
+    return f'{reason} ({shutil.disk_usage(_existing(path)).free:,} bytes are free{_beyond(reason)})'
 
 
 class OutputFolder:

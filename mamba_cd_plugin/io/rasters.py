@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from ..private_names import gdal_error
+from .files import not_written
 from .formats import TURNS, check_tiff
 from .radiometry import is_alpha
 
@@ -281,9 +282,9 @@ def write_band(path: Path, values: np.ndarray, grid: Any, description: str, noda
             complete = all(np.array_equal(file.read(1, window=Window(0, top, width, len(rows))), rows, equal_nan=True)
                            for top, rows in _strips(values))
     except RASTER_ERRORS as error:
-        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
+        raise not_written(path, error) from error
     if not complete:
-        raise OSError(f'{path}: was not written completely. Is the disk full?')
+        raise not_written(path)
 
 
 def _strips(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -27,6 +27,7 @@ from ..inference.models import MAX_WORKERS, TileModel
 from ..inference.outputs import COLORMAP, MASK_BAND, PROBABILITY_BAND, probability_encoding
 from ..inference.pairs import Window
 from ..inference.polygons import PolygonGrid, count_pixels, outline_pixels
+from ..io.files import not_written
 from ..io.rasters import RASTER_ERRORS, write_band
 from ..version import __version__
 from .alignment import ShiftField, summarize_moves
@@ -187,9 +188,9 @@ def _write_cog(path: Path, values: np.ndarray, grid: Grid, description: str, ove
         with rasterio.open(path) as file:  # GDAL does not report a full disk when a file is closed
             complete = np.array_equal(file.read(1), values, equal_nan=True)
     except RASTER_ERRORS as error:
-        raise OSError(f'{path}: could not be written ({error}). Is the disk full?') from error
+        raise not_written(path, error) from error
     if not complete:
-        raise OSError(f'{path}: was not written completely. Is the disk full?')
+        raise not_written(path)
     plain.unlink()
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..analysis.complexity import ModelCost
 from ..engine.history import find_scalar_files, read_history
+from ..io.files import whole_file
 from ..version import __version__
 from ..visualization.drawing import OUTCOMES
 from . import charts, tables
@@ -54,13 +55,13 @@ class Charts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, figure: Figure | None, name: str, label: str) -> list[str]:
         """A list with the SVG of the figure, or an empty list without a figure."""
         if figure is None:
             return []
-        figure.savefig(self.folder / f'{name}.png', facecolor='white', transparent=False)
+        with whole_file(self.folder / f'{name}.png') as part:
+            figure.savefig(part, facecolor='white', transparent=False)
         colors = {color: f'var(--c{index})' for index, color in enumerate(charts.RUN_COLORS)}
         return [charts.to_inline_svg(figure, name, label, colors)]
 

@@ -15,6 +15,7 @@ from matplotlib.colors import TwoSlopeNorm
 from PIL import Image
 from torch import Tensor, nn
 
+from ..io.files import whole_file
 from ..io.pictures import read_for_eye
 from ..models.decode_heads.aff import AttentionalFeatureFusion
 from ..models.decode_heads.edges import DoGEdge, LaplacianMap
@@ -163,7 +164,6 @@ def tile_caption(tile: ScoredTile) -> str:
 
 def worst_and_best(results: Results, number: int, folder: Path) -> list[Album]:
     """Worst and best tiles of a run; their panels are also written into ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
     albums = []
     for title, kind, tiles in (('Most pixels in error', 'worst', worst(results.tiles, number)),
                                ('Highest F1', 'best', best(results.tiles, number))):
@@ -191,14 +191,14 @@ def differences(baseline: Results, other: Results, number: int) -> Album:
 
 def inside_the_head(results: Results, model: nn.Module, tiles: Sequence[ScoredTile], folder: Path) -> Album:
     """Tiles with the gates and edge maps of the head below them."""
-    folder.mkdir(parents=True, exist_ok=True)
     shots = []
     for rank, tile in enumerate(tiles, 1):
         pictures = TilePictures(results, tile)
         maps: dict[str, list[tuple]] = {}
         for head_map in head_maps(model, pictures.pair):
             picture = Image.fromarray(color_map(head_map))
-            picture.save(folder / f'map_{rank}_{head_map.kind}_{head_map.part.replace(" ", "_")}.png')
+            with whole_file(folder / f'map_{rank}_{head_map.kind}_{head_map.part.replace(" ", "_")}.png') as part:
+                picture.save(part)
             maps.setdefault(head_map.kind, []).append((head_map.part, map_caption(head_map),
                                                        data_uri(picture, lossless=True)))
         shots.append(Shot(tile_name(tile, results.sizes[tile.image]), tile_caption(tile),
@@ -243,7 +243,8 @@ class TilePictures:
 
     def write_panel(self, file: Path, title: str) -> None:
         """Write the panel with its headings, scores and legend as a PNG."""
-        Image.fromarray(draw_change_panel(self.a, self.b, self.prediction, self.truth, title)).save(file)
+        with whole_file(file) as part:
+            Image.fromarray(draw_change_panel(self.a, self.b, self.prediction, self.truth, title)).save(part)
 
 
 def strip(pictures: Sequence[np.ndarray]) -> Image.Image:

@@ -266,8 +266,8 @@ def evaluate(run: Run, split: str, device: str, tile: int | None, fresh: bool = 
     print_log(f'{run.name}: {len(dataset) - len(missing)} of {len(dataset)} images are already evaluated ({folder})',
               logger='current')
     if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / 'job.json').write_text(json.dumps({**job, 'files': len(files), 'of': str(run.checkpoint)}, indent=2))
+        with whole_file(folder / 'job.json') as part:
+            part.write_text(json.dumps({**job, 'files': len(files), 'of': str(run.checkpoint)}, indent=2))
         loader = Runner.build_dataloader(dict(
             dataset=dataset.get_subset(missing), batch_size=loader_cfg.get('batch_size', 1),
             num_workers=loader_cfg.get('num_workers', 0), sampler=dict(type='DefaultSampler', shuffle=False)))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mamba_cd_plugin.analysis.disks import Case, Disk, damaged_files, try_case
+from mamba_cd_plugin.analysis.disks import Case, Disk, QuotaDisk, damaged_files, try_case
 from mamba_cd_plugin.analysis.soak import Sample, watch, what_grew
 from mamba_cd_plugin.io import files
-from mamba_cd_plugin.io.files import RECORD, OutputFolder, own_outputs, place_errors
+from mamba_cd_plugin.io.files import RECORD, OutputFolder, own_outputs, place_errors, whole_file
 
 
 def test_what_grew_compares_the_end_with_the_time_after_the_warm_up() -> None:
@@ -92,3 +92,23 @@ def test_a_command_that_leaves_half_a_file_is_found_out(tmp_path: Path) -> None:
     assert any(wrong.startswith('half-written: result.json') for wrong in half.wrong)
     assert not os.path.ismount(tmp_path / 'disk')
     assert subprocess.run(['mountpoint', '-q', str(tmp_path / 'disk')], check=False).returncode
+
+
+@pytest.mark.skipif(not shutil.which('mkfs.btrfs'), reason='btrfs-progs is not installed')
+def test_a_quota_that_is_used_up_is_named(tmp_path: Path) -> None:
+    if not mount_is_possible(tmp_path / 'try'):
+        pytest.skip('only root may mount a small disk')
+    disk = QuotaDisk(tmp_path / 'disk')
+    path = disk.place / 'result.bin'
+    with disk.mounted():
+        disk.set(str(disk.used()[0] + (1 << 20)))
+        with pytest.raises(OSError, match=rf'^{path}: cannot be written, the disk quota is used up \([1-9]'), \
+                whole_file(path) as part:
+            for _ in range(64):
+                with part.open('ab') as file:
+                    file.write(bytes(1 << 16))
+        assert not list(disk.place.iterdir())
+        disk.mend()
+        with whole_file(path) as part:
+            part.write_bytes(bytes(2 << 20))
+    assert not os.path.ismount(disk.place.parent)

@@ -43,9 +43,21 @@ class TestWholeFile:
         said = r'\(5,000 bytes are needed, 100 are free\)'
         with pytest.raises(OSError, match=said), whole_file(tmp_path / 'mask.tif', needed=5000):
             raise AssertionError('the block is not to be entered')
-        # Such as torch's, which says no more than 'PytorchStreamWriter failed'.
-        with pytest.raises(OSError, match='the disk is full'), whole_file(tmp_path / 'a.pth'):
-            raise RuntimeError('PytorchStreamWriter failed writing file')
+
+    @pytest.mark.parametrize(('number', 'said'), [
+        (errno.ENOSPC, r'the disk is full \(0 bytes were written, [\d,]+ are free\)'),
+        (errno.EDQUOT, r'the disk quota is used up \(0 bytes were written, [\d,]+ are free beyond it\)')])
+    def test_a_library_with_words_of_its_own(self, tmp_path, monkeypatch, number, said):
+        """Such as torch's; whether the disk is the cause is tried out, since free space says nothing of a quota."""
+        def refuse(descriptor):
+            raise OSError(number, os.strerror(number))
+
+        with pytest.raises(RuntimeError, match='^PytorchStreamWriter failed$'), whole_file(tmp_path / 'a.pth'):
+            raise RuntimeError('PytorchStreamWriter failed')
+        monkeypatch.setattr(os, 'fsync', refuse)
+        with pytest.raises(OSError, match=said), whole_file(tmp_path / 'a.pth'):
+            raise RuntimeError('PytorchStreamWriter failed')
+        assert not os.listdir(tmp_path)
 
     def test_an_error_of_another_file_stays_as_it_is(self, tmp_path):
         with pytest.raises(PermissionError, match='source'), whole_file(tmp_path / 'a'):
