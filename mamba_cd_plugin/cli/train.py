@@ -5,7 +5,13 @@ The run's folder gets the log, the checkpoints (best_changed_F1.pth), TensorBoar
 import argparse
 
 from ..engine.machine import leave_process_group
-from ..engine.precision import AMP_DTYPES, accumulate_gradients, compile_parts, enable_training_amp
+from ..engine.precision import (
+    AMP_DTYPES,
+    accumulate_gradients,
+    compile_parts,
+    enable_training_amp,
+    synchronise_batch_norm,
+)
 from ..engine.recovery import choose_start
 from ..engine.workers import end_workers
 from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_config
@@ -40,8 +46,8 @@ def run(args: argparse.Namespace) -> None:
             enable_training_amp(cfg, args.amp)
         if args.accumulate != 1:
             accumulate_gradients(cfg, args.accumulate)
-    if args.sync_bn:
-        cfg.sync_bn = 'torch'
+        if args.sync_bn:
+            synchronise_batch_norm(cfg)
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     choose_start(cfg, args.resume)

@@ -1,4 +1,4 @@
-"""Mixed precision, compilation and accumulation: what the command line sets in the config of a run."""
+"""Mixed precision, compilation, accumulation, joint BatchNorm: what the command line sets in the config of a run."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +101,20 @@ def accumulate_gradients(cfg: Config, steps: int) -> None:
     cfg.optim_wrapper.accumulative_counts = steps
     if 'auto_scale_lr' in cfg:
         cfg.auto_scale_lr.base_batch_size = cfg.auto_scale_lr.base_batch_size / steps
+
+
+def synchronise_batch_norm(cfg: Config) -> None:
+    """Let BatchNorm take mean and variance over the batches of all processes.
+
+    Raises:
+        ValueError: If there is one process only, or no GPU.
+    """
+    if cfg.get('launcher', 'none') == 'none':
+        raise ValueError('--sync-bn: BatchNorm is joined over several processes, and this is one; start them by '
+                         'tools/dist_train.sh or tools/slurm_train.sh, or leave it out')
+    if not torch.cuda.is_available():
+        raise ValueError("--sync-bn: torch's SyncBatchNorm trains on GPUs only, and none is visible; leave it out")
+    cfg.sync_bn = 'torch'
 
 
 def compile_parts(model: nn.Module, backend: str | None = None) -> None:

@@ -1,11 +1,15 @@
 """Mixed precision and what else the command line of a training sets."""
+import copy
+
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mamba_cd_plugin.cli.main import main
 from mamba_cd_plugin.engine import precision
@@ -156,6 +160,24 @@ def test_compiled_parts_give_the_same_gradients():
     precision.compile_parts(model, backend='aot_eager')  # without the C++ compiler, which takes a minute
     torch.testing.assert_close(gradient(), expected)
     assert list(model.state_dict()) == names
+
+
+def test_joint_batch_norm(gpu, no_gpu, model):
+    cfg = settings()
+    with pytest.raises(ValueError, match='this is one; start them by tools/dist_train.sh'):
+        precision.synchronise_batch_norm(cfg)
+    cfg.launcher = 'pytorch'
+    with pytest.raises(ValueError, match='trains on GPUs only'):
+        precision.synchronise_batch_norm(cfg)
+    gpu(True)
+    precision.synchronise_batch_norm(cfg)
+    before = [type(module) for module in model.modules() if isinstance(module, _BatchNorm)]
+    joined = convert_sync_batchnorm(copy.deepcopy(model), cfg.sync_bn)  # as mmengine's Runner does
+    after = [type(module) for module in joined.modules() if isinstance(module, _BatchNorm)]
+    assert set(before) == {nn.BatchNorm2d} and after == [nn.SyncBatchNorm] * len(before)
+    pair = batch()[0]
+    with torch.no_grad():
+        torch.testing.assert_close(joined.eval()(pair), copy.deepcopy(model).eval()(pair))
 
 
 def test_command_line_refuses_in_one_line(no_gpu):
