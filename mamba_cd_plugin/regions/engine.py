@@ -3,12 +3,14 @@
 What is done is known from the blocks that are there and from nothing else. So an engine only hands out what is missing;
 scheduling, transport, lost workers and repeated tries are Dask's.
 """
+import asyncio
+import logging
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,9 @@ TRIES = 3
 FULL = 64 << 20
 SECONDS_BETWEEN_LINES = 10
 CONNECT_TIMEOUT = 30
+SECONDS_TO_END = 0.5  # for local workers after Ctrl-C
+# Blocks as they are through, each with the error of its last try.
+Blocks = Generator[tuple[BlockTask, BaseException | None], None, None]
 _BUSY = threading.Lock()
 
 
@@ -113,12 +118,13 @@ def run_blocks(job: Job, tasks: Sequence[BlockTask], total: int, workers: int = 
             return outcome
         results = _in_process(job, tasks) if workers == 1 and scheduler is None else _by_dask(
             job, tasks, workers, scheduler)
-        for task, error in results:
-            if error is None:
-                outcome.made += 1
-            else:
-                _failed(job, task, error, outcome)
-            progress.update(error is not None)
+        with closing(results):  # ends the local workers, whatever ends the loop
+            for task, error in results:
+                if error is None:
+                    outcome.made += 1
+                else:
+                    _failed(job, task, error, outcome)
+                progress.update(error is not None)
     outcome.seconds = time.monotonic() - begun
     return outcome
 
@@ -133,7 +139,7 @@ def _failed(job: Job, task: BlockTask, error: BaseException, outcome: Outcome) -
                       f'stays. The block that failed is {name}: {reason}')
 
 
-def _in_process(job: Job, tasks: Sequence[BlockTask]) -> Iterator[tuple[BlockTask, Exception | None]]:
+def _in_process(job: Job, tasks: Sequence[BlockTask]) -> Blocks:
     for task in tasks:
         error: Exception | None = None
         for _ in range(TRIES):
@@ -163,7 +169,7 @@ def _on_own_device(job: Job) -> Job:
 
 
 def _by_dask(job: Job, tasks: Sequence[BlockTask], workers: int,
-             scheduler: str | None) -> Iterator[tuple[BlockTask, BaseException | None]]:
+             scheduler: str | None) -> Blocks:
     try:
         from distributed import Client, LocalCluster, as_completed
     except ImportError as error:
@@ -197,7 +203,17 @@ def _client(client_type: Any, cluster_type: Any, workers: int, scheduler: str | 
     # model may do for a moment.
     with cluster_type(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=':0',
                       silence_logs=40) as cluster, client_type(cluster) as client:
-        yield client
+        try:
+            yield client
+        except (KeyboardInterrupt, GeneratorExit):
+            # What they are at is lost either way, and whole blocks only are there; Dask would wait five seconds.
+            logging.getLogger('distributed').setLevel(logging.CRITICAL)  # workers that end unasked are errors there
+            cluster.sync(_end_workers, list(cluster.workers.values()))
+            raise
+
+
+async def _end_workers(nannies: list[Any]) -> None:
+    await asyncio.gather(*(nanny.close(timeout=SECONDS_TO_END) for nanny in nannies), return_exceptions=True)
 
 
 def shard_of(tasks: Sequence[BlockTask], shard: str) -> list[BlockTask]:
