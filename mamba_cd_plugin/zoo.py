@@ -126,14 +126,9 @@ def list_weights() -> dict[str, Card]:
 
     Raises:
         ValueError: If a card is not as it must be.
-        FileNotFoundError: If the file that a card names is not there.
     """
     cards = map(read_card, sorted(WEIGHTS.glob('*.json')))
-    found = {card.name: card for card in cards}
-    missing = [str(card.path) for card in found.values() if not card.path.is_file()]
-    if missing:
-        raise FileNotFoundError(f'weights without a file: {", ".join(missing)}; install the package again')
-    return found
+    return {card.name: card for card in cards}
 
 
 def resolve_checkpoint(name: str | Path) -> str:
@@ -149,13 +144,16 @@ def resolve_checkpoint(name: str | Path) -> str:
         reads it to say so.
 
     Raises:
-        FileNotFoundError: If it looks like a name, and there are no such weights.
+        FileNotFoundError: If it looks like a name, and there are no such weights, or their file is missing.
     """
     text = str(name)
     if '://' in text or Path(text).expanduser().exists():
         return text
     cards = list_weights()
     if text in cards:
+        if not cards[text].path.is_file():
+            raise FileNotFoundError(f'weights {text}: their file {cards[text].path} is missing; install the package '
+                                    'again')
         return str(cards[text].path)
     if Path(text).suffix or Path(text).name != text:
         return text

@@ -123,8 +123,9 @@ def test_a_card_that_is_none_is_refused_before_anything_is_written(tmp_path: Pat
 def test_a_card_without_its_file_or_with_another_checksum(packaged: Path, tmp_path: Path) -> None:
     card = list_weights()['toy']
     card.path.rename(card.path.with_suffix('.moved'))
-    with pytest.raises(FileNotFoundError, match='weights without a file: .*toy-.*install the package again'):
-        list_weights()
+    with pytest.raises(FileNotFoundError, match='weights toy: their file .*toy-.* is missing; install the package'):
+        resolve_checkpoint('toy')
+    assert resolve_checkpoint('work_dirs/other.pth') == 'work_dirs/other.pth'  # which it does not concern
     card.path.write_bytes(b'something else')
     with pytest.raises(ValueError, match='has the SHA-256 .*, but its card says'):
         write_release(card, tmp_path / 'release')
