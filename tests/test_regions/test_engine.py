@@ -1,7 +1,15 @@
 """Whoever makes the blocks, and whatever ends them: whole blocks, and the same ones."""
+import asyncio
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +17,33 @@ import pytest
 
 pytest.importorskip('rasterio')
 pytest.importorskip('pyarrow')
+dask = pytest.importorskip('dask')
+distributed = pytest.importorskip('distributed')
 
 from mamba_cd_plugin.regions import blocks  # noqa: E402
 from mamba_cd_plugin.regions.engine import run_blocks, shard_of  # noqa: E402
 from mamba_cd_plugin.regions.grid import finished_blocks  # noqa: E402
 
 
-def test_shards_are_the_whole(tools: Any, two_rasters: Path) -> None:
-    region = tools.open(two_rasters)
-    shards = [shard_of(region.tasks, f'{number}/5') for number in range(1, 6)]
-    assert sorted((task.row, task.column) for shard in shards for task in shard) == [
-        (task.row, task.column) for task in region.tasks]
+def content_of(out: Path) -> dict[str, bytes]:
+    """All files of all blocks."""
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted((out / 'blocks').rglob('*.*'))}
+
+
+def test_sixteen_shards_are_the_whole(tools: Any, two_rasters: Path) -> None:
+    tools.make(two_rasters, out='alone', block=80)
+    for number in range(16, 0, -1):
+        region = tools.open(two_rasters, block=80)
+        mine = shard_of(region.tasks, f'{number}/16')
+        run_blocks(region.job, mine, len(mine))
+    assert tools.open(two_rasters, block=80).missing == [] and len(region.tasks) == 12  # some shards are empty
+    assert content_of(two_rasters / 'out') == content_of(two_rasters / 'alone')
     for wrong in ('0/4', '5/4', '3', 'a/b'):
         with pytest.raises(ValueError, match='expected a number and how many'):
             shard_of(region.tasks, wrong)
 
 
 def test_a_cluster_makes_the_same_blocks(tools: Any, two_rasters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    distributed = pytest.importorskip('distributed')
     c, d = tools.town(60, 60, 5)
     tools.write(two_rasters / 'before/c.tif', c, 30, 500)
     path = tools.write(two_rasters / 'after/d.tif', d, 30, 500)
@@ -39,12 +56,60 @@ def test_a_cluster_makes_the_same_blocks(tools: Any, two_rasters: Path, monkeypa
     assert outcome.made == alone['blocks_done'] == 6
     assert outcome.failed.keys() == {(0, 3)} and 'd.tif: is truncated' in outcome.failed[0, 3]
     assert (two_rasters / 'cluster/logs/0_3.log').read_text().count(' begins') == 3
-    for path in (two_rasters / 'out/blocks').rglob('*.*'):
-        assert (two_rasters / 'cluster/blocks' / path.relative_to(two_rasters / 'out/blocks')).read_bytes() == \
-            path.read_bytes(), path
+    assert content_of(two_rasters / 'cluster') == content_of(two_rasters / 'out')
     monkeypatch.setattr('mamba_cd_plugin.regions.engine.CONNECT_TIMEOUT', 0.2)
     with pytest.raises(OSError, match='--scheduler tcp://127.0.0.1:1: cannot be reached'):
         run_blocks(region.job, region.tasks, 1, scheduler='tcp://127.0.0.1:1')
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A Dask scheduler as a process of its own with its address, and a worker in this process, where the model is."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    address = f'tcp://127.0.0.1:{port}'
+    process = subprocess.Popen([sys.executable, '-m', 'distributed.cli.dask_scheduler', '--host', address,
+                                '--no-dashboard'], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        with suppress(OSError), socket.create_connection(('127.0.0.1', port)):
+            break
+        time.sleep(0.1)
+
+    async def work() -> None:
+        async with distributed.Worker(address, nthreads=1, local_directory=str(tmp_path / 'dask')) as worker:
+            await worker.finished()
+
+    threading.Thread(target=lambda: asyncio.run(work()), daemon=True).start()
+    yield process, address
+    process.kill()
+    process.wait()
+
+
+def test_after_a_killed_scheduler_another_goes_on(tools: Any, two_rasters: Path, scheduler: Any,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    tools.make(two_rasters, out='alone', block=150)
+    region = tools.open(two_rasters, block=150)
+    (process, address), real, calls = scheduler, blocks._put_in_place, iter(range(100))
+
+    def killing(*args: Any) -> None:
+        if next(calls) == 2:
+            process.kill()
+            process.wait()
+        real(*args)
+
+    monkeypatch.setattr(blocks, '_put_in_place', killing)
+    # So long a client waits for a scheduler that it has lost; by default 30 s.
+    with dask.config.set({'distributed.comm.timeouts.connect': '3s'}), pytest.raises(
+            OSError, match=f'the scheduler {address} is lost .* start it, and then the same'):
+        run_blocks(region.job, region.missing, len(region.tasks), scheduler=address)
+    assert 0 < len(finished_blocks(two_rasters / 'out')) < len(region.tasks) == 6
+    again = tools.open(two_rasters, block=150)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=':0',
+                                  protocol='tcp', silence_logs=50) as cluster:
+        outcome = run_blocks(again.job, again.missing, len(again.tasks), scheduler=cluster.scheduler_address)
+    assert outcome.made == len(again.missing) > 0 and outcome.failed == {}
+    assert content_of(two_rasters / 'out') == content_of(two_rasters / 'alone')
 
 
 def test_a_stop_leaves_whole_blocks_only(tools: Any, two_rasters: Path, monkeypatch: pytest.MonkeyPatch) -> None:

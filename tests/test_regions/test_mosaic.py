@@ -177,3 +177,20 @@ def test_the_grid_is_that_of_most_rasters(tools: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='no block has images of both dates'):
         tools.write(tmp_path / 'after/0.tif', image, 5000, 0)
         tools.open(tmp_path)
+
+
+def test_others_read_what_a_region_leaves(tools: Any, two_rasters: Path) -> None:
+    """Every COG by rio-cogeo, GeoParquet by geopandas and by DuckDB, which asks neither GDAL nor shapely."""
+    cogeo, duckdb = pytest.importorskip('rio_cogeo'), pytest.importorskip('duckdb')
+    geopandas = pytest.importorskip('geopandas')
+    summary, _ = tools.make(two_rasters, block=150)
+    files = sorted((two_rasters / 'out/blocks').rglob('*.tif'))
+    assert len(files) == 2 * summary['blocks_done'] == 12
+    for path in files:
+        assert cogeo.cog_validate(path, strict=True) == (True, [], []), path
+    path = two_rasters / 'out/changes.parquet'
+    table = geopandas.read_parquet(path)
+    rows = duckdb.sql(f"SELECT id, area_m2, mean_probability, bbox.xmin FROM '{path}' ORDER BY id").fetchall()
+    table = table.sort_values('id')
+    assert len(rows) == summary['polygons'] > 3
+    assert rows == list(zip(table.id, table.area_m2, table.mean_probability, table.bounds.minx))

@@ -2,6 +2,7 @@
 import functools
 import http.server
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,15 +104,51 @@ def test_stac_items(folder: Path) -> None:
         names([items], asset='nir')
 
 
+class RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """Gives parts of files, as stores of rasters do; http.server itself gives whole ones only."""
+
+    sent: list[int] = []
+
+    def log_message(self, *args: object) -> None:
+        """Nothing."""
+
+    def do_GET(self) -> None:
+        """Give the bytes that are asked for."""
+        path, wanted = Path(self.translate_path(self.path)), re.match(r'bytes=(\d+)-(\d*)', self.headers['Range'] or '')
+        if wanted is None or not path.is_file():
+            super().do_GET()
+            return
+        content = path.read_bytes()
+        first, last = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
+        self.send_response(206)
+        self.send_header('Content-Range', f'bytes {first}-{last}/{len(content)}')
+        self.send_header('Content-Length', str(last + 1 - first))
+        self.end_headers()
+        self.wfile.write(content[first:last + 1])
+        self.sent.append(last + 1 - first)
+
+
 @pytest.fixture
 def server(folder: Path) -> Iterator[str]:
-    """The folder on the web, without ranges."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    handler.log_message = lambda *args: None
+    """The folder on the web."""
+    RangeHandler.sent.clear()
+    handler = functools.partial(RangeHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
         yield f'http://127.0.0.1:{web.server_port}'
         web.shutdown()
+
+
+def test_of_a_raster_on_the_web_only_a_part_is_read(folder: Path, server: str) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (1, 2000, 2000), dtype=np.uint8)
+    with rasterio.open(folder / 'tiles/large.tif', 'w', driver='GTiff', count=1, height=2000, width=2000, dtype='uint8',
+                       crs='EPSG:32632', transform=rasterio.Affine(1, 0, 500000, 0, -1, 5300000), tiled=True) as file:
+        file.write(values)
+    path = find_rasters('before', [f'{server}/tiles/large.tif']).rasters[0].path
+    with open_raster(path) as file:
+        part = file.read(1, window=((900, 950), (900, 950)))
+    assert np.array_equal(part, values[0, 900:950, 900:950])
+    assert 0 < sum(RangeHandler.sent) < values.size / 4
 
 
 def test_rasters_on_the_web(folder: Path, server: str) -> None:
