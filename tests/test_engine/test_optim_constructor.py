@@ -73,6 +73,16 @@ def test_equal_settings_are_one_group() -> None:
     assert 'fused' not in optimizer and groups[0]['fused'] is None  # on a CPU
 
 
+@pytest.mark.parametrize(('options', 'fused'), [({}, True), ({'foreach': True}, None), ({'fused': False}, False)])
+def test_fused_on_a_gpu_unless_chosen(monkeypatch: pytest.MonkeyPatch, options: dict, fused: object) -> None:
+    monkeypatch.setattr(torch.Tensor, 'is_cuda', True)
+    optimizer = dict(type='AdamW', lr=1., **options)
+    groups = FanInOptimWrapperConstructor(dict(optimizer=optimizer))(Model()).optimizer.param_groups
+    assert groups[0]['fused'] is fused and optimizer == dict(type='AdamW', lr=1., **options)
+    plain = FanInOptimWrapperConstructor(dict(optimizer=dict(type='Rprop', lr=1.)))(Model())  # has no fused kernel
+    assert 'fused' not in plain.optimizer.param_groups[0]
+
+
 def trained(constructor: type, steps: int, model: Model) -> tuple[OptimWrapper, CosineAnnealingLR]:
     """The optimizer and the schedule of a model, after some steps on gradients that depend on the weights."""
     optimizer = dict(type='AdamW', lr=0.1, weight_decay=0.1)
