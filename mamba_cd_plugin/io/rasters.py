@@ -18,6 +18,8 @@ from .files import not_written
 from .formats import TURNS, check_tiff
 from .radiometry import is_alpha
 
+# The fewest bytes that say where a block of a TIFF lies and how long it is: two numbers of 16 bits.
+BLOCK_ENTRY = 4
 # What reading and warping raise; GDAL's own errors pass through rasterio in places.
 RASTER_ERRORS = (RasterioError, gdal_error())
 # GDAL's own default is 5 % of the machine's memory; a few rows of windows are all that is ever read twice.
@@ -127,21 +129,28 @@ def _check(dataset: DatasetReader, path: Path | str, size: int | None) -> None:
                          f'magick {path} -auto-orient {Path(path).stem}_upright{Path(path).suffix}')
     if size is None:
         return
-    needed = _needed_bytes(dataset)
+    needed = _needed_bytes(dataset, path, size)
     if needed > size:
         raise ValueError(f'{path}: is truncated: it has {size:,} bytes, but its blocks reach to {needed:,}. Copy or '
                          'download it again')
 
 
-def _needed_bytes(dataset: DatasetReader) -> int:
-    """Where the last block of a TIFF ends; 0 for other formats. A file cut short shows here and not hours later."""
+def _needed_bytes(dataset: DatasetReader, path: Path | str, size: int) -> int:
+    """Where the last block of a TIFF ends; 0 for other formats. A file cut short shows here and not hours later.
+
+    Raises:
+        ValueError: If there are more blocks than the file has room to name, which it may take minutes to count.
+    """
     if dataset.driver != 'GTiff':
         return 0
     height, width = dataset.block_shapes[0]
-    blocks = [f'{x}_{y}' for y in range(-(-dataset.height // height)) for x in range(-(-dataset.width // width))]
+    down, across = -(-dataset.height // height), -(-dataset.width // width)
     bands = (1, ) if dataset.profile.get('interleave') == 'pixel' else dataset.indexes
-    return max(_tag(dataset, f'BLOCK_OFFSET_{block}', band) + _tag(dataset, f'BLOCK_SIZE_{block}', band)
-               for block in blocks for band in bands)
+    if BLOCK_ENTRY * down * across * len(bands) > size:
+        raise ValueError(f'{path}: its header promises {dataset.width:,} x {dataset.height:,} pixels, whose blocks its '
+                         f'{size:,} bytes cannot even list. It is damaged: copy or download it again')
+    return max(_tag(dataset, f'BLOCK_OFFSET_{x}_{y}', band) + _tag(dataset, f'BLOCK_SIZE_{x}_{y}', band)
+               for y in range(down) for x in range(across) for band in bands)
 
 
 def _tag(dataset: DatasetReader, name: str, band: int) -> int:

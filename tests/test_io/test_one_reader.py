@@ -1,5 +1,6 @@
 """The same files through training, check, converter, prediction and the Python API: one table of five equal columns."""
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,13 @@ def flipped_bit(content: bytes) -> bytes:
     return bytes(changed)
 
 
+def taller(content: bytes) -> bytes:
+    """A TIFF with 500 million rows in its header: tag 257 as number of 32 bits in place of one of 16."""
+    wrong = content.replace(struct.pack('<HHIHH', 257, 3, 1, HEIGHT, 0), struct.pack('<HHII', 257, 4, 1, 500_000_000))
+    assert wrong != content
+    return wrong
+
+
 def files() -> dict[str, tuple[bytes, np.ndarray | str]]:
     """By name the content of a file, and the picture in it (H, W, 3) or a part of the refusal."""
     plain, photo = png(RGB), jpeg(RGB)
@@ -136,6 +144,7 @@ def files() -> dict[str, tuple[bytes, np.ndarray | str]]:
         'cut.png': (plain[:-200], cannot),
         'cut.jpg': (photo[0][:-400], cannot),
         'cut.tif': (tiff(RGB)[:-3000], 'is truncated'),
+        'tall.tif': (taller(tiff(GREY)), 'promises 64 x 500,000,000 pixels, whose blocks its'),
         'page.png': (b'<html>404</html>', f"{cannot} (16 bytes): it begins with b'<html>404</h'"),
         'flipped_bit.png': (flipped_bit(plain), 'the checksum of its part IDAT is wrong'),
         'no_end.png': (plain[:-12], 'its end is missing'),
