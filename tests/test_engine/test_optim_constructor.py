@@ -1,9 +1,12 @@
 """Rates and decays of single weights, and the groups in which the optimizer has them."""
 import copy
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.optim import CosineAnnealingLR, DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.runner import Runner
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
@@ -126,3 +129,21 @@ def test_a_checkpoint_of_other_groups_is_refused() -> None:
     checkpoint = dict(optimizer=torch.optim.AdamW(list(model.parameters())[:4]).state_dict())
     with pytest.raises(ValueError, match='has 1 groups with 4 parameters, that of this config 3 with 11'):
         regroup_checkpoint(checkpoint, wrapper.optimizer, model)
+
+
+def test_a_training_with_a_group_for_each_parameter_resumes(make_runner: Callable[..., Runner], tmp_path: Path) -> None:
+    def train(name: str, constructor: str, epochs: int, **options: object) -> dict:
+        runner = make_runner({
+            'work_dir': str(tmp_path / name), 'train_cfg.max_epochs': epochs, 'default_hooks.resume.type': 'ResumeHook',
+            'param_scheduler': [dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=9)],
+            'optim_wrapper': dict(constructor=constructor, optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.1),
+                                  paramwise_cfg=dict(bias_decay_mult=0.), _delete_=True), **options})
+        runner.train()
+        return torch.load(tmp_path / name / f'epoch_{epochs}.pth', weights_only=False)
+
+    expected = train('whole', 'DefaultOptimWrapperConstructor', 4)
+    train('halves', 'DefaultOptimWrapperConstructor', 2)
+    resumed = train('halves', 'FanInOptimWrapperConstructor', 4, resume=True)
+    assert all(torch.equal(weight, resumed['state_dict'][name]) for name, weight in expected['state_dict'].items())
+    counts = [[len(group['params']) for group in saved['optimizer']['param_groups']] for saved in (expected, resumed)]
+    assert counts == [[1] * 6, [3, 3]]
