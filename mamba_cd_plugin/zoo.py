@@ -21,7 +21,7 @@ class Score(NamedTuple):
     Attributes:
         data: The data set, its split, and how many images.
         protocol: How it was tested, such as ``256 x 256 tiles`` or ``whole images``.
-        F1: Of the changed class, in percent, as the others.
+        F1: F1 of the changed class in percent, as the others.
         precision: None where it was not measured.
         recall: None where it was not measured.
     """
@@ -44,7 +44,7 @@ class Card(NamedTuple):
         trained_on: The data, in a few words that follow "trained on".
         datasets: Short names of the data sets, for catalogues.
         recipe: The command that trained them.
-        commit: Of this repository, when they were trained.
+        commit: Commit of this repository with which they were trained.
         scores: What was measured.
         good_for: What they may be used for, in one or two sentences.
         limits: What they are not good for, in one or two sentences.

@@ -49,7 +49,7 @@ class Trial:
         fault: What was wrong with the disk.
         wrong: What did not hold, '' for nothing.
         message: The last line of its output.
-        seconds: Of the command.
+        seconds: Run time of the command.
     """
     case: str
     fault: str

@@ -36,7 +36,7 @@ class Interruption(NamedTuple):
 
     Attributes:
         moment: When the signal came.
-        seconds: From the signal to the end of the last process.
+        seconds: Time from the signal to the end of the last process.
         cpu: Processor seconds of the command itself meanwhile: on a busy machine these are what can be compared.
         status: Exit status.
         wrong: What did not hold, '' for nothing; the log is kept then.
@@ -80,7 +80,7 @@ def interrupt_often(command: Interruptible, times: int, seed: int, log: Path) ->
     Args:
         command: The command.
         times: How often.
-        seed: Of the moments.
+        seed: Random seed of the moments.
         log: File for its output.
     """
     draw = random.Random(seed)

@@ -46,7 +46,7 @@ class Soak(NamedTuple):
 
     Attributes:
         name: What it is called in the plot.
-        samples: In the order of time.
+        samples: The samples, oldest first.
         status: Exit status.
         done: What it got through, in words.
     """

@@ -105,7 +105,7 @@ def _is_pretrained(value: Value) -> bool:
 
 
 def _leaves(node: Value, key: str = '') -> Iterator[tuple[str, Value]]:
-    """Every string and every whole number below a node, with the key that it stands under."""
+    """Every string and whole number below a node, each with its key."""
     if isinstance(node, (str, int)):
         yield key, node
     elif isinstance(node, dict):

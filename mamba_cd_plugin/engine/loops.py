@@ -28,7 +28,7 @@ class DataRootLoopMixin:
         super().__init__(runner, dataloader, *args, **kwargs)  # type: ignore[call-arg]  # the loop's
 
     def _prepare(self, dataloader: Any) -> Any:
-        """What else is done to the loader's config."""
+        """Changes to the loader's config; none by default."""
         return dataloader
 
 

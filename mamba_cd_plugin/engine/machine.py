@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 
 def check_device(name: str) -> str:
-    """Give back the name of a device that is there.
+    """Return the name of a device if it exists.
 
     Args:
         name: Name as in torch: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.

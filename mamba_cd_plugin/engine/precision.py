@@ -40,7 +40,7 @@ class AutocastOptimWrapper(OptimWrapper):
 
 
 def cpu_flags() -> set[str]:
-    """What the processor can do, as /proc/cpuinfo says; nothing where there is none."""
+    """Features of the processor from /proc/cpuinfo; empty if there is no such file."""
     path = Path('/proc/cpuinfo')
     lines = path.read_text().splitlines() if path.is_file() else []
     return {flag for line in lines if line.startswith(('flags', 'Features')) for flag in line.split()}

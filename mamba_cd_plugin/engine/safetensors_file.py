@@ -28,7 +28,7 @@ def read_safetensors(path: str | Path) -> dict:
     """Read a file of weights, on the CPU.
 
     Args:
-        path: Of any .safetensors file; one of other makers has no ``meta``.
+        path: Path of any .safetensors file; only those of this package have ``meta``.
 
     Returns:
         ``state_dict``, and ``meta`` with the keys of :data:`META_TYPES` that the file has.
@@ -74,7 +74,7 @@ def safetensors_bytes(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) ->
     """The content of a file; the same weights and meta give the same bytes.
 
     Args:
-        weights: By name.
+        weights: Tensors by name.
         meta: Keys of :data:`META_TYPES`, JSON values.
 
     Raises:

@@ -74,11 +74,11 @@ class SeededSampler(Sampler):
         self._skipped = 0
 
     def __len__(self) -> int:
-        """Of the sampler."""
+        """Number of indices that the sampler gives."""
         return len(self.sampler)
 
     def set_epoch(self, epoch: int) -> None:
-        """Passed on."""
+        """Pass the epoch on to the sampler."""
         if hasattr(self.sampler, 'set_epoch'):
             self.sampler.set_epoch(epoch)
 
@@ -108,13 +108,13 @@ class SeededDataset(Dataset):
         self.dataset = DATASETS.build(dataset)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever hooks and loops ask of it."""
+        """Attributes of the data set, which hooks and loops ask for."""
         if name == 'dataset':  # while it is unpickled
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
     def __len__(self) -> int:
-        """Of the data set."""
+        """Number of samples of the data set."""
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict:

@@ -85,7 +85,7 @@ def write_release(card: Card, folder: Path) -> Path:
                README.md           the model card, with the hub's metadata block
 
     Args:
-        card: Of packaged weights.
+        card: Card of packaged weights.
         folder: Made if missing.
 
     Returns:

@@ -66,7 +66,7 @@ class ArrayPair(PairSource):
             sha256=sha256(self._pair.tobytes() + self._valid.tobytes()).hexdigest())
 
     def _to_8_bits(self, images: list[np.ndarray], options: ReadOptions) -> list[np.ndarray]:
-        """The images as the model wants them. Whole values of 0..255, or of 0..255 over 255, are those of 8 bits."""
+        """The images as uint8. Whole numbers 0..255, and such numbers divided by 255, are taken for 8 bits."""
         if options.value_range is None:
             eight = [image.dtype == np.uint8 or is_8_bits_in_disguise(image, self._valid) for image in images]
             unit = [is_unit_range_of_8_bits(image, self._valid) for image in images]
@@ -114,7 +114,7 @@ def _load(image: Any, bands: Sequence[int] | None, highest: int, label: str) -> 
 
 
 def _as_array(image: Any, label: str) -> np.ndarray:
-    """What was handed in as an array, masked where it was."""
+    """The input as an array; a masked array stays masked."""
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu()
         image = (image.float() if image.dtype in (torch.bfloat16, torch.float16) else image).numpy()

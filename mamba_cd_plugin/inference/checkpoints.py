@@ -63,13 +63,13 @@ def build_model(model_cfg: ConfigDict, path: str, numbers: int | None = None) ->
     """Build the model that belongs to a checkpoint.
 
     Args:
-        model_cfg: Its config.
-        path: Of the checkpoint, for the error.
-        numbers: How many the checkpoint holds, where its config is of unknown origin: a model that needs more of them
-            is given up before it takes the memory.
+        model_cfg: Config of the model.
+        path: Path of the checkpoint, for the error.
+        numbers: Number of values that the checkpoint holds, if its config is of unknown origin: a model that needs
+            more is refused before it takes the memory.
 
     Raises:
-        ValueError: If this version cannot.
+        ValueError: If this version of the package cannot build it.
     """
     try:
         with nullcontext() if numbers is None else no_more_than(numbers):
@@ -81,11 +81,11 @@ def build_model(model_cfg: ConfigDict, path: str, numbers: int | None = None) ->
 
 @contextmanager
 def no_more_than(numbers: int) -> Iterator[None]:
-    """Let no model be built inside that has more parameters and buffers than ``numbers`` and some to spare, or far more
-    parts than any; torch has not touched their memory then.
+    """Refuse to build a model with many more parameters and buffers than ``numbers``, or far more modules than any of
+    ours. The error comes before torch touches their memory.
 
     Raises:
-        ValueError: As soon as one has.
+        ValueError: As soon as a model exceeds either.
     """
     left, parts = SPARE_FACTOR * numbers + SPARE_NUMBERS, MAX_PARTS
 
@@ -112,10 +112,10 @@ def no_more_than(numbers: int) -> Iterator[None]:
 
 
 def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:
-    """Put the weights of a checkpoint into a model, all of them.
+    """Load the weights of a checkpoint into a model, which must match exactly.
 
     Raises:
-        ValueError: If they are not just those of the model.
+        ValueError: If a weight is missing, unexpected or of another shape.
     """
     weights = _weights(checkpoint, path)
     fit = fit_weights(model, weights)

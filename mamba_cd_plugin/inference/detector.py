@@ -125,6 +125,6 @@ def get_model(name: str | Path,
 
 
 def _config_of(name: str | Path) -> str | Path:
-    """The config of a model; what is no model's name is taken for that of a config."""
+    """The config of a model; a name that belongs to no model is taken for the name of a config."""
     configs = {path.stem: path for key, path in list_configs().items() if not key.startswith('opencd/')}
     return configs.get(f'{name}{_DATA}', name)

@@ -73,7 +73,7 @@ class ParquetSink:
             raise not_written(self.path, error) from error
 
     def close(self) -> None:
-        """Write what is left, and what makes a GeoParquet of a Parquet file.
+        """Write the remaining polygons and the GeoParquet metadata.
 
         Raises:
             OSError: If it cannot be written completely.
@@ -94,7 +94,7 @@ class ParquetSink:
 
 @contextmanager
 def parquet_sink(path: Path, grid: PolygonGrid) -> Iterator[ParquetSink]:
-    """A :class:`ParquetSink` that is closed; after an error only its file is, incomplete."""
+    """Context of a :class:`ParquetSink`, closed at the end; after an error its file is closed as it is, incomplete."""
     sink = ParquetSink(path, grid)
     try:
         yield sink
@@ -108,7 +108,7 @@ def convert(parquet: Path, path: Path, record: VectorFormat, grid: PolygonGrid, 
     """Write the polygons of a GeoParquet file in another format.
 
     Args:
-        parquet: Of :class:`ParquetSink`.
+        parquet: File that :class:`ParquetSink` wrote.
         path: Path of the new file.
         record: Its format.
         grid: Says the CRS and the unit of areas.

@@ -32,8 +32,8 @@ class Prediction(NamedTuple):
 
     Attributes:
         source: The pair.
-        strip: The whole result, where it was to stay in memory.
-        spool: The result on the disk, where files were asked for.
+        strip: The whole result, if it is kept in memory.
+        spool: The result on disk, if files are written.
     """
     source: PairSource
     strip: Strip | None = None
@@ -95,7 +95,7 @@ class ChangeDetectionInferencer(BaseInferencer):
         return open_pair
 
     def _init_collate(self, cfg: ConfigDict) -> None:
-        """None: windows are all that is ever put together."""
+        """None: batches are made of windows, not of samples."""
 
     def _init_visualizer(self, cfg: ConfigDict) -> None:
         """None: the overview of a large raster is drawn from strips, not from a sample in memory."""
@@ -149,7 +149,7 @@ class ChangeDetectionInferencer(BaseInferencer):
         return results
 
     def _inputs_to_list(self, inputs: Pair | Sequence[Pair]) -> list[Pair]:
-        """The pairs that the inputs mean."""
+        """The inputs as a list of pairs."""
         if isinstance(inputs, (str, Path, dict)) or not hasattr(inputs, '__len__'):
             raise ValueError(f'expected a pair (A, B) of files, folders or arrays, or a list of pairs, got '
                              f'{type(inputs).__name__}')
@@ -165,7 +165,7 @@ class ChangeDetectionInferencer(BaseInferencer):
 
     def _check_pairs(self, pairs: list[Pair], options: ReadOptions, outputs: OutputOptions,
                      out_dir: str | None) -> None:
-        """Open each of several pairs once, so that the last one's defect is known before the first is predicted."""
+        """Open all pairs once, so that a defect of the last is known before the first is predicted."""
         defects, names = [], []
         for pair in pairs if len(pairs) > 1 else []:
             try:
@@ -212,7 +212,7 @@ class ChangeDetectionInferencer(BaseInferencer):
 
     def visualize(self, inputs: Pair, preds: Prediction, return_vis: bool = False,
                   **kwargs: Any) -> np.ndarray | None:
-        """The overview of a prediction, if it is asked for."""
+        """The overview of a prediction, if requested."""
         if not return_vis:
             return None
         return draw_overview(preds.source, preds.strip.mask if preds.spool is None else preds.spool.open('mask'))

@@ -35,7 +35,7 @@ class StripSink(ABC):
 
     Attributes:
         next_row: The row of windows to resume with.
-        carry: Left over by the rows before; None at the start.
+        carry: Weighted sums that the rows before contribute to the next; None at the start.
         batch_size: Batch size; a resumed run keeps it, since it can change the last bit of a probability.
     """
 
@@ -79,7 +79,7 @@ class Spool(StripSink):
         job: Identity of the run; JSON-serialisable. A folder of another job is emptied.
 
     Raises:
-        OSError: If the folder cannot be written, or its disk has not the space.
+        OSError: If the folder cannot be written, or its disk has too little space.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int], dtype: str, job: Any) -> None:
@@ -152,7 +152,7 @@ class Spool(StripSink):
             _to_disk(file)
 
     def open(self, name: str) -> np.ndarray:
-        """A raw file as an array (H, W) that is read as it is used."""
+        """A raw file as a memory-mapped array (H, W)."""
         dtype = self.dtype if name == 'probability' else np.uint8
         return np.memmap(self.files[name], dtype, 'r', shape=self.shape)
 
@@ -168,7 +168,7 @@ def quantize(strip: Strip) -> np.ndarray:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and be sure that it can be written to.
+    """Make a folder, and make sure that it can be written to.
 
     Raises:
         OSError: If it cannot.
@@ -189,19 +189,19 @@ def _to_disk(file: Any) -> None:
 
 
 def summary_path(out_dir: Path, name: str) -> Path:
-    """Where the summary of a pair lies. It is written last: where it is, everything is."""
+    """Path of the summary of a pair. It is written last: if it exists, all results do."""
     return out_dir / f'{name}_summary.json'
 
 
 def complete_summary(out_dir: Path, name: str, job: Any) -> dict | None:
-    """The summary of an earlier run of just this job, if all its files are still there."""
+    """The summary of an earlier run of exactly this job, if all its files still exist."""
     summary = read_pair_summary(out_dir, name)
     same = summary is not None and summary.get('job') == json.loads(json.dumps(job))
     return summary if same and all((out_dir / file).is_file() for file in summary['files']) else None
 
 
 def read_pair_summary(out_dir: Path, name: str) -> dict | None:
-    """The summary of an earlier run, whatever its job; None where there is none that can be read."""
+    """The summary of an earlier run of any job; None if there is none that can be read."""
     try:
         summary = json.loads(summary_path(out_dir, name).read_text('utf-8'))
     except (OSError, ValueError):

@@ -37,7 +37,7 @@ class TileModel(ABC):
         align: Windows start at multiples of it. Where it is more than 1, the last window of a row or column is longer
             than the others by up to ``align - 1`` pixels.
         identity: Tells this model from any other, for resuming.
-        name: What messages call it, such as its file.
+        name: Name in messages, such as that of its file.
     """
 
     threshold: float
@@ -81,7 +81,7 @@ class TorchTileModel(TileModel):
     Args:
         model: The segmentor, on its device.
         cfg: Config of the model, which is part of its identity.
-        name: What messages call it.
+        name: Name in messages.
     """
 
     def __init__(self, model: Any, cfg: dict, name: str = 'the model') -> None:
@@ -116,7 +116,7 @@ class TorchTileModel(TileModel):
 
     @contextmanager
     def workers(self, tile: int) -> Iterator[int]:
-        """On a CPU the cores are shared out among the windows.
+        """How many threads predict at once: on a CPU each takes its windows and a share of the cores.
 
         Threads that work on one window together wait for each other after every operator, and for long where other
         programs run: on two cores, each half taken, that made a window ten times slower.
@@ -131,7 +131,7 @@ class TorchTileModel(TileModel):
             torch.set_num_threads(cores)
 
     def batch_size(self, tile: int) -> int:
-        """On a GPU what its free memory holds; on a CPU, where more is not faster, one large window or a few small."""
+        """As many windows as fit into free GPU memory; on a CPU, where more is not faster, one large or a few small."""
         device = self._device
         if device.type != 'cuda':
             return max(1, CPU_PIXELS // tile**2)
@@ -193,7 +193,7 @@ class OnnxTileModel(TileModel):
 
     @staticmethod
     def _read_properties(properties: dict, path: Path) -> tuple[float, int | None, int, list]:
-        """What the file says of how it is used: threshold, side, multiple and fill."""
+        """How the file says that it is to be used: threshold, side, multiple and fill."""
         try:
             found = json.loads(properties[PROPERTIES])
             threshold, side, multiple, fill = (found[key] for key in ('threshold', 'side', 'multiple', 'fill'))

@@ -1,4 +1,4 @@
-"""From the finished strips to the files that the user asked for, which appear only when all are complete."""
+"""Writes the files that the user asked for from the finished strips; they appear only when all are complete."""
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class OutputFormat(NamedTuple):
         raster: Whether it is for rasters (True), for pictures (False), or for both (None).
         suffix: Ending of the file name, behind the name of the pair.
         what: Description for ``--help`` and docs/predict.md.
-        write: Writes the file; gives what the summary should say of it.
+        write: Writes the file; returns what the summary should say of it.
         check: Raises ValueError or ImportError where a pair cannot have this file, before anything is computed.
     """
     option: str
@@ -70,7 +70,7 @@ class OutputOptions(NamedTuple):
         probability: 'none', 'uint8' (0..254 mean 0..1) or 'float32'.
         polygons: 'none', or a format of :data:`FORMATS`; only for rasters.
         min_area: Square metres below which a polygon is dropped (pixels without a CRS). Default 10: half a garage.
-        outline: Of the polygons: 'simple' straightens staircases of pixels by up to half a pixel, 'square' gives right
+        outline: Kind of outlines: 'simple' straightens staircases of pixels by up to half a pixel, 'square' gives right
             angles to the building's main direction, 'pixels' keeps every step.
         split: A probability. A polygon that falls into several where only pixels of this probability and above are
             kept is parted between them; None parts nothing.
@@ -99,7 +99,7 @@ class OutputOptions(NamedTuple):
 
     @property
     def stored_probability(self) -> str:
-        """How probabilities are kept while the run lasts; the polygons need them too."""
+        """How probabilities are stored during the run; the polygons need them too."""
         return 'float32' if self.probability == 'float32' else 'uint8'
 
 
@@ -204,7 +204,7 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
 
 
 def _publish(out_dir: Path, summary: dict, paths: list[Path]) -> None:
-    """Give the finished files their final names, the summary last: where it is, everything is."""
+    """Give the finished files their final names, the summary last: if it exists, all files do."""
     final = summary_path(out_dir, summary['name'])
     earlier = read_pair_summary(out_dir, summary['name']) or dict(files=[])
     outputs = OutputFolder(out_dir, option='--out')
@@ -237,7 +237,7 @@ def _write_probability_raster(path: Path, result: Result) -> dict:
 
 
 def probability_encoding(probability: np.ndarray) -> dict[str, Any]:
-    """What ``write_band`` has to know of probabilities as they are kept, float32 or quantised."""
+    """Arguments of ``write_band`` for probabilities as they are stored, float32 or quantised."""
     if probability.dtype == np.float32:
         return dict(nodata=float('nan'), predictor=3)
     return dict(nodata=NODATA, scale=1 / PROBABILITY_STEPS, predictor=2)

@@ -100,17 +100,17 @@ def outline_pixels(band: Any) -> np.ndarray:
 
 def select_polygons(polygons: PixelPolygons, grid: PolygonGrid, min_area: float, split: float | None = None,
                     read: Reader | None = None) -> tuple[PixelPolygons, np.ndarray]:
-    """Measure polygons, drop the small ones, and part what grew together. None of it depends on other polygons.
+    """Measure polygons, drop the small ones, and split those that grew together, each independently of the others.
 
     Args:
         polygons: Polygons in pixel coordinates.
-        grid: Theirs.
+        grid: Grid of these coordinates.
         min_area: See :func:`vectorize`.
         split: See :func:`vectorize`.
         read: The probability; only needed to split.
 
     Returns:
-        What is left, and its areas (N,).
+        The remaining polygons, and their areas (N,).
     """
     areas = grid.areas(polygons.shapes)
     kept = areas >= min_area
@@ -137,7 +137,7 @@ def tabulate(ids: np.ndarray, polygons: PixelPolygons, areas: np.ndarray, grid: 
 
 
 def _outline(shape: Polygon, outline: str) -> Polygon:
-    """Outlined near the origin: far from it, rounding would be another, and the choice between two outlines with it."""
+    """Outline a polygon near the origin, so that rounding, and with it the result, does not depend on its place."""
     corner = np.array(shape.bounds[:2])
     moved = OUTLINES[outline](shapely.transform(shape, lambda xy: xy - corner))
     return shapely.transform(moved, lambda xy: xy + corner)
@@ -179,7 +179,7 @@ def count_pixels(shapes: np.ndarray, probability: np.ndarray) -> tuple[np.ndarra
 
 
 def _strips(shapes: np.ndarray, height: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The top of every strip that holds polygons, and which."""
+    """The top of every strip that holds polygons, and the indices of these."""
     bounds = shapely.bounds(shapes).reshape(-1, 4)
     for top in range(0, height, STRIP_ROWS):
         inside = np.flatnonzero((bounds[:, 1] < top + STRIP_ROWS) & (bounds[:, 3] > top))

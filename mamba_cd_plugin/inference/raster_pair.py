@@ -86,7 +86,7 @@ class RasterImage:
 
     @property
     def dtype(self) -> str:
-        """Of the values that :meth:`read` gives."""
+        """Type of the values that :meth:`read` returns."""
         return 'uint8' if self.palette is not None else self.dataset.dtypes[self.indexes[0] - 1]
 
     @property
@@ -109,7 +109,7 @@ class RasterImage:
         return colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else 0
 
     def _palette(self) -> np.ndarray | None:
-        """The colours (values, 4) of a raster whose values are numbers of colours; None where they are not."""
+        """The palette (values, 4) of a raster with indices into one; None for other rasters."""
         if ColorInterp.palette not in self.dataset.colorinterp:
             return None
         if self.dataset.count > 1 or self.dataset.dtypes[0] != 'uint8':
@@ -119,7 +119,7 @@ class RasterImage:
         return np.array([colours.get(value, (0, 0, 0, 0)) for value in range(256)], np.uint8)
 
     def _settle_alpha(self, stack: ExitStack) -> None:
-        """Where a band that is called alpha is none, go on with a copy of the header that says so."""
+        """If a band that is called alpha is no alpha, use a copy of the header that says so."""
         if not self._alpha:
             return
         number = self._alpha
@@ -284,7 +284,7 @@ class RasterPair(PairSource):
         return stretches
 
     def _check_scales(self, options: ReadOptions) -> None:
-        """One range of values for both dates means nothing where their headers scale them differently."""
+        """Refuse one range of values for both dates if their headers scale the values differently."""
         scales = [image.scaling for image in self._images]
         if options.value_range is not None and scales[0] != scales[1]:
             raise ValueError(

@@ -32,7 +32,7 @@ class PixelPolygons(NamedTuple):
     sums: np.ndarray
 
     def take(self, chosen: np.ndarray) -> 'PixelPolygons':
-        """Some of them."""
+        """A selection of the polygons."""
         return PixelPolygons(*(values[chosen] for values in self))
 
 
@@ -81,7 +81,7 @@ def can_be_split(shape: Polygon) -> bool:
 
 
 def to_steps(probability: np.ndarray) -> np.ndarray:
-    """Probabilities in the steps of the quantised ones, so that both kinds are parted alike."""
+    """Probabilities in the steps of the quantised ones, so that both kinds are split alike."""
     return probability if probability.dtype == np.uint8 else (
         np.nan_to_num(probability) * PROBABILITY_STEPS + 0.5).astype(np.uint8)
 

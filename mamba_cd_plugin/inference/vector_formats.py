@@ -46,7 +46,7 @@ def check_format(record: VectorFormat, name: str, crs: Any) -> None:
 
     Args:
         record: The format.
-        name: Of the pair or the region, for messages.
+        name: Name of the pair or the region, for messages.
         crs: rasterio's, of the polygons; None where there is none.
 
     Raises:

@@ -108,7 +108,7 @@ class RowStitcher:
     Args:
         grid: Where the windows lie.
         row: The row of windows to begin with.
-        carry: Left over by the row before (h, W), see :meth:`finish_row`; None for the first.
+        carry: Sums carried over from the row before (h, W), see :meth:`finish_row`; None for the first.
     """
 
     def __init__(self, grid: WindowGrid, row: int = 0, carry: np.ndarray | None = None) -> None:
@@ -201,7 +201,7 @@ def predict_windows(source: PairSource, model: TileModel, tta: bool, batches: It
 
 
 def _predict_batch(model: TileModel, tiles: list[PairTile], tta: bool) -> list[PredictedWindow]:
-    """A window without data costs nothing."""
+    """Predict a batch; windows without data are not given to the model."""
     # Without data, one colour at both dates: no change, and no edge that only one of them has.
     pairs = [np.where(tile.valid[..., None], tile.pair, np.tile(model.fill, 2)) for tile in tiles if tile.valid.any()]
     predicted = iter(model.predict(np.stack(pairs), tta) if pairs else ())

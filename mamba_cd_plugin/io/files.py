@@ -81,7 +81,7 @@ def not_written(path: Path, error: Exception | None = None) -> OSError:
 
     Args:
         path: The file.
-        error: That the library raised; None where it raised none.
+        error: Error that the library raised; None if it raised none.
 
     Returns:
         It names the file, what the library said, and what is wrong with the place where that can be found out.
@@ -94,7 +94,7 @@ def not_written(path: Path, error: Exception | None = None) -> OSError:
 
 
 def _cause(error: Exception, path: Path, part: Path) -> str | None:
-    """Why the place takes no file; None where the error is about something else, such as a file that is read."""
+    """Why the place takes no file; None if the error is about something else, such as a file that is read."""
     if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
         named = error.filename
         # An error of another file, such as the source of a copy, is not about this place.
@@ -133,7 +133,7 @@ def _space(path: Path, part: Path, needed: int, cause: str) -> str:
 
 
 def _beyond(cause: str) -> str:
-    """What is free on a disk is not what a quota leaves of it, which no system call tells."""
+    """Mark free space of the disk that a quota does not leave to us; no system call tells what it leaves."""
     return ' beyond it' if cause == PLACE_ERRORS[errno.EDQUOT] else ''
 
 
@@ -167,7 +167,7 @@ def place_error(error: OSError, path: StrPath) -> str:
     """What is wrong with a place, in words; where it is full, with how many bytes are free.
 
     Args:
-        error: That writing raised.
+        error: Error that writing raised.
         path: What was to be written, or its folder.
     """
     path = Path(path)
@@ -325,7 +325,7 @@ def own_outputs(folder: StrPath) -> set[str]:
 
 
 def _read_record(folder: Path) -> dict[str, str]:
-    """By name of each file of ours its state when it was finished, '' where it was not."""
+    """State of each of our files when it was finished, by name; '' if it was never finished."""
     try:
         lines = (folder / RECORD).read_text('utf-8', errors='replace').split('\n')
     except OSError:

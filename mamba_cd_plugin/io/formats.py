@@ -1,4 +1,4 @@
-"""What image files say about themselves beside their pixels: kind, checksums, orientation, kind of colours."""
+"""What image files say about themselves besides their pixels: kind, checksums, orientation, colours."""
 import struct
 import zlib
 from pathlib import Path
@@ -90,8 +90,8 @@ def check_promise(content: bytes, width: int, height: int) -> None:
 
     Args:
         content: The file.
-        width: As its header says.
-        height: As its header says.
+        width: Width in pixels as its header says.
+        height: Height in pixels as its header says.
 
     Raises:
         OSError: It cannot hold them.

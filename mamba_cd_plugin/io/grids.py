@@ -72,7 +72,7 @@ def _origin(dataset: DatasetReader) -> str:
 
 
 def _shifts(a: DatasetReader, b: DatasetReader) -> np.ndarray:
-    """How far, in pixels of A, points of B lie from where they would be if B had A's grid."""
+    """Distances, in pixels of A, of points of B from where they would be if B had A's grid."""
     points = _lattice(b, 3)
     return to_pixels(b, a)(points) - points
 

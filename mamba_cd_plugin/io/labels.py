@@ -172,7 +172,7 @@ def open_label(file: str, name: str) -> Iterator[Any]:
         name: Name in messages.
 
     Raises:
-        OSError: It is damaged, found out here or while it is read.
+        OSError: It is damaged; raised when it is opened or read.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError

@@ -79,7 +79,7 @@ def to_8_bits(values: np.ndarray, path: str, value_range: tuple[float, float] | 
 
 
 def read_for_eye(path: str, backend_args: dict | None = None) -> np.ndarray:
-    """An image file as :func:`read_rgb` has it; more than 8 bits are stretched for viewing.
+    """An image file as :func:`read_rgb` returns it; more than 8 bits are stretched for viewing.
 
     For drawing only: what a model is given has to be stretched for all images in the same way.
     """
@@ -166,7 +166,7 @@ def decode(path: str, content: bytes) -> Image.Image:
     """An image file, decoded to its end by Pillow.
 
     Raises:
-        OSError: It cannot be.
+        OSError: It cannot be decoded.
         ValueError: It is an animation, or too large to be decoded as a whole.
     """
     if not content:

@@ -67,7 +67,7 @@ def check_value_range(value_range: tuple[float, float] | None) -> None:
     """Refuse a range whose upper end is not above its lower end.
 
     Raises:
-        ValueError: If it does not rise.
+        ValueError: If the upper end is not above the lower end.
     """
     if value_range is not None and not value_range[0] < value_range[1]:
         raise ValueError('value_range: expected the value for black and then the higher one for white, got '
@@ -123,14 +123,14 @@ def find_collars(values: np.ndarray, valid: np.ndarray) -> list[tuple[float, flo
 
 
 def is_8_bits_in_disguise(values: np.ndarray, valid: np.ndarray) -> bool:
-    """Whether values of a wider type are those of 8 bits: whole numbers up to 255, and not all of them dark."""
+    """Whether values of a wider type are really 8 bits: whole numbers up to 255, and not all of them dark."""
     kept = values[valid]
     return (values.dtype != np.uint8 and len(kept) > 0 and kept.min() >= 0 and DARK <= kept.max() <= 255
             and bool((kept == np.floor(kept)).all()))
 
 
 def is_unit_range_of_8_bits(values: np.ndarray, valid: np.ndarray) -> bool:
-    """Whether values are those of 8 bits over 255, as torchvision's ``ToTensor`` and scikit-image give them."""
+    """Whether values are 8-bit values divided by 255, as torchvision's ``ToTensor`` and scikit-image give them."""
     kept = values[valid]
     if values.dtype.kind != 'f' or not len(kept) or kept.min() < 0 or not DARK / 255 <= kept.max() <= 1:
         return False

@@ -1,4 +1,4 @@
-"""Rasters: opened with every defect named before anything is computed, and written as GeoTIFF."""
+"""Rasters: opened, with every defect reported before anything is computed, and written as GeoTIFF."""
 import html
 import re
 import warnings
@@ -50,8 +50,8 @@ def open_raster(path: Path | str) -> DatasetReader:
     """Open a raster and make sure that it can be read to its end.
 
     Args:
-        path: Of the file; or, as a string, GDAL's name of one elsewhere (``/vsicurl/https://...``). Whether that is
-            complete shows only when it is read.
+        path: Path of the file; or, as a string, GDAL's name of a remote one (``/vsicurl/https://...``), which is
+            not checked for completeness.
 
     Raises:
         FileNotFoundError: If it, or a file to which it refers, does not exist.
@@ -97,7 +97,7 @@ def _checked(dataset: DatasetReader, path: Path | str, size: int | None) -> Data
 
 
 def _check_sources(path: Path) -> None:
-    """A virtual raster is a page of references; one that was copied without its files looks whole until it is read."""
+    """Make sure that the files exist to which a virtual raster refers: without them it looks whole until it is read."""
     text = path.read_text('utf-8', errors='replace')
     for attributes, name in re.findall(r'<Source(?:Filename|Dataset)([^>]*)>([^<]+)<', text):
         source = Path(html.unescape(name))

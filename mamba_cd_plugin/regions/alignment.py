@@ -44,7 +44,7 @@ class ShiftField:
     """The shift of B against A, smoothed over neighbouring cells.
 
     Args:
-        measured: By the row and column of a cell what was measured there; None where the dates share too little ground.
+        measured: Measured shift by row and column of a cell; None where the dates share too little ground.
             All cells of :func:`cells_around` the windows that are asked for.
     """
 
@@ -71,7 +71,7 @@ class ShiftField:
         return float(dx), float(dy)
 
     def move(self, window: Window) -> Move:
-        """By how much B is moved for a window: what is measured, rounded; nothing where that is short or not sure."""
+        """The shift of B for a window: the measured one, rounded; zero if it is short or uncertain."""
         return as_move(self.measured(window) or NO_MOVE)
 
     def has_ground(self, window: Window) -> bool:
@@ -81,7 +81,7 @@ class ShiftField:
 
 
 def as_move(shift: Sequence[float]) -> Move:
-    """By how much B is moved where a shift was measured."""
+    """The shift of B where one was measured."""
     dx, dy = shift
     if np.hypot(dx, dy) < SMALLEST:
         return NO_MOVE
@@ -112,7 +112,7 @@ def measure_field(grid: RegionGrid, halo: Window, read: Callable[[Window], PairT
     """Measure what the windows within ``halo`` need.
 
     Args:
-        grid: Of the region.
+        grid: Grid of the region.
         halo: What is read of the region for a block.
         read: Reads a part of the pair, B as it is; None where one date has no raster.
 
@@ -136,7 +136,7 @@ class MoveSummary(NamedTuple):
         windows: How many have ground in both dates.
         moved: For how many B was moved.
         refused: For how many the shift was not sure, so that B was not moved.
-        median: Of the measured shifts of all windows, right and down, in pixels; zeros where none is sure.
+        median: Median of the measured shifts of all windows, right and down, in pixels; zeros if none is certain.
         largest: Length of the longest, in pixels.
     """
     windows: int

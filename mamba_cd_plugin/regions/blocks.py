@@ -201,8 +201,8 @@ def outline_block(mask: np.ndarray, stored: np.ndarray, grid: RegionGrid, row: i
     Args:
         mask: 0, 1 and nodata (h, w).
         stored: Probabilities as they are kept, quantised or float32 (h, w).
-        grid: Of the region.
-        row, column: Of the block.
+        grid: Grid of the region.
+        row, column: Place of the block in the grid of blocks.
 
     Returns:
         In the CRS of the region, one row for pixels that hang together by their sides: ``geometry``, whose

@@ -29,9 +29,9 @@ def write_vrt(path: Path, out: Path, grid: RegionGrid, blocks: Sequence[tuple[in
     Args:
         path: Path of the file, in ``out`` or, for now, beside it.
         out: The folder of the results.
-        grid: Of the region.
+        grid: Grid of the region.
         blocks: Those that are there; at least one.
-        name: Of the raster in a block, such as ``mask.tif``.
+        name: Name of the raster in a block, such as ``mask.tif``.
 
     Raises:
         OSError: If a block has no such raster.
@@ -94,7 +94,7 @@ def stac_item(name: str, grid: RegionGrid, dates: tuple[datetime, datetime], ass
 
     Args:
         name: Its id.
-        grid: Of the region.
+        grid: Grid of the region.
         dates: When the first image and when the last one was taken.
         assets: The files.
         summary: Totals that it should have.

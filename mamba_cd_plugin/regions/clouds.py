@@ -21,7 +21,7 @@ class CloudOptions(NamedTuple):
     Attributes:
         band: Number of the band, from 1.
         values: Those that mark a pixel; none: all but 0.
-        asset: Of STAC items, the asset that is the mask; None: the band is one of the image itself.
+        asset: Asset of STAC items that is the mask; None: the mask is a band of the image itself.
     """
     band: int
     values: tuple[float, ...] = ()
@@ -33,8 +33,8 @@ def cloud_options(band: int | None, band_b: int | None, asset: str | None,
     """Where the cloud masks of both dates are, from the arguments of the command; None: a date has none.
 
     Args:
-        band: Of both dates, or of A only; None without a mask, or with an asset, whose first band it then is.
-        band_b: Of B, where it differs; 0: B has none.
+        band: Band of the mask, of both dates or of A only; None without a mask, or for the first band of an asset.
+        band_b: Band of the mask of B, if it differs; 0: B has none.
         asset: See :class:`CloudOptions`.
         values: See :class:`CloudOptions`.
 

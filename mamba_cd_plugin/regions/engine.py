@@ -42,7 +42,7 @@ class Outcome:
     Attributes:
         made: How many were made.
         seconds: That this took, from the first to the last.
-        failed: By the block the reason.
+        failed: Reason of each failed block.
     """
     made: int = 0
     seconds: float = 0.
@@ -100,7 +100,7 @@ def run_blocks(job: Job, tasks: Sequence[BlockTask], total: int, workers: int = 
     Args:
         job: What they have in common.
         tasks: Those that are missing.
-        total: Of the region, for the progress.
+        total: Number of blocks of the region, for the progress.
         workers: 1: in this process; more: in so many local processes.
         scheduler: Address of a Dask scheduler, whose workers make the blocks.
 
@@ -159,7 +159,7 @@ def run_alone(job: Job, task: BlockTask) -> dict:
 
 
 def _on_own_device(job: Job) -> Job:
-    """With several GPUs each local worker has its own, by its number."""
+    """The job on a GPU of its own for each local worker, if there are several."""
     import torch
     from distributed import get_worker
     name = get_worker().name

@@ -43,7 +43,7 @@ class FinishOptions(NamedTuple):
 
     Attributes:
         polygons: 'parquet', or another of :data:`~..inference.vector_formats.VECTOR_FORMATS` in addition.
-        min_area, outline, split: Of the polygons, see :class:`~..inference.outputs.OutputOptions`.
+        min_area, outline, split: How polygons are made, see :class:`~..inference.outputs.OutputOptions`.
         zones: A file of polygons for which changes are added up.
         zone_name: Its column of names, see :class:`~.zones.Zones`.
         page: Whether to draw a map, where the region fits into one.
@@ -70,7 +70,7 @@ class FinishOptions(NamedTuple):
 
         Args:
             out: The folder of the results.
-            grid: Of the region.
+            grid: Grid of the region.
             probability: What blocks keep of it: 'none', 'uint8' or 'float32'.
 
         Raises:

@@ -25,10 +25,10 @@ class Raster:
 
     Attributes:
         path: Path of the file, or GDAL's name for one elsewhere.
-        crs: As WKT.
+        crs: CRS as WKT.
         transform: The six numbers of its affine map.
-        height, width: In pixels.
-        dtype: Of its values.
+        height, width: Size in pixels.
+        dtype: Type of its values.
         state: Tells one state of its content from another.
         date: When it was taken, ISO; '' where nothing says so.
         cloud: The file of its cloud mask, where that is another one; else ''.

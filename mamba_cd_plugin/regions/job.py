@@ -29,7 +29,7 @@ class Job:
 
     Attributes:
         out: The folder of the results, which every worker can write to.
-        grid: Of the region.
+        grid: Grid of the region.
         checkpoint: Weights, which every worker can read.
         config: A config where the checkpoint has none.
         device: Where a worker runs its model; None: the best there is.
@@ -41,7 +41,7 @@ class Job:
         probability: 'none', 'uint8' or 'float32'.
         clouds: Where the cloud masks of A and of B are; None: a date has none.
         move_b: Whether B is moved by the shift that is measured, see :mod:`.alignment`.
-        threads: Of a worker on a CPU; None: as many as it has, and no more than prediction uses.
+        threads: Threads of a worker on a CPU; None: as many as it has, and no more than prediction uses.
     """
     out: str
     grid: RegionGrid
@@ -74,10 +74,10 @@ class BlockTask:
     """One block.
 
     Attributes:
-        row, column: Of the block.
-        digest: Of everything that its content depends on.
+        row, column: Place of the block in the grid of blocks.
+        digest: Hash of everything that its content depends on.
         a, b: The rasters that it reads, in the order in which they count.
-        states: Of the same rasters, by their paths, for the manifest.
+        states: States of the same rasters by their paths, for the manifest.
         inside: The part of it, as WKB in pixels of the grid, that belongs to the area of interest; None: all.
         around: Where B is moved, the rasters of A and of B from which the shift is measured.
     """
@@ -96,8 +96,8 @@ def block_digest(job: str, windows: BlockWindows, block: Window, a: Sequence[Pla
     """The hash of everything that the content of a block depends on.
 
     Args:
-        job: Of :meth:`Job.digest`.
-        windows: Of the region.
+        job: Output of :meth:`Job.digest`.
+        windows: Windows of the region.
         block: The pixels of the block.
         a, b, states, inside: See :class:`BlockTask`.
         measured: Where the shift is measured, and from which rasters.

@@ -21,7 +21,7 @@ class BlockPolygons(NamedTuple):
     """The polygons of one block.
 
     Attributes:
-        polygons: In (column, row) of the region, not of the block.
+        polygons: Polygons in (column, row) of the region, not of the block.
         touches_edge: Whether each reaches the border of the block, bool (N,).
     """
     polygons: PixelPolygons
@@ -104,7 +104,7 @@ class _Seams:
         """Bring the latest polygons to a seam: the first side waits there, the second is merged with it.
 
         Args:
-            name: Of the seam.
+            name: Name of the seam.
             axis: 0 where the seam has one column, 1 where it has one row.
             place: That column or row.
             first: Whether the block on the other side is still to come.
@@ -181,8 +181,8 @@ def first_pixels(grid: RegionGrid, shapes: np.ndarray) -> np.ndarray:
     """The number, row * width + column, of the first pixel of each polygon, whatever the blocks: a lasting id.
 
     Args:
-        grid: Of the region.
-        shapes: In (column, row) of the region, (N,).
+        grid: Grid of the region.
+        shapes: Polygons in (column, row) of the region, (N,).
 
     Returns:
         int64 (N,).

@@ -75,8 +75,8 @@ class MosaicImage:
 
     Args:
         label: 'A' or 'B'.
-        rasters: In the order in which they count; all of them are opened.
-        grid: Of the region.
+        rasters: Rasters by precedence; all of them are opened.
+        grid: Grid of the region.
         bands: Band numbers that the user wants, or None.
         nodata: A value that takes the place of the files' nodata values, or None.
         stack: Closes what is opened.
@@ -140,7 +140,7 @@ class MosaicImage:
 
     @property
     def dtype(self) -> str:
-        """Of the values that :meth:`read` gives."""
+        """Type of the values that :meth:`read` returns."""
         return self._files[0].dtype
 
     @property
@@ -196,9 +196,9 @@ class MosaicPair(RasterPair):
         a: Rasters of the earlier date.
         b: Rasters of the later date.
         options: How they are read.
-        stretches: Of A and B, where they are known already; those of the region, and not of what is read here.
+        stretches: Stretches of A and B, if known: those of the region, not of the part that is read here.
         clouds: Where the cloud masks of A and of B are, see :class:`MosaicImage`.
-        move: Of B, see :class:`MosaicImage`.
+        move: Shift of B, see :class:`MosaicImage`.
 
     Raises:
         FileNotFoundError, ValueError: If a raster cannot be read.

@@ -37,7 +37,7 @@ class Changes(NamedTuple):
 
     Attributes:
         ids: (N,).
-        areas: In the unit of the grid, (N,).
+        areas: Areas in the unit of the grid, (N,).
         probabilities: Means, (N,).
         shapes: Outlines in (column, row) of the region, (N,).
     """
@@ -91,11 +91,11 @@ def write_page(path: Path, title: str, grid: RegionGrid, collector: ChangeCollec
     Args:
         path: Path of the file.
         title: Its title.
-        grid: Of the region.
-        collector: Of the changes.
+        grid: Grid of the region.
+        collector: Collector of the changes.
         source: The pair on the grid of the region; None: only outlines are shown.
         missing: Blocks without a result.
-        dates: Of both images, as text; or none.
+        dates: Dates of both images as text; or none.
         facts: What is said beside the title.
 
     Raises:

@@ -17,7 +17,7 @@ class RegionPictures(PairSource):
     """A pair that is read through its blocks; without data where a block is missing or cannot be read.
 
     Args:
-        grid: Of the region.
+        grid: Grid of the region.
         blocks: Those that have a result.
         open_block: Opens the rasters of a block on the grid of the region.
     """

@@ -41,10 +41,10 @@ class PlacedDate(NamedTuple):
 
     Attributes:
         rasters: Those that lie on the grid, in the order in which they count.
-        windows: Of each the pixels that it may cover: top, bottom, left, right (N, 4).
+        windows: Pixels that each may cover: top, bottom, left, right (N, 4).
         direct: Whether its pixels are the grid's.
-        outlines: In pixels of the grid.
-        tree: Of what they cover, see WARPED_REACH.
+        outlines: Outlines in pixels of the grid.
+        tree: Search tree of what they cover, see WARPED_REACH.
     """
     rasters: list[Raster]
     windows: np.ndarray
@@ -63,7 +63,7 @@ class BlockPlan(NamedTuple):
     """What one block needs.
 
     Attributes:
-        row, column: Of the block.
+        row, column: Place of the block in the grid of blocks.
         a, b: Numbers of the rasters that it reads, in the order in which they count.
         inside: What of the block belongs to the area of interest, in pixels of the grid; None: all.
         around: Where B is moved: the pixels that the shift is measured in, and the rasters of A and of B on them.
@@ -110,7 +110,7 @@ class Plan(NamedTuple):
         """What each block reads, with the surroundings that its windows need; no raster is opened.
 
         Args:
-            windows: Of the region.
+            windows: Windows of the region.
             move_b: Whether B is moved by the shift that is measured.
         """
         grid, rows, columns = self.grid, {}, {}
@@ -149,7 +149,7 @@ def _boxes(sides: np.ndarray, more: float = 0) -> np.ndarray:
 
 
 def _by_box(tree: shapely.STRtree, boxes: np.ndarray) -> list[list[int]]:
-    """By each box the numbers, in their order, of the outlines that it meets."""
+    """For each box the sorted numbers of the outlines that it meets."""
     box, outline = tree.query(boxes, predicate='intersects')
     order = np.lexsort((outline, box))
     stops = np.searchsorted(box[order], np.arange(len(boxes) + 1))
@@ -165,7 +165,7 @@ def make_plan(a: Sequence[Raster], b: Sequence[Raster], block: int, crs: str | N
         a: Rasters of the earlier date. They decide the grid: it covers all of them.
         b: Rasters of the later date.
         block: Side of a block in pixels.
-        crs: Of the grid; that of most rasters of A by default.
+        crs: CRS of the grid; that of most rasters of A by default.
         resolution: Side of a pixel in units of the CRS; that of most rasters of A by default.
         aoi: A file of polygons; only what is inside is predicted.
 

@@ -49,7 +49,7 @@ class RegionOptions(NamedTuple):
         probability: 'none', 'uint8' or 'float32'.
         align: Whether B is moved by the shift that is measured, see :mod:`.alignment`.
         cloud_band, cloud_band_b, cloud_asset, cloud_values: See :func:`~.clouds.cloud_options`.
-        threads: Of each worker on a CPU.
+        threads: Threads of each worker on a CPU.
     """
     before: Sequence[str]
     after: Sequence[str]

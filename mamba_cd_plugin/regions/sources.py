@@ -35,7 +35,7 @@ class DateSources(NamedTuple):
     """All rasters of one date.
 
     Attributes:
-        rasters: In the order in which they count: where several have data, the first does.
+        rasters: Rasters by precedence: where several have data, the first counts.
         unusable: What was named but cannot be used.
     """
     rasters: list[Raster]
@@ -52,7 +52,7 @@ def find_rasters(label: str, inputs: Sequence[str], order: str = 'first', asset:
             FlatGeobuf, Shapefile), STAC items or item collections (JSON); all but folders and globs also by address.
         order: 'first': as they are named, folders by name; 'newest': by the time in the index, in the STAC item or in
             the TIFF's own header, else by that of the file.
-        asset: Of STAC items, the one to take.
+        asset: Name of the asset to take from STAC items.
         bands: The numbers of the bands that will be read, or None.
         clouds: Where the cloud masks are, or None.
 

@@ -21,7 +21,7 @@ class Zones:
 
     Args:
         path: A file of polygons that GDAL or geopandas reads, in any CRS.
-        crs: Of the region.
+        crs: CRS of the region.
         column: Names the zones; by default the first of :data:`NAME_COLUMNS` that is there, or the number of the row.
 
     Raises:

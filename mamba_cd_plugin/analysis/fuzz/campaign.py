@@ -69,7 +69,7 @@ def run_kind(bench: Bench, kind: str, count: int, seed: int, seconds: float, nic
             since others would not survive the fork.
         kind: Name of the kind.
         count: How many inputs.
-        seed: Of all that is drawn.
+        seed: Random seed of everything that is drawn.
         seconds: Stop earlier after so long.
         nice: Priority of the children.
 

@@ -40,7 +40,7 @@ def read_all(bench: Bench, kind: str, source: str, seed: int, count: int, report
         bench: The valid files, warmed up.
         kind: Name of the kind.
         source: 'bytes' for damaged files, 'drawn' for those of hypothesis.
-        seed: Of what is drawn.
+        seed: Random seed of what is drawn.
         count: How many inputs.
         report: Is given what :meth:`Reader.read` returns.
     """

@@ -149,7 +149,7 @@ def safetensors_files(content: bytes) -> SearchStrategy[bytes]:
     """Files of weights like the given one whose header says something else.
 
     Args:
-        content: Of a valid one.
+        content: Content of a valid file.
     """
     length = int.from_bytes(content[:8], 'little')
     header, data = json.loads(content[8:8 + length]), content[8 + length:]
@@ -181,7 +181,7 @@ def onnx_files(seed: bytes, key: str) -> SearchStrategy[bytes]:
 
     Args:
         seed: A valid file.
-        key: Of the property in which our export says how the model is used.
+        key: Name of the property in which our export says how the model is used.
     """
     import onnx
     field = st.sampled_from(['threshold', 'side', 'multiple', 'fill', 'version'])

@@ -43,7 +43,7 @@ class Kind(NamedTuple):
     """A kind of input.
 
     Attributes:
-        suffix: Of its files.
+        suffix: Suffix of its files.
         readers: What reads it, by name; each gets the bench and the path.
         mend: Puts checksums right after damage, in every second file; None where there are none.
         peak: Bytes of memory that a small file may take: a picture of a few kB is decoded to some hundred, but a TIFF
@@ -208,7 +208,7 @@ def write_seeds(folder: Path, exported: bool = True) -> None:
     """Write the valid files of every kind into ``folder/seeds``.
 
     Args:
-        folder: Of the campaign.
+        folder: Folder of the campaign.
         exported: Whether there is an exported model among the ONNX files, which takes half a minute.
     """
     seeds = folder / 'seeds'

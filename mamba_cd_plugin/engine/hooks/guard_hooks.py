@@ -1,4 +1,4 @@
-"""Hooks that stop a training which has failed: a loss that is no number, a model of one class only."""
+"""Hooks that stop a training that has failed: a loss that is NaN or infinite, a model that predicts one class only."""
 from collections.abc import Sequence
 
 import torch
@@ -31,7 +31,7 @@ class NonFiniteLossGuardHook(Hook):
     these numbers are taken, so that the guard itself never waits for the device.
     By then the step with the bad gradients is done, but nothing of it reaches a file: the run ends before a checkpoint
     is written. Weights that a finite loss has spoilt (its gradient can still be NaN) are caught at the end of the epoch
-    and when they are to be saved. So every checkpoint there is is good, and the newest is named in the error.
+    and when they are to be saved. So every existing checkpoint is good, and the error names the newest.
 
     Raises:
         NonFiniteLossError: With the diagnosis.
@@ -85,7 +85,7 @@ class NonFiniteLossGuardHook(Hook):
 
 
 def is_finite(value: float) -> bool:
-    """Neither NaN nor infinite."""
+    """Whether a value is neither NaN nor infinite."""
     return abs(value) < float('inf')
 
 

@@ -1,4 +1,4 @@
-"""Hooks that look at a checkpoint before a run takes it: whether its weights and its settings fit."""
+"""Hooks that check a checkpoint before a run loads it: whether its weights and its settings fit."""
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
@@ -35,7 +35,7 @@ class LoadedWeightsHook(Hook):
         self.min_share = min_share
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare, before a single weight is copied."""
+        """Compare the weights with the model before any is copied."""
         fit = fit_weights(runner.model, weights_of(checkpoint))
         # Only train() builds it. A resumed run needs all weights, one that starts from others takes what fits.
         fine_tunes = isinstance(runner.optim_wrapper, OptimWrapper) and not runner.cfg.get('resume')
@@ -56,7 +56,7 @@ class LoadedWeightsHook(Hook):
             runner.logger.info(f'load_from {runner.cfg.get("load_from")}: {taken}{rest}')
 
     def _compare_thresholds(self, runner: Runner, checkpoint: dict) -> None:
-        """Say so where published weights bring a threshold of their own, by which prediction goes and this run not."""
+        """Warn if published weights have a threshold of their own, which prediction uses and this run does not."""
         meta = checkpoint.get('meta') or {}
         if not meta.get('calibration'):
             return

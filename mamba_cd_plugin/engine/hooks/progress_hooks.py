@@ -26,7 +26,7 @@ class PlateauStoppingHook(EarlyStoppingHook):
     priority = 95
 
     def before_run(self, runner: Runner) -> None:
-        """Nothing: see before_train."""
+        """Do nothing here: the training loop is built later, see before_train."""
 
     def before_train(self, runner: Runner) -> None:
         """Check the training loop, and take up the count of the run that is resumed."""

@@ -86,7 +86,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
-        """Save where iterations are counted, or where the run is asked to end."""
+        """Save if the schedule counts iterations, or if the run was asked to end."""
         done = runner.iter + 1
         if not self.by_epoch and (self.every_n_train_iters(runner, self.interval, self.save_begin)
                                   or self.save_last and self.is_last_train_iter(runner)):
@@ -127,7 +127,7 @@ class ResumableCheckpointHook(CheckpointHook):
             signal.signal(signal.SIGTERM, self._previous_handler)
 
     def _find_folder(self, runner: Runner) -> None:
-        """As mmengine's hook does, but without its deprecated FileClient, which warns at every start."""
+        """Set the folder as mmengine's hook does, but without its deprecated FileClient, which warns at every start."""
         folder = self.out_dir or runner.work_dir
         self.file_backend = get_file_backend(folder, backend_args=self.backend_args)
         if folder != runner.work_dir:
@@ -201,7 +201,7 @@ class ResumableCheckpointHook(CheckpointHook):
         return done >= loop.val_begin and done > 0 and (done % loop.val_interval == 0 or done == end)
 
     def _note_signal(self, number: int, frame: FrameType | None) -> None:
-        """Remember it until the iteration is over; a second one ends the process at once."""
+        """Note the signal until the iteration is over; a second one ends the process at once."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if os.getpid() != self._process:  # a forked process inherits the handler, but has no iteration to finish
             os.kill(os.getpid(), number)

@@ -28,12 +28,12 @@ def summarize_run(model: nn.Module) -> str:
 
 @HOOKS.register_module()
 class RunSummaryHook(Hook):
-    """Log the line at the start of every training and test, where mmengine's own page of versions says nothing of us.
+    """Log the line at the start of every run: mmengine's own list of versions leaves this package out.
 
     Together with ``python -m mamba_cd_plugin.doctor`` it is what a report of a bug needs.
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Say it."""
+        """Log the line."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         runner.logger.info(summarize_run(model))

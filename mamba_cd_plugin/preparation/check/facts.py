@@ -75,7 +75,7 @@ def list_splits(root: str, splits: Sequence[str] | None = None) -> list[SplitLis
 
 
 def _splits_by_lists(root: str) -> dict[str, str]:
-    """By split its list; without lists one split of the name '' in the root itself."""
+    """The list of each split; without lists one split with the name '' in the root itself."""
     folder = osp.join(root, 'list')
     names = os.listdir(folder) if osp.isdir(folder) else []
     lists = {osp.splitext(name)[0]: osp.join(folder, name) for name in names if name.endswith('.txt')}
@@ -247,7 +247,7 @@ class SplitFacts:
 
     @property
     def name(self) -> str:
-        """Of the split."""
+        """Name of the split."""
         return self.listing.name
 
     def each_file(self, *roles: str) -> Iterator[tuple[PairFacts, FileFacts]]:
