@@ -1,4 +1,4 @@
-"""Data workers that leave signals to the training."""
+"""Data workers that leave signals to the training, and loaders that hand their batches to a GPU."""
 import atexit
 import mmap
 import multiprocessing
@@ -7,6 +7,7 @@ import signal
 from types import FrameType
 from typing import Any
 
+import torch
 from mmengine.dataset.utils import worker_init_fn
 from mmengine.dist import get_rank
 
@@ -53,7 +54,7 @@ atexit.register(end_workers)
 
 
 def with_steady_workers(dataloader: Any, seed: int | None) -> Any:
-    """A data loader's config with these workers.
+    """A data loader's config with these workers, and with batches in pinned memory where there is a GPU.
 
     Args:
         dataloader: The config; a built loader is returned as it is.
@@ -65,4 +66,4 @@ def with_steady_workers(dataloader: Any, seed: int | None) -> Any:
     workers = dataloader.get('num_workers', 0)
     dataloader = dataloader if workers else {**dataloader, 'persistent_workers': False}
     start = dict(type=start_worker, num_workers=workers, rank=get_rank(), seed=seed or 0)
-    return {'worker_init_fn': start, **dataloader}
+    return {'worker_init_fn': start, 'pin_memory': torch.cuda.is_available(), **dataloader}

@@ -32,6 +32,7 @@ class PairDataPreProcessor(SegDataPreProcessor):
                              '(LoadImagePair does)')
         super().__init__(**kwargs)
         self._enable_normalize = True
+        self._non_blocking = True  # the host need not wait for copies out of pinned memory
         self.register_buffer('mean', torch.tensor([*mean, *mean]).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor([*std, *std]).view(-1, 1, 1), persistent=False)
 

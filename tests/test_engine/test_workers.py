@@ -1,0 +1,21 @@
+"""What the loops add to the config of a data loader."""
+import pytest
+import torch
+
+from mamba_cd_plugin.engine.workers import start_worker, with_steady_workers
+
+
+@pytest.mark.parametrize('gpu', [True, False])
+def test_batches_are_pinned_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch, gpu: bool) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    asked = dict(batch_size=4, num_workers=2, persistent_workers=True)
+    given = with_steady_workers(asked, 7)
+    start = dict(type=start_worker, num_workers=2, rank=0, seed=7)
+    assert given == dict(asked, worker_init_fn=start, pin_memory=gpu) and 'pin_memory' not in asked
+    assert with_steady_workers(dict(asked, pin_memory=not gpu), 7)['pin_memory'] is not gpu  # the config's own
+
+
+def test_no_worker_persists_where_there_is_none() -> None:
+    assert with_steady_workers(dict(num_workers=0, persistent_workers=True), None)['persistent_workers'] is False
+    loader = object()
+    assert with_steady_workers(loader, 1) is loader
