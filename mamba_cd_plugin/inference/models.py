@@ -216,6 +216,9 @@ class OnnxTileModel(TileModel):
             ValueError: If the graph cannot be run on them, or gives something else.
         """
         height, width = pairs.shape[1:3]
+        if self.side and max(height, width) > self.side:
+            raise ValueError(f'{self.name}: was exported for images of {self.side} x {self.side} pixels, got {width} x '
+                             f'{height}')
         rest = [self.side - size if self.side else -size % self.multiple for size in (height, width)]
         pairs = np.pad(pairs, ((0, 0), (0, rest[0]), (0, rest[1]), (0, 0)), mode='reflect')
         inputs = pairs.transpose(0, 3, 1, 2).astype(np.float32)

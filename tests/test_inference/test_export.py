@@ -92,6 +92,8 @@ def test_fixed_size(model, tmp_path, town):
     assert exported.side == 62
     inferencer = ChangeDetectionInferencer(str(path), device='cpu', show_progress=False)
     assert inferencer(town(40, 100))['predictions'][0]['mask'].shape == (40, 100)
+    with pytest.raises(ValueError, match=r'fixed\.onnx: was exported for images of 62 x 62 pixels, got 64 x 60'):
+        exported.forward(np.zeros((1, 60, 64, 6), np.uint8))
 
 
 def test_torch_export(model, traced, tmp_path, monkeypatch):

@@ -180,7 +180,10 @@ def _options(bench: Bench, path: Path) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, default={})
     words = path.read_bytes().decode('utf-8', 'surrogateescape').split('\n')
     try:
-        given = parser.parse_args(['--cfg-options', *words]).cfg_options
+        try:
+            given = parser.parse_args(['--cfg-options', *words]).cfg_options
+        except SystemExit:  # Python before 3.12 ends over a word that looks like another option, whatever it is told
+            raise ValueError(f'{path.name}: no words of --cfg-options') from None
         cfg = copy.deepcopy(bench.config)
         merge_options(cfg, given)
         json.dumps(cfg.to_dict(), default=str)
