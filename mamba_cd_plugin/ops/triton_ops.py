@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from .triton_launch import Geometry, Inputs, run_backward, run_forward
 
+OLDEST = (3, 3)  # Triton: 3.2 does not compile an index into a tuple by a constant
 INTERPRET = 'TRITON_INTERPRET'  # Triton's own switch: its interpreter runs the kernels on CPU tensors
 
 
@@ -21,6 +22,9 @@ def probe_triton() -> tuple[bool, str]:
     except (ImportError, OSError) as error:
         return False, (f'triton does not import ({error}); it comes with the CUDA builds of torch on Linux; on Windows '
                        'run `pip install triton-windows`')
+    if tuple(map(int, triton.__version__.split('.')[:2])) < OLDEST:
+        return False, (f'triton {triton.__version__} cannot compile the kernels, {OLDEST[0]}.{OLDEST[1]} can; it comes '
+                       'with torch 2.7')
     if interpreted():
         return True, ''
     if not torch.cuda.is_available():

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.structures import PixelData
+from mmengine.utils import digit_version
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from mamba_cd_plugin.export.export import ExportableModel, trace
 from mamba_cd_plugin.models.decode_heads.aernet_head import EdgeRefinement, GlobalContext, edges_of
 
+exports = pytest.mark.skipif(digit_version(torch.__version__) < digit_version('2.9'), reason='needs torch 2.9')
 CONFIG = Path(__file__).parents[2] / 'configs/baselines/aernet_levircd.py'
 FIXTURE = Path(__file__).parent / 'data/aernet.npz'
 # The authors' names, in this order of replacement, for ours.
@@ -102,6 +104,7 @@ def test_images_of_any_size_keep_it(size: tuple[int, int]) -> None:
     assert small()(torch.zeros(1, 6, *size)).shape == (1, 1, *size)
 
 
+@exports
 @torch.no_grad()
 def test_it_is_exported_for_one_size() -> None:
     model = small()
@@ -111,6 +114,7 @@ def test_it_is_exported_for_one_size() -> None:
         trace(model, None)
 
 
+@exports
 def test_what_is_no_encoder_decoder_is_not_exported() -> None:
     with pytest.raises(ValueError, match='Conv2d cannot be exported, only mmseg.s EncoderDecoder'):
         trace(nn.Conv2d(6, 1, 1), None)

@@ -9,7 +9,7 @@ import pytest
 
 from mamba_cd_plugin.ops import resolve_backend, triton_ops
 
-triton = pytest.importorskip('triton')
+triton = pytest.importorskip('triton', minversion='3.6')
 
 
 def test_in_the_interpreter():
@@ -45,4 +45,13 @@ def test_reason_where_there_is_no_gpu(monkeypatch):
     triton_ops.probe_triton.cache_clear()
     assert triton_ops.probe_triton() == (False, 'triton needs a GPU of compute capability 7.0 or newer, this one has '
                                          '(6, 1)')
+    triton_ops.probe_triton.cache_clear()
+
+
+def test_reason_where_triton_is_too_old(monkeypatch):
+    """torch 2.6 brings 3.2, in which the kernels do not compile; 3.3.1, 3.4.0 and 3.5.1 compiled them by hand."""
+    triton_ops.probe_triton.cache_clear()
+    monkeypatch.setattr(triton, '__version__', '3.2.0')
+    assert triton_ops.probe_triton() == (False, 'triton 3.2.0 cannot compile the kernels, 3.3 can; it comes with torch '
+                                         '2.7')
     triton_ops.probe_triton.cache_clear()
