@@ -95,15 +95,20 @@ def watch(command: Sequence[str], seconds: float, log: Path,
 def take_sample(pid: int, second: float) -> Sample | None:
     """What a process and its children take now; None where it has ended."""
     try:
-        found = [_of_process(each) for each in (pid, *_children(pid))]
+        own, *children = [_of_process(each) for each in (pid, *_children(pid))]
     except (FileNotFoundError, ProcessLookupError, ValueError):  # one ended meanwhile
         return None
-    memory, files, threads = zip(*found)
+    if own is None:
+        return None
+    memory, files, threads = zip(own, *filter(None, children))
     return Sample(second, memory[0], sum(memory[1:]), sum(files), sum(threads))
 
 
-def _of_process(pid: int) -> tuple[int, int, int]:
+def _of_process(pid: int) -> tuple[int, int, int] | None:
+    """Bytes, open files and threads; None for a process that has ended and is still listed."""
     status = dict(line.split(':', 1) for line in Path(f'/proc/{pid}/status').read_text().splitlines())
+    if 'VmRSS' not in status:
+        return None
     return int(status['VmRSS'].split()[0]) << 10, len(os.listdir(f'/proc/{pid}/fd')), int(status['Threads'])
 
 

@@ -26,7 +26,9 @@ def test_what_grew_compares_the_end_with_the_time_after_the_warm_up() -> None:
 
 
 def test_a_process_and_its_children_are_watched(tmp_path: Path) -> None:
-    script = 'import subprocess, sys; subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"])'
+    # Of the two children the first has ended, and nobody has asked for its exit status.
+    script = ('import subprocess, sys; ended = subprocess.Popen(["true"]); '
+              'subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"])')
     samples, status = watch([sys.executable, '-c', script], 5, tmp_path / 'log')
     assert status == -15 and samples[-1].children > 1 << 20 < samples[-1].memory and samples[-1].threads == 2
 
