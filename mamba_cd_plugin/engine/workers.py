@@ -2,8 +2,10 @@
 import atexit
 import mmap
 import multiprocessing
+import multiprocessing.context
 import os
 import signal
+import sys
 from types import FrameType
 from typing import Any
 
@@ -14,6 +16,7 @@ from mmengine.dist import get_rank
 # One byte that forked workers share with the process that imported this: whether it is ending.
 _ending = mmap.mmap(-1, 1)
 _owner = os.getpid()
+_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def start_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
@@ -26,6 +29,29 @@ def start_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None
     if os.getppid() == _owner:  # forked: one that was spawned does not share the byte
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, _end_with_the_owner)
+    if sys.platform != 'win32':
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # see _DeafWorker
+
+
+if sys.platform != 'win32':
+
+    class _DeafWorker(multiprocessing.context.ForkProcess):
+        """A process that gets no signal before :func:`start_worker` has settled what it does with them.
+
+        Until then Ctrl-C would end it with a traceback, though the training itself ends in silence.
+        """
+
+        def start(self) -> None:
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            try:
+                super().start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    class DeafContext(multiprocessing.context.ForkContext):
+        """multiprocessing's context whose processes are data workers."""
+
+        Process = _DeafWorker
 
 
 def _end_with_the_owner(number: int, frame: FrameType | None) -> None:
@@ -66,4 +92,8 @@ def with_steady_workers(dataloader: Any, seed: int | None) -> Any:
     workers = dataloader.get('num_workers', 0)
     dataloader = dataloader if workers else {**dataloader, 'persistent_workers': False}
     start = dict(type=start_worker, num_workers=workers, rank=get_rank(), seed=seed or 0)
-    return {'worker_init_fn': start, 'pin_memory': torch.cuda.is_available(), **dataloader}
+    # Asked so, it does not become settled; the first of all methods is the system's own.
+    method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    ours = workers and method == 'fork' and 'worker_init_fn' not in dataloader  # another one would leave them deaf
+    more = {'multiprocessing_context': DeafContext()} if ours else {}
+    return {'worker_init_fn': start, 'pin_memory': torch.cuda.is_available(), **more, **dataloader}
