@@ -44,8 +44,8 @@ class ShiftField:
     """The shift of B against A, smoothed over neighbouring cells.
 
     Args:
-        measured: Measured shift by row and column of a cell; None where the dates share too little ground.
-            All cells of :func:`cells_around` the windows that are asked for.
+        measured: The measurement of each cell, keyed by its row and column; None where the dates share too little
+            ground. It must hold all cells of :func:`cells_around` for the windows that are asked for.
     """
 
     def __init__(self, measured: Mapping[Cell, Shift | None]) -> None:
@@ -56,7 +56,7 @@ class ShiftField:
                                for shift in known.values()], bool)
 
     def measured(self, window: Window) -> Move | None:
-        """Where in B, relative to A, the ground of a window lies: right and down, in pixels; None: it is not sure."""
+        """The shift of B against A in a window, to the right and down in pixels; None where it is not certain."""
         middle = [(span.start + span.stop) / 2 for span in window]
         squares = ((self._middles - middle)**2).sum(axis=1)
         near = squares <= RADIUS**2
@@ -71,7 +71,7 @@ class ShiftField:
         return float(dx), float(dy)
 
     def move(self, window: Window) -> Move:
-        """The shift of B for a window: the measured one, rounded; zero if it is short or uncertain."""
+        """The move of B for a window: the measured shift, rounded; no move where it is short or not certain."""
         return as_move(self.measured(window) or NO_MOVE)
 
     def has_ground(self, window: Window) -> bool:
@@ -81,7 +81,7 @@ class ShiftField:
 
 
 def as_move(shift: Sequence[float]) -> Move:
-    """The shift of B where one was measured."""
+    """The move of B for a measured shift: rounded, and no move for a short one."""
     dx, dy = shift
     if np.hypot(dx, dy) < SMALLEST:
         return NO_MOVE
@@ -113,7 +113,7 @@ def measure_field(grid: RegionGrid, halo: Window, read: Callable[[Window], PairT
 
     Args:
         grid: Grid of the region.
-        halo: What is read of the region for a block.
+        halo: Pixels of the region that are read for a block.
         read: Reads a part of the pair, B as it is; None where one date has no raster.
 
     Raises:
@@ -130,14 +130,14 @@ def measure_tile(tile: PairTile | None) -> Shift | None:
 
 
 class MoveSummary(NamedTuple):
-    """What became of the windows of a block, as its manifest has it.
+    """How B was moved for the windows of a block, as stored in its manifest.
 
     Attributes:
-        windows: How many have ground in both dates.
-        moved: For how many B was moved.
-        refused: For how many the shift was not sure, so that B was not moved.
-        median: Median of the measured shifts of all windows, right and down, in pixels; zeros if none is certain.
-        largest: Length of the longest, in pixels.
+        windows: Number of windows with ground in both dates.
+        moved: Number of windows for which B was moved.
+        refused: Number of windows whose shift was not certain, so that B was not moved.
+        median: Median of the measured shifts, to the right and down in pixels; zeros if none is certain.
+        largest: Length of the longest shift in pixels.
     """
     windows: int
     moved: int

@@ -37,7 +37,7 @@ from .windows import predict_block
 
 
 class Grid(NamedTuple):
-    """What is beside the pixels of a raster file, for ``write_band``."""
+    """CRS and transform of a raster file, as ``write_band`` wants them."""
     crs: Any
     transform: rasterio.Affine
 
@@ -202,7 +202,7 @@ def outline_block(mask: np.ndarray, stored: np.ndarray, grid: RegionGrid, row: i
         mask: 0, 1 and nodata (h, w).
         stored: Probabilities as they are kept, quantised or float32 (h, w).
         grid: Grid of the region.
-        row, column: Place of the block in the grid of blocks.
+        row, column: Position of the block in the grid of blocks.
 
     Returns:
         In the CRS of the region, one row for pixels that hang together by their sides: ``geometry``, whose

@@ -30,8 +30,8 @@ def write_vrt(path: Path, out: Path, grid: RegionGrid, blocks: Sequence[tuple[in
         path: Path of the file, in ``out`` or, for now, beside it.
         out: The folder of the results.
         grid: Grid of the region.
-        blocks: Those that are there; at least one.
-        name: Name of the raster in a block, such as ``mask.tif``.
+        blocks: The finished blocks; at least one.
+        name: File name of the raster in each block, such as ``mask.tif``.
 
     Raises:
         OSError: If a block has no such raster.
@@ -93,12 +93,12 @@ def stac_item(name: str, grid: RegionGrid, dates: tuple[datetime, datetime], ass
     """A STAC item of the result.
 
     Args:
-        name: Its id.
+        name: Id of the item.
         grid: Grid of the region.
-        dates: When the first image and when the last one was taken.
+        dates: Dates of the first and of the last image.
         assets: The files.
         summary: Totals that it should have.
-        model: What is known of the model and how it was run.
+        model: Name, hash and settings of the model.
 
     Returns:
         pystac's Item. Without a geometry where the CRS has no place on Earth.

@@ -20,8 +20,8 @@ class CloudOptions(NamedTuple):
 
     Attributes:
         band: Number of the band, from 1.
-        values: Those that mark a pixel; none: all but 0.
-        asset: Asset of STAC items that is the mask; None: the mask is a band of the image itself.
+        values: Values that mark a pixel as cloudy; empty for all values but 0.
+        asset: Name of the STAC asset that holds the mask; None if the mask is a band of the image itself.
     """
     band: int
     values: tuple[float, ...] = ()
@@ -30,11 +30,11 @@ class CloudOptions(NamedTuple):
 
 def cloud_options(band: int | None, band_b: int | None, asset: str | None,
                   values: Sequence[float] | None) -> tuple[CloudOptions | None, CloudOptions | None]:
-    """Where the cloud masks of both dates are, from the arguments of the command; None: a date has none.
+    """The cloud options of both dates from the arguments of the command; None for a date without a mask.
 
     Args:
-        band: Band of the mask, of both dates or of A only; None without a mask, or for the first band of an asset.
-        band_b: Band of the mask of B, if it differs; 0: B has none.
+        band: Number of the mask band in both dates, or in A only; None for no mask, or for an asset's first band.
+        band_b: Number of the mask band in B, if it differs; 0 if B has no mask.
         asset: See :class:`CloudOptions`.
         values: See :class:`CloudOptions`.
 

@@ -37,11 +37,11 @@ _BUSY = threading.Lock()
 
 @dataclass
 class Outcome:
-    """What became of the blocks.
+    """The result of a run over blocks.
 
     Attributes:
-        made: How many were made.
-        seconds: That this took, from the first to the last.
+        made: Number of blocks that were made.
+        seconds: Wall time of the run.
         failed: Reason of each failed block.
     """
     made: int = 0
@@ -53,8 +53,8 @@ class Progress:
     """Says how far all blocks are, and what time is left at the pace so far.
 
     Args:
-        total: Blocks of the region.
-        done: Those that were there at the start.
+        total: Number of blocks of the region.
+        done: Number of blocks that were finished at the start.
     """
 
     def __init__(self, total: int, done: int) -> None:
@@ -98,10 +98,10 @@ def run_blocks(job: Job, tasks: Sequence[BlockTask], total: int, workers: int = 
     """Make blocks.
 
     Args:
-        job: What they have in common.
-        tasks: Those that are missing.
+        job: Settings that all blocks share.
+        tasks: The missing blocks.
         total: Number of blocks of the region, for the progress.
-        workers: 1: in this process; more: in so many local processes.
+        workers: Number of local processes; 1 for this process alone.
         scheduler: Address of a Dask scheduler, whose workers make the blocks.
 
     Returns:
@@ -134,7 +134,7 @@ def _failed(job: Job, task: BlockTask, error: BaseException, outcome: Outcome) -
     outcome.failed[task.row, task.column] = reason = f'{type(error).__name__}: {error}'
     print_log(f'block {name} failed {TRIES} times and is left out: {reason} (details in {Path(job.out) / LOGS}'
               f'/{name}.log)', logger='current', level=30)
-    if shutil.disk_usage(job.out).free < FULL:
+    if isinstance(error, OSError) and shutil.disk_usage(job.out).free < FULL:
         raise OSError(f'{job.out}: the disk is full. Free some space and start the same command again: what is done '
                       f'stays. The block that failed is {name}: {reason}')
 
@@ -202,7 +202,7 @@ def _client(client_type: Any, cluster_type: Any, workers: int, scheduler: str | 
     # Without a limit of Dask's: it would stop a worker that takes more than its share of the memory, which the
     # model may do for a moment.
     with cluster_type(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=':0',
-                      silence_logs=40) as cluster, client_type(cluster) as client:
+                      silence_logs=50) as cluster, client_type(cluster) as client:
         try:
             yield client
         except (KeyboardInterrupt, GeneratorExit):

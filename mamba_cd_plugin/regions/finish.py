@@ -39,13 +39,13 @@ Block = tuple[int, int]
 
 
 class FinishOptions(NamedTuple):
-    """What is made of the blocks.
+    """Which files of the region are made, and how.
 
     Attributes:
         polygons: 'parquet', or another of :data:`~..inference.vector_formats.VECTOR_FORMATS` in addition.
         min_area, outline, split: How polygons are made, see :class:`~..inference.outputs.OutputOptions`.
-        zones: A file of polygons for which changes are added up.
-        zone_name: Its column of names, see :class:`~.zones.Zones`.
+        zones: A file of polygons; changes are summed up for each of them.
+        zone_name: The column that holds the names of the zones, see :class:`~.zones.Zones`.
         page: Whether to draw a map, where the region fits into one.
     """
     polygons: str = 'parquet'
@@ -71,7 +71,7 @@ class FinishOptions(NamedTuple):
         Args:
             out: The folder of the results.
             grid: Grid of the region.
-            probability: What blocks keep of it: 'none', 'uint8' or 'float32'.
+            probability: How blocks store the probability: 'none', 'uint8' or 'float32'.
 
         Raises:
             ValueError: If it cannot.
@@ -94,18 +94,18 @@ class FinishOptions(NamedTuple):
 
 
 class RegionFacts(NamedTuple):
-    """What the blocks do not know about the region.
+    """Facts about the region that the blocks do not store.
 
     Attributes:
-        planned: All blocks of the plan; None: those that are there.
-        finished: Those of them that are there as the plan wants them; None: those that are there.
+        planned: All blocks of the plan; None for the finished ones.
+        finished: Blocks that are finished and match the plan; None for all finished ones.
         failed: Blocks that could not be made, with the reason.
         gaps: Blocks that were not planned, by the reason.
         left_out: Rasters that could not be used: ``path`` and ``reason``.
-        dates: When the first and the last image was taken; None where it is not known.
-        weights: What the user calls the model.
-        measure_shift: Measures how far the dates are shifted against each other, as in ``summary.json``; asked only
-            where files are made, and where blocks do not know it themselves.
+        dates: Dates of the first and of the last image; None if unknown.
+        weights: Name of the weights, as the user gave it.
+        measure_shift: Measures the shift between the dates, as ``summary.json`` stores it. Called only if files are
+            made and the manifests of the blocks have no shift.
     """
     planned: Sequence[Block] | None = None
     finished: Sequence[Block] | None = None
@@ -125,8 +125,8 @@ def finish(out: Path, options: FinishOptions | None = None, facts: RegionFacts |
 
     Args:
         out: The folder of the results.
-        options: What is made.
-        facts: What the blocks do not know.
+        options: Which files are made, and how.
+        facts: Facts that the blocks do not store.
         open_source: Opens the images on the grid of the region, for the map.
 
     Returns:
@@ -213,7 +213,7 @@ class _Finish:
         return summary
 
     def _read_manifest(self, block: Block) -> dict:
-        """What is needed of a manifest; all of a hundred thousand would take gigabytes."""
+        """The entries of a manifest that are needed; complete manifests of 100,000 blocks would take gigabytes."""
         content = json.loads((block_folder(self.out, *block) / MANIFEST).read_text('utf-8'))
         kept = {key: content[key] for key in ('digest', *COUNTS, 'shift') if key in content}
         return dict(kept, job=content.get('job', {})) if block == self.blocks[0] else kept
@@ -230,7 +230,7 @@ class _Finish:
         return sha256(json.dumps(content, default=str).encode()).hexdigest()
 
     def _shift(self, manifests: list[dict]) -> dict:
-        """How far the dates are shifted against each other, which is also said."""
+        """The shift between the dates for the summary; it is also logged."""
         moves = {block: one['shift'] for block, one in zip(self.blocks, manifests) if 'shift' in one}
         if not moves and self.facts.measure_shift is None:
             return {}

@@ -108,12 +108,12 @@ def moved(affine: rasterio.Affine, row: float, column: float) -> rasterio.Affine
 
 
 def block_name(row: int, column: int) -> str:
-    """What the folder of a block is called."""
+    """Name of the folder of a block."""
     return f'{row}_{column}'
 
 
 def block_folder(out: Path, row: int, column: int) -> Path:
-    """Where a block lies."""
+    """Path of the folder of a block."""
     return out / BLOCKS / block_name(row, column)
 
 

@@ -29,9 +29,9 @@ class Raster:
         transform: The six numbers of its affine map.
         height, width: Size in pixels.
         dtype: Type of its values.
-        state: Tells one state of its content from another.
-        date: When it was taken, ISO; '' where nothing says so.
-        cloud: The file of its cloud mask, where that is another one; else ''.
+        state: Hash that changes when the content does.
+        date: Time of acquisition (ISO 8601); '' if unknown.
+        cloud: File of its cloud mask; '' if there is none, or if the mask is one of its bands.
     """
     path: str
     crs: str
@@ -48,15 +48,15 @@ class Unusable(NamedTuple):
     """A file that is left out.
 
     Attributes:
-        path: Where it is.
-        reason: Why.
+        path: Path of the file.
+        reason: Why it cannot be used.
     """
     path: str
     reason: str
 
 
 class Found(NamedTuple):
-    """A raster that an input names: its path, when it was taken, and the file of its cloud mask, '' where not known."""
+    """A raster that an input names: path, time of acquisition and file of the cloud mask; '' if unknown."""
     path: str
     date: str = ''
     cloud: str = ''
@@ -68,7 +68,7 @@ def read_header(found: Found, bands: Sequence[int] | None, clouds: CloudOptions 
     Args:
         found: The raster.
         bands: The numbers of the bands that will be read, or None.
-        clouds: Where its cloud mask is, or None.
+        clouds: Band and values of its cloud mask, or None.
     """
     path = found.path
     elsewhere = path.startswith('/vsi')
@@ -95,7 +95,7 @@ def read_header(found: Found, bands: Sequence[int] | None, clouds: CloudOptions 
 
 
 def _check_clouds(found: Found, file: Any, clouds: CloudOptions, colours: Sequence[int]) -> list:
-    """What tells one state of a cloud mask from another.
+    """Facts that change when a cloud mask does, for the hash.
 
     Raises:
         ValueError: If there is none.
@@ -117,7 +117,7 @@ def _check_clouds(found: Found, file: Any, clouds: CloudOptions, colours: Sequen
 
 
 def _content(path: str, files: Sequence[str]) -> list:
-    """What changes when a raster, or a file of which it is made, does."""
+    """Facts that change when a raster, or a file that it refers to, does: for the hash."""
     if path.startswith('/vsicurl/'):
         with_head = Request(path[len('/vsicurl/'):], method='HEAD')
         try:

@@ -1,4 +1,4 @@
-"""What a block of a region is made from: what all blocks have in common, what is its own, and the hash of both."""
+"""The inputs of a block: settings that all blocks share, its own rasters, and the hash of both."""
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,23 +25,23 @@ PROBABILITIES = ('none', 'uint8', 'float32')
 
 @dataclass(frozen=True)
 class Job:
-    """What all blocks have in common; travels to every worker.
+    """Settings that all blocks share; sent to every worker.
 
     Attributes:
         out: The folder of the results, which every worker can write to.
         grid: Grid of the region.
         checkpoint: Weights, which every worker can read.
         config: A config where the checkpoint has none.
-        device: Where a worker runs its model; None: the best there is.
+        device: Device of the workers; None for the best available.
         model: The identity of the model; a worker with another refuses to work.
-        align: What the starts of windows are multiples of.
-        options: Fitted to the model, with a batch size.
+        align: Windows start at multiples of this number of pixels.
+        options: How the model runs, fitted to the model, with a batch size.
         reading: How the rasters are read.
         stretches: Low and high values of A and of B, or None, see :class:`~..io.radiometry.Stretch`.
         probability: 'none', 'uint8' or 'float32'.
-        clouds: Where the cloud masks of A and of B are; None: a date has none.
+        clouds: Cloud masks of A and of B; None for a date without.
         move_b: Whether B is moved by the shift that is measured, see :mod:`.alignment`.
-        threads: Threads of a worker on a CPU; None: as many as it has, and no more than prediction uses.
+        threads: Threads of a worker on a CPU; None for all cores that prediction can use.
     """
     out: str
     grid: RegionGrid
@@ -59,7 +59,7 @@ class Job:
     threads: int | None = None
 
     def identity(self) -> dict:
-        """What the content of a block depends on, besides the block; not where it is made."""
+        """The settings that the content of a block depends on; not those of the machine that makes it."""
         return dict(layout=LAYOUT, crs=self.grid.crs, transform=self.grid.transform, model=self.model,
                     options=self.options._asdict(), reading=self.reading._asdict(), stretches=self.stretches,
                     probability=self.probability, clouds=self.clouds, move_b=self.move_b)
@@ -74,12 +74,12 @@ class BlockTask:
     """One block.
 
     Attributes:
-        row, column: Place of the block in the grid of blocks.
+        row, column: Position of the block in the grid of blocks.
         digest: Hash of everything that its content depends on.
         a, b: The rasters that it reads, in the order in which they count.
-        states: States of the same rasters by their paths, for the manifest.
+        states: State of each of these rasters by its path, for the manifest.
         inside: The part of it, as WKB in pixels of the grid, that belongs to the area of interest; None: all.
-        around: Where B is moved, the rasters of A and of B from which the shift is measured.
+        around: With ``move_b``, the rasters of A and of B from which the shift is measured.
     """
     row: int
     column: int
@@ -96,11 +96,11 @@ def block_digest(job: str, windows: BlockWindows, block: Window, a: Sequence[Pla
     """The hash of everything that the content of a block depends on.
 
     Args:
-        job: Output of :meth:`Job.digest`.
+        job: Result of :meth:`Job.digest`.
         windows: Windows of the region.
         block: The pixels of the block.
         a, b, states, inside: See :class:`BlockTask`.
-        measured: Where the shift is measured, and from which rasters.
+        measured: Pixels and rasters from which the shift is measured.
     """
     grid = windows.grid
     content = [job, block, [grid.rows[row] for row in windows.rows(block.rows)],
@@ -145,7 +145,7 @@ def open_pair(job: Job, a: Sequence[PlacedRaster], b: Sequence[PlacedRaster],
 
 
 def measure_task(job: Job, task: BlockTask) -> ShiftField:
-    """The shift of B in all windows of a block.
+    """The shift of B in all windows of a block; cells with a damaged local file count as without data.
 
     Raises:
         OSError, ValueError: If a raster cannot be read.
@@ -155,8 +155,15 @@ def measure_task(job: Job, task: BlockTask) -> ShiftField:
         a, b = ([raster for raster in rasters if _share_pixels(raster.window, cell)] for rasters in task.around)
         if not a or not b:
             return None
-        with open_pair(job, a, b) as pair:
-            return pair.read(cell)
+        try:
+            with open_pair(job, a, b) as pair:
+                return pair.read(cell)
+        except ValueError:
+            # A damaged file spoils the blocks that it lies in, not those around them. One elsewhere may be whole at the
+            # next attempt, and the shift would depend on it.
+            if any(raster.path.startswith('/vsi') for raster in (*a, *b)):
+                raise
+            return None
 
     return measure_field(job.grid, windows_of(job).halo(job.grid.window(task.row, task.column)), read)
 

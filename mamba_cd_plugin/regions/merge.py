@@ -58,7 +58,7 @@ def merge_blocks(grid: RegionGrid, blocks: Iterable[Block],
 
     Args:
         grid: The grid of the region.
-        blocks: Those that are there; a missing one is a gap, at which polygons end.
+        blocks: The finished blocks. Polygons end at a missing one.
         read: Gives the polygons of a block.
 
     Yields:

@@ -35,7 +35,7 @@ class PlacedRaster(NamedTuple):
         path: Path of the file, or GDAL's name for one elsewhere.
         window: The pixels of the grid that it may cover.
         direct: Whether its pixels are the grid's, so that they are read as they are; else it is warped.
-        cloud: The file of its cloud mask, where that is another one; else ''.
+        cloud: File of its cloud mask; '' if there is none, or if the mask is one of its bands.
     """
     path: str
     window: Window
@@ -61,9 +61,9 @@ class _View(NamedTuple):
     """A raster as it is read on the grid of the region, which may be moved.
 
     Attributes:
-        image: Its colours.
-        clouds: Its cloud mask, or None.
-        origin: Row and column of the grid with which its own pixels begin.
+        image: The raster itself.
+        clouds: The cloud mask, or None.
+        origin: Row and column of the grid at which its pixels begin.
     """
     image: RasterImage
     clouds: CloudMask | None
@@ -75,14 +75,14 @@ class MosaicImage:
 
     Args:
         label: 'A' or 'B'.
-        rasters: Rasters by precedence; all of them are opened.
+        rasters: The rasters in order of priority; all of them are opened.
         grid: Grid of the region.
         bands: Band numbers that the user wants, or None.
         nodata: A value that takes the place of the files' nodata values, or None.
         stack: Closes what is opened.
-        clouds: Where the cloud masks are; None: there are none. A pixel that they mark is not taken.
-        move: By a window how far to the right and down, in pixels, the ground lies that is read for it; None: nowhere
-            is anything moved.
+        clouds: Band and values of the cloud masks; None if there are none. Pixels that they mark are not used.
+        move: Gives, for a window, how far to the right and down, in pixels, the ground lies that is read for it;
+            None if nothing is moved.
 
     Raises:
         FileNotFoundError, ValueError: If one cannot be read.
@@ -140,7 +140,7 @@ class MosaicImage:
 
     @property
     def dtype(self) -> str:
-        """Type of the values that :meth:`read` returns."""
+        """Type of the values that :meth:`read` gives."""
         return self._files[0].dtype
 
     @property
@@ -196,9 +196,9 @@ class MosaicPair(RasterPair):
         a: Rasters of the earlier date.
         b: Rasters of the later date.
         options: How they are read.
-        stretches: Stretches of A and B, if known: those of the region, not of the part that is read here.
-        clouds: Where the cloud masks of A and of B are, see :class:`MosaicImage`.
-        move: Shift of B, see :class:`MosaicImage`.
+        stretches: Stretches of A and B for the whole region; None to find them from these rasters.
+        clouds: Cloud masks of A and of B, see :class:`MosaicImage`.
+        move: Move of B, see :class:`MosaicImage`.
 
     Raises:
         FileNotFoundError, ValueError: If a raster cannot be read.

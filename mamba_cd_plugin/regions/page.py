@@ -90,13 +90,13 @@ def write_page(path: Path, title: str, grid: RegionGrid, collector: ChangeCollec
 
     Args:
         path: Path of the file.
-        title: Its title.
+        title: Title of the page.
         grid: Grid of the region.
-        collector: Collector of the changes.
+        collector: Holds the changes.
         source: The pair on the grid of the region; None: only outlines are shown.
         missing: Blocks without a result.
-        dates: Dates of both images as text; or none.
-        facts: What is said beside the title.
+        dates: Dates of both images as text; empty if unknown.
+        facts: Text beside the title.
 
     Raises:
         OSError: If the images cannot be read or the page cannot be written.
@@ -129,7 +129,7 @@ def write_page(path: Path, title: str, grid: RegionGrid, collector: ChangeCollec
 
 def _notes(grid: RegionGrid, factor: int, collector: ChangeCollector, source: PairSource | None,
            missing: Sequence[tuple[int, int]]) -> list[str]:
-    """What the page leaves out."""
+    """Text about changes that the page leaves out."""
     notes = []
     if source is None:
         notes.append('The images could not be read when this page was made: only outlines are shown.')

@@ -18,7 +18,7 @@ class RegionPictures(PairSource):
 
     Args:
         grid: Grid of the region.
-        blocks: Those that have a result.
+        blocks: Blocks that have a result.
         open_block: Opens the rasters of a block on the grid of the region.
     """
 

@@ -40,11 +40,11 @@ class PlacedDate(NamedTuple):
     """The rasters of one date on the grid.
 
     Attributes:
-        rasters: Those that lie on the grid, in the order in which they count.
-        windows: Pixels that each may cover: top, bottom, left, right (N, 4).
-        direct: Whether its pixels are the grid's.
-        outlines: Outlines in pixels of the grid.
-        tree: Search tree of what they cover, see WARPED_REACH.
+        rasters: Rasters that lie on the grid, in order of priority.
+        windows: Pixels that each raster may cover: top, bottom, left, right (N, 4).
+        direct: Whether the pixels of each raster are those of the grid, (N,).
+        outlines: Outlines of the rasters in pixels of the grid.
+        tree: Spatial index of the ground that they cover, see WARPED_REACH.
     """
     rasters: list[Raster]
     windows: np.ndarray
@@ -53,20 +53,20 @@ class PlacedDate(NamedTuple):
     tree: shapely.STRtree
 
     def placed(self) -> list[PlacedRaster]:
-        """The rasters as the mosaic takes them."""
+        """The rasters as :class:`~.mosaic.MosaicPair` wants them."""
         return [PlacedRaster(raster.path, Window(Span(top, bottom), Span(left, right)), direct, raster.cloud)
                 for raster, (top, bottom, left, right), direct in zip(self.rasters, self.windows.tolist(),
                                                                       self.direct.tolist())]
 
 
 class BlockPlan(NamedTuple):
-    """What one block needs.
+    """The rasters and the area of one block.
 
     Attributes:
-        row, column: Place of the block in the grid of blocks.
-        a, b: Numbers of the rasters that it reads, in the order in which they count.
-        inside: What of the block belongs to the area of interest, in pixels of the grid; None: all.
-        around: Where B is moved: the pixels that the shift is measured in, and the rasters of A and of B on them.
+        row, column: Position of the block in the grid of blocks.
+        a, b: Indices of the rasters that it reads, in order of priority.
+        inside: The part of the block inside the area of interest, in pixels of the grid; None for the whole block.
+        around: With ``move_b``, the pixels from which the shift is measured, and the rasters of A and of B on them.
     """
     row: int
     column: int
@@ -80,10 +80,10 @@ class Plan(NamedTuple):
     """A region.
 
     Attributes:
-        grid: Its pixels and blocks.
-        a, b: Its rasters.
+        grid: Pixels and blocks of the region.
+        a, b: Rasters of both dates.
         blocks: Row and column of every block that is predicted (N, 2), from the upper left to the lower right.
-        gaps: Row and column of blocks in which nothing can be compared, by the reason.
+        gaps: Row and column of blocks that lack an image, keyed by the reason.
         aoi: The area of interest in pixels of the grid, or None.
     """
     grid: RegionGrid
@@ -94,20 +94,20 @@ class Plan(NamedTuple):
     aoi: Any
 
     def pixels(self) -> int:
-        """How many pixels the blocks have."""
+        """Number of pixels in all blocks."""
         sides = [np.minimum((self.blocks[:, axis] + 1) * self.grid.block, size) - self.blocks[:, axis] * self.grid.block
                  for axis, size in ((0, self.grid.height), (1, self.grid.width))]
         return int((sides[0].astype(np.int64) * sides[1]).sum())
 
     def windows(self, windows: BlockWindows) -> int:
-        """How many windows the blocks need; at the seams some are predicted for both sides."""
+        """Number of windows in all blocks; those at seams count for both sides."""
         per_row = {row: len(windows.rows(self.grid.window(row, 0).rows)) for row in set(self.blocks[:, 0].tolist())}
         per_column = {column: sum(map(len, windows.groups(self.grid.window(0, column).columns)))
                       for column in set(self.blocks[:, 1].tolist())}
         return sum(per_row[row] * per_column[column] for row, column in self.blocks.tolist())
 
     def block_plans(self, windows: BlockWindows, move_b: bool = False) -> Iterator[BlockPlan]:
-        """What each block reads, with the surroundings that its windows need; no raster is opened.
+        """The rasters that each block reads, its surroundings included. No raster is opened.
 
         Args:
             windows: Windows of the region.
@@ -165,8 +165,8 @@ def make_plan(a: Sequence[Raster], b: Sequence[Raster], block: int, crs: str | N
         a: Rasters of the earlier date. They decide the grid: it covers all of them.
         b: Rasters of the later date.
         block: Side of a block in pixels.
-        crs: CRS of the grid; that of most rasters of A by default.
-        resolution: Side of a pixel in units of the CRS; that of most rasters of A by default.
+        crs: CRS of the grid; by default that of most rasters of A.
+        resolution: Pixel size in units of the CRS; by default that of most rasters of A.
         aoi: A file of polygons; only what is inside is predicted.
 
     Raises:
@@ -257,7 +257,7 @@ def _outlines(rasters: Sequence[Raster], crs: CRS, affine: rasterio.Affine) -> n
 
 
 def place_rasters(rasters: Sequence[Raster], grid: RegionGrid) -> PlacedDate:
-    """Where rasters lie on a grid; those beside it are left out.
+    """Place rasters on a grid; rasters outside of it are dropped.
 
     Raises:
         ValueError: If one has no place in the CRS of the grid.

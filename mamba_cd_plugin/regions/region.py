@@ -38,11 +38,11 @@ EXPECTED_BYTES = dict(none=0.03, uint8=0.5, float32=3.)
 
 
 class RegionOptions(NamedTuple):
-    """What the user asked for; the fields are those of ``mamba-cd mosaic``.
+    """The options of ``mamba-cd mosaic``, under the same names.
 
     Attributes:
-        before, after: What names the rasters of the two dates, see :func:`~.sources.find_rasters`.
-        out: Folder of the results.
+        before, after: Inputs of the two dates, see :func:`~.sources.find_rasters`.
+        out: Output folder.
         checkpoint, config, device: The model.
         order, asset: See :func:`~.sources.find_rasters`.
         block, crs, resolution, aoi: See :func:`~.plan.make_plan`.
@@ -73,14 +73,14 @@ class RegionOptions(NamedTuple):
 
 
 class Region(NamedTuple):
-    """A region that is ready to be made.
+    """A planned region.
 
     Attributes:
-        plan: Its blocks.
-        job: What they have in common.
-        sources: The rasters of both dates, and what cannot be used of them.
+        plan: Grid, rasters and blocks.
+        job: Settings that all blocks share.
+        sources: Rasters of both dates, with those that cannot be used.
         tasks: All blocks.
-        missing: Those that are not there, or were made from something else.
+        missing: Blocks that are not finished, or were made from other inputs.
     """
     plan: Plan
     job: Job
@@ -99,10 +99,10 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
     """Find the rasters, make the plan, and see which blocks are missing.
 
     Args:
-        options: What the user asked for.
+        options: Options of the user.
         reading: How rasters are read.
         running: How the model runs.
-        model_device: Where this process loads the model, which it needs to know which blocks are missing.
+        model_device: Device on which this process loads the model; its hash tells which blocks are missing.
 
     Raises:
         ValueError, OSError, ImportError: If anything is wrong; the message says what.
@@ -132,7 +132,7 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
 
 def _find_stretches(plan: Plan, reading: ReadOptions,
                     clouds: Sequence[CloudOptions | None]) -> tuple[Any, Any]:
-    """How values of other than 8 bits become 8: by one rule for the whole region, as in a single pair."""
+    """The stretch to 8 bits of each date: one for the whole region, as for a single pair."""
     types = [sorted({raster.dtype for raster in date.rasters}) for date in (plan.a, plan.b)]
     for label, found, date in zip(('before', 'after'), types, (plan.a, plan.b)):
         if len(found) > 1:
@@ -149,7 +149,7 @@ def _find_stretches(plan: Plan, reading: ReadOptions,
 
 
 def make_tasks(plan: Plan, job: Job) -> list[BlockTask]:
-    """What every block of a plan is made from, in their order."""
+    """The tasks of all blocks of a plan, in order."""
     windows, common = windows_of(job), job.digest()
     placed_a, placed_b = plan.a.placed(), plan.b.placed()
     tasks = []
@@ -213,7 +213,7 @@ def describe_plan(region: Region) -> list[str]:
 
 
 def _notes(region: Region) -> list[str]:
-    """What is to be said about the first raster of each date; the others are taken to be like it."""
+    """Notes on the first raster of each date; the others are assumed to be alike."""
     lines = []
     for label, date, bands, mask in (
             ('A', region.plan.a, region.job.reading.bands, region.job.clouds[0]),
@@ -304,9 +304,9 @@ def finish_region(region: Region, outcome: Outcome, options: FinishOptions, weig
 
     Args:
         region: The region.
-        outcome: Says which blocks failed.
+        outcome: Result of the run, with the failed blocks.
         options: Which files.
-        weights: What the user calls the model.
+        weights: Name of the weights, as the user gave it.
 
     Returns:
         The summary.

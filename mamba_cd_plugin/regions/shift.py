@@ -21,11 +21,11 @@ def measure_places(job: Job, tasks: Sequence[BlockTask]) -> dict[tuple[int, int]
     """The shift of B against A in the middle of some blocks, where it can be measured for certain.
 
     Args:
-        job: What the blocks have in common.
+        job: Settings that all blocks share.
         tasks: All blocks; some that are spread over them are taken.
 
     Returns:
-        By the block the shift in pixels; none for a block without enough data, or whose rasters cannot be read.
+        The shift in pixels, keyed by block; blocks without enough data or with unreadable rasters are missing.
     """
     found = {}
     for number in np.unique(np.linspace(0, len(tasks) - 1, min(PLACES, len(tasks))).astype(int)):
@@ -57,7 +57,7 @@ def sum_up_places(shifts: dict[tuple[int, int], Shift]) -> dict:
 
 
 def sum_up_blocks(blocks: dict[tuple[int, int], dict]) -> dict:
-    """The same of a region whose B was moved, from what the manifests of its blocks say, see ``MoveSummary``."""
+    """The same for a region whose B was moved, from the ``MoveSummary`` in the manifests of its blocks."""
     counts = {key: sum(one[key] for one in blocks.values()) for key in ('windows', 'moved', 'refused')}
     sure = {block: one for block, one in blocks.items() if one['windows'] > one['refused']}
     if not sure:
@@ -69,7 +69,7 @@ def sum_up_blocks(blocks: dict[tuple[int, int], dict]) -> dict:
 
 
 def describe_shift(found: dict) -> str:
-    """What to tell the user about the shift, from the summary of it."""
+    """The shift in words, from its summary."""
     moved = ''
     if found['aligned']:
         moved = (f'; B was moved for {found["moved"]:,} of {found["windows"]:,} windows, and left as it is for '

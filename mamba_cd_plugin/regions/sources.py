@@ -35,8 +35,8 @@ class DateSources(NamedTuple):
     """All rasters of one date.
 
     Attributes:
-        rasters: Rasters by precedence: where several have data, the first counts.
-        unusable: What was named but cannot be used.
+        rasters: Rasters in order of priority: where several have data, the first is used.
+        unusable: Files that cannot be used.
     """
     rasters: list[Raster]
     unusable: list[Unusable]
@@ -52,9 +52,9 @@ def find_rasters(label: str, inputs: Sequence[str], order: str = 'first', asset:
             FlatGeobuf, Shapefile), STAC items or item collections (JSON); all but folders and globs also by address.
         order: 'first': as they are named, folders by name; 'newest': by the time in the index, in the STAC item or in
             the TIFF's own header, else by that of the file.
-        asset: Name of the asset to take from STAC items.
+        asset: Name of the asset of STAC items.
         bands: The numbers of the bands that will be read, or None.
-        clouds: Where the cloud masks are, or None.
+        clouds: Band, values or asset of the cloud masks, or None.
 
     Raises:
         FileNotFoundError: If an input does not exist, or holds no raster.
@@ -84,7 +84,7 @@ def find_rasters(label: str, inputs: Sequence[str], order: str = 'first', asset:
 
 
 def _expand(text: str, asset: str | None, cloud: str | None) -> list[Found]:
-    """What one input names."""
+    """The rasters that one input names."""
     if text.startswith(tuple(ELSEWHERE)) or text.startswith('/vsi'):
         return _expand_file(text, asset, cloud)
     if glob.has_magic(text) and not Path(text).exists():

@@ -17,7 +17,7 @@ class BlockWindows:
     depend on what else is in the batch. So it is whole batches that a block needs.
 
     Args:
-        grid: The windows of the whole region.
+        grid: All windows of the region.
         batch_size: Windows per step, the same for every block.
     """
 
@@ -43,13 +43,13 @@ class BlockWindows:
         return self._of_columns[span]
 
     def halo(self, block: Window) -> Window:
-        """What is read of the region for a block."""
+        """The pixels of the region that are read for a block."""
         rows, groups = self.rows(block.rows), self.groups(block.columns)
         return Window(Span(self.grid.rows[rows[0]].start, self.grid.rows[rows[-1]].stop),
                       Span(self.grid.columns[groups[0][0]].start, self.grid.columns[groups[-1][-1]].stop))
 
     def count(self, block: Window) -> int:
-        """How many windows are predicted for a block."""
+        """Number of windows that are predicted for a block."""
         return len(self.rows(block.rows)) * sum(map(len, self.groups(block.columns)))
 
 
@@ -70,9 +70,9 @@ def predict_block(source: PairSource, model: TileModel, options: PredictOptions,
     Args:
         source: The pair on the grid of the region.
         model: The model.
-        options: Fitted to the model, with a batch size.
-        windows: On the grid of the region.
-        block: Its pixels.
+        options: How the model runs, fitted to the model, with a batch size.
+        windows: Windows of the region.
+        block: Pixels of the block.
 
     Returns:
         Probability and mask of the block.
@@ -97,6 +97,6 @@ def predict_block(source: PairSource, model: TileModel, options: PredictOptions,
 
 
 def _overlap(window: Span, block: Span) -> tuple[slice, slice]:
-    """What two spans share, within the first and within the second."""
+    """The overlap of two spans, as a slice of the first and of the second."""
     start, stop = max(window.start, block.start), min(window.stop, block.stop)
     return slice(start - window.start, stop - window.start), slice(start - block.start, stop - block.start)

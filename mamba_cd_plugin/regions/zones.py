@@ -70,7 +70,7 @@ class Zones:
 
         Args:
             shapes: Polygons in the CRS of the region.
-            areas: Theirs in square metres, those of the pixels.
+            areas: Areas of their pixels in square metres.
         """
         if not len(shapes):
             return
@@ -94,5 +94,5 @@ class Zones:
                     values.tolist() for values in (self.counts, self.changed, self.areas)))]
 
     def outside(self) -> dict:
-        """What lies in no zone."""
+        """Changes outside of all zones."""
         return dict(polygons=self.outside_count, changed_area_m2=round(self.outside_area, 2))

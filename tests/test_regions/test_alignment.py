@@ -96,6 +96,16 @@ def test_aligned_blocks_of_any_size_are_the_same(tools: Any, shifted: Path) -> N
         assert tools.merged(shifted / '300', name).tobytes() == tools.merged(shifted / '1000', name).tobytes()
 
 
+def test_a_damaged_file_spoils_no_blocks_around_it(tools: Any, shifted: Path) -> None:
+    tools.write(shifted / 'before/c.tif', tools.town(100, 300)[0], column=900)
+    damaged = tools.write(shifted / 'moved/c.tif', tools.town(100, 300)[0], column=900)
+    damaged.write_bytes(damaged.read_bytes()[:5000])
+    summary, region = tools.make(shifted, block=350, align=True, after=[str(shifted / 'moved')], running=LARGE)
+    # Columns 900 to 1200 are in the last two blocks of a row; the file reaches down to row 100.
+    assert [one['block'] for one in summary['failed']] == ['0_2', '0_3'] and summary['shift']['moved'] > 0
+    assert all('c.tif' in ''.join(task.states) for task in region.tasks)
+
+
 def test_part_of_a_pixel_by_one_interpolation(tools: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     ground = ndimage.gaussian_filter(rng.random((420, 420)), 1.5)
