@@ -174,6 +174,12 @@ def test_labels_are_counted(make_runner: Make) -> None:
     assert changed == 2 * 8 * 8
 
 
+def test_nonfinite_loss_stops_a_run_that_logs_none(make_runner: Make) -> None:
+    runner = make_runner({'train_dataloader.dataset.spoilt': 2, 'default_hooks.runtime_info': None}, hooks=[NONFINITE])
+    with pytest.raises(NonFiniteLossError, match='Non-finite loss in iteration 2, epoch 1: decode.loss_bce = nan'):
+        runner.train()
+
+
 def test_nonfinite_loss_stops_at_once(make_runner: Make) -> None:
     """The third pair is spoilt: the second iteration fails, before anything was saved."""
     runner = make_runner({'train_dataloader.dataset.spoilt': 2}, hooks=[NONFINITE])

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.dist import all_reduce
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
@@ -40,11 +40,19 @@ class NonFiniteLossGuardHook(Hook):
     # Before CheckpointHook (VERY_LOW), which may save after this very iteration.
     priority = 'NORMAL'
 
+    def __init__(self) -> None:
+        self._logged = False
+
+    def before_train(self, runner: Runner) -> None:
+        """See whether the loss terms are read already; without that hook the numbers would be those of another run."""
+        self._logged = any(isinstance(hook, RuntimeInfoHook) for hook in runner.hooks)
+
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict[str, torch.Tensor] | None = None) -> None:
         """Look at every loss term of this iteration."""
-        losses = {name: float(runner.message_hub.get_scalar(f'train/{name}').current()) for name in outputs or {}
-                  if 'loss' in name}
+        scalars = runner.message_hub.log_scalars if self._logged else {}
+        losses = {name: float(scalars[f'train/{name}'].current() if f'train/{name}' in scalars else value.detach())
+                  for name, value in (outputs or {}).items() if 'loss' in name}
         bad = [name for name, value in losses.items() if not is_finite(value)]
         if bad:
             runner.visualizer.close()  # writes out what TensorBoard still holds back; mmengine does it only at the end
