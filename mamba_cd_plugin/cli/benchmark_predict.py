@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure every size and print a table."""
+    from ..inference import ChangeDetectionInferencer
     from ..synthetic.sample_rasters import sample_pair
+    ChangeDetectionInferencer(args.checkpoint, device='cpu')  # a bad checkpoint shows before a town is generated
     table = PrettyTable(['pixels', 'seconds', 'kpx/s', 'kpx/CPU s', 'model MiB', 'peak MiB', 'above the model',
                          'above the weights'])
     for size in args.sizes:

@@ -104,6 +104,7 @@ def run(args: argparse.Namespace) -> None:
     height, width = map(int, args.size.split('x'))
     if min(height, width) < 2 * WINDOWS.tile:
         raise ValueError(f'--size {args.size}: expected at least {2 * WINDOWS.tile} px a side, so that windows meet')
+    ChangeDetectionInferencer(args.checkpoint, device='cpu')  # a bad checkpoint shows before a town is generated
     out = Path(args.out)
     pair = sample_pair(out / 'town', (height, width))
     predict_until(pair, args.checkpoint, out / 'once')

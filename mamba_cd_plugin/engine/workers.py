@@ -6,6 +6,7 @@ import multiprocessing.context
 import os
 import signal
 import sys
+import time
 from types import FrameType
 from typing import Any
 
@@ -16,6 +17,7 @@ from mmengine.dist import get_rank
 # One byte that forked workers share with the process that imported this: whether it is ending.
 _ending = mmap.mmap(-1, 1)
 _owner = os.getpid()
+SECONDS_TO_END = 0.5  # for all data workers together
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -70,8 +72,11 @@ def end_workers() -> None:
     workers = [child for child in multiprocessing.active_children() if child.daemon]
     for worker in workers:
         worker.terminate()
+    until = time.monotonic() + SECONDS_TO_END
     for worker in workers:
-        worker.join(timeout=1.)
+        worker.join(timeout=max(0., until - time.monotonic()))
+        if worker.is_alive():  # it is only starting, and would first finish that
+            worker.kill()
     _ending[0] = 0
 
 

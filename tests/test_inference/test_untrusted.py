@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mamba_cd_plugin.cli.main import main
 from mamba_cd_plugin.engine.safetensors_file import safetensors_bytes
 
 # mmengine's singletons, of which several runs in one process have one each.
@@ -87,6 +88,15 @@ def data(tmp_path):
     return tmp_path / 'data'
 
 
+def on_data(cfg, folder):
+    """A config with data of this folder, one pair at a time and without workers."""
+    for split in ('train', 'val', 'test'):
+        loader = cfg[f'{split}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False, batch_size=1)
+        loader.dataset.data_root = str(folder)
+    return cfg
+
+
 @pytest.mark.parametrize('make', [evil_pickle, evil_config_text, evil_config_type, evil_safetensors])
 @pytest.mark.parametrize('tool', ['predict.py', 'export.py', 'misc/publish_model.py'])
 def test_predict_export_and_publish(tmp_path, marker, toy_checkpoint, run_tool, make, tool):
@@ -118,13 +128,35 @@ def test_convert(tmp_path, marker, toy_checkpoint, run_tool):
 def test_train_resume_and_test(tmp_path, marker, toy_checkpoint, toy_config, data, run_tool, make, tool, options):
     evil, config = tmp_path / 'evil.pth', tmp_path / 'config.py'
     make(toy_checkpoint, evil, marker)
-    cfg = toy_config('cdmamba_v8_levircd.py')
-    cfg.merge_from_dict({f'{split}_dataloader.{key}': value for split in ('train', 'val', 'test')
-                         for key, value in dict(num_workers=0, persistent_workers=False, batch_size=1).items()})
-    for split in ('train', 'val', 'test'):
-        cfg[f'{split}_dataloader'].dataset.data_root = str(data)
-    cfg.dump(config)
+    on_data(toy_config('cdmamba_v8_levircd.py'), data).dump(config)
     options = [option.format(evil=evil) for option in options]
     trailing = options if tool == 'test.py' else []
     with pytest.raises(SystemExit, match='error: .*evil.pth.* refused'):
         run_tool(tool, config, *trailing, '--work-dir', tmp_path / 'work', *(options if not trailing else []))
+
+
+@pytest.mark.parametrize('make', [evil_pickle, evil_config_text])
+@pytest.mark.parametrize('command', [
+    ['mosaic', '--before', '{raster}', '--after', '{raster}', '--checkpoint', '{evil}', '--out', '{out}'],
+    ['benchmark-predict', '{evil}', '--sizes', '128x128', '--out', '{out}'],
+    ['check-predict', '{evil}', '--size', '1024x1024', '--out', '{out}'],
+], ids=lambda words: words[0])
+def test_mosaic_and_checks_of_prediction(tmp_path, marker, toy_checkpoint, make, command):
+    rasterio = pytest.importorskip('rasterio')
+    pytest.importorskip('pystac')
+    evil, raster = tmp_path / 'evil.pth', tmp_path / 'a.tif'
+    make(toy_checkpoint, evil, marker)
+    with rasterio.open(raster, 'w', driver='GTiff', width=64, height=64, count=3, dtype='uint8', crs='EPSG:32632',
+                       transform=rasterio.Affine(1, 0, 500_000, 0, -1, 5_300_000)) as file:
+        file.write(np.random.default_rng(0).integers(1, 255, (3, 64, 64), dtype=np.uint8))
+    with pytest.raises(SystemExit, match='error: .*evil.pth.* refused'):
+        main([word.format(evil=evil, raster=raster, out=tmp_path / 'out') for word in command])
+
+
+def test_report(tmp_path, marker, toy_checkpoint, toy_config, data):
+    work = tmp_path / 'work'
+    work.mkdir()
+    on_data(toy_config('cdmamba_v8_levircd.py'), data).dump(work / 'config.py')
+    evil_pickle(toy_checkpoint, work / 'best_changed_F1.pth', marker)
+    with pytest.raises(SystemExit, match='error: .*best_changed_F1.pth.* refused'):
+        main(['report', str(work), '--out', str(tmp_path / 'out')])
