@@ -5,7 +5,6 @@ from .. import register_all_modules
 def prepare_process() -> None:
     """Register the components, keep freed memory, and read checkpoints as data only."""
     register_all_modules()
-    # Registered first: that is where what the stack says at every import is held back.
     from ..engine.checkpoint import use_safe_loaders
     from ..engine.machine import keep_freed_memory
     keep_freed_memory()

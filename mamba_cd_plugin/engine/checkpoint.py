@@ -30,7 +30,7 @@ _trusted = False
 
 
 def trust_checkpoints(trusted: bool = True) -> None:
-    """Let every checkpoint from here on run the code in it; behind the flag ``--trust-checkpoint`` of the tools."""
+    """Let every checkpoint from here on run the code in it; for the flag ``--trust-checkpoint`` of the tools."""
     global _trusted
     _trusted = trusted
     if trusted:

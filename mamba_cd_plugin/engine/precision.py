@@ -91,7 +91,7 @@ def enable_test_amp(cfg: Config, name: str) -> None:
 
 
 def accumulate_gradients(cfg: Config, steps: int) -> None:
-    """Let so many batches make one step; the rate of `--auto-scale-lr` counts them all.
+    """Make one optimizer step of several batches; `--auto-scale-lr` counts all of them.
 
     Raises:
         ValueError: If it is not a positive number.

@@ -84,7 +84,7 @@ def choose_start(cfg: Config, resume: str | None = None) -> None:
 
 
 def refuse_used_work_dir(work_dir: str | Path) -> None:
-    """Let no new training begin in a folder that holds the checkpoints of another.
+    """Refuse to start a new training in a folder with the checkpoints of another.
 
     Raises:
         FileExistsError: Naming them, and what to do.
@@ -113,7 +113,7 @@ def describe_last_good(runner: Runner, newest_is_good: bool) -> str:
 
     Args:
         runner: The runner.
-        newest_is_good: Whether even the newest checkpoint is from before the mishap.
+        newest_is_good: Whether even the newest checkpoint is from before the failure.
     """
     folder = Path(runner.work_dir)
     path = newest_checkpoint(folder) if newest_is_good else None

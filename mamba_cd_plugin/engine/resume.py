@@ -32,7 +32,7 @@ def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Chang
 
 
 def config_of_checkpoint(checkpoint: Mapping[str, Any]) -> ConfigDict | None:
-    """The config that a training checkpoint carries, read as data; None where it has none that can be read so."""
+    """The config in a training checkpoint, read as data; None if it has none that can be read so."""
     text = (checkpoint.get('meta') or {}).get('cfg')
     try:
         return parse_config_text(text, 'the checkpoint') if isinstance(text, str) else None
@@ -103,7 +103,7 @@ def refit_schedule(runner: Runner, changes: Changes) -> None:
 
 
 def warn_of_short_schedule(runner: Runner) -> None:
-    """Say so where a schedule in epochs is shorter than the training, as after max_epochs alone was raised."""
+    """Warn if a schedule in epochs is shorter than the training, as it is when only max_epochs was raised."""
     if not isinstance(runner.train_loop, EpochBasedTrainLoop):
         return
     cfgs = runner.cfg.get('param_scheduler') or []

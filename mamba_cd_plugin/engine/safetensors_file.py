@@ -1,4 +1,4 @@
-"""Published weights as .safetensors: tensors that nobody has to unpickle, and beside them what a model is built from.
+"""Published weights as .safetensors: tensors without pickle, and the metadata from which the model is built.
 
 https://huggingface.co/docs/safetensors. What a .pth holds under ``meta`` is one JSON text in the file's metadata.
 """

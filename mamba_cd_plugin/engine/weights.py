@@ -82,7 +82,7 @@ def fit_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> WeightsFi
 
 
 def _unusable(given: Tensor, own: Tensor) -> str:
-    """The type of weights that would be other numbers in the model; '' where they stay what they are."""
+    """Type of weights that the model would convert to other values; '' if it would not."""
     if given.is_meta:
         return 'without values'
     if given.layout != own.layout:
