@@ -283,8 +283,8 @@ class _Finish:
 
     def _model(self, manifests: list[dict]) -> dict:
         job = manifests[0].get('job', {}) if manifests else {}
-        return dict(weights=self.facts.weights, **{key: job[key] for key in ('model', 'options', 'reading')
-                                                   if key in job})
+        kept = ('model', 'options', 'reading', 'clouds', 'move_b')
+        return dict(weights=self.facts.weights, **{key: job[key] for key in kept if key in job})
 
     def _write_item(self, names: list[str], totals: dict, manifests: list[dict]) -> None:
         titles = {'mask.vrt': ('mask', 'Changed pixels: 0 no, 1 yes, 255 nodata', 'application/xml', ('data', )),

@@ -259,7 +259,8 @@ def describe_cost(region: Region, workers: int) -> list[str]:
     hours = count * share * seconds / workers / 3600
     space = region.plan.pixels() * share * EXPECTED_BYTES[region.job.probability]
     return [f'windows: {count:,} of {options.tile} px, {seconds:.3g} s each here; the missing blocks take about '
-            f'{hours:,.2f} h with {workers} of these, without reading',
+            f'{hours:,.2f} h with {workers} of these, without reading'
+            f'{" and without measuring shifts" if job.move_b else ""}',
             f'space: about {space / 1e6:,.0f} MB']
 
 

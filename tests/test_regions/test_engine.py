@@ -100,7 +100,7 @@ def test_after_a_killed_scheduler_another_goes_on(tools: Any, two_rasters: Path,
 
     monkeypatch.setattr(blocks, '_put_in_place', killing)
     # So long a client waits for a scheduler that it has lost; by default 30 s.
-    with dask.config.set({'distributed.comm.timeouts.connect': '3s'}), pytest.raises(
+    with dask.config.set({'distributed.comm.timeouts.connect': '8s'}), pytest.raises(
             OSError, match=f'the scheduler {address} is lost .* start it, and then the same'):
         run_blocks(region.job, region.missing, len(region.tasks), scheduler=address)
     assert 0 < len(finished_blocks(two_rasters / 'out')) < len(region.tasks) == 6
