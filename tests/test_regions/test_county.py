@@ -1,4 +1,5 @@
 """The generated county has what it is for: zones, overlaps, gaps and defects."""
+import argparse
 import json
 import runpy
 from pathlib import Path
@@ -39,3 +40,10 @@ def test_a_county(tmp_path: Path) -> None:
     assert [one['properties']['name'] for one in districts] == ['Northwest', 'Northeast', 'Southwest', 'Southeast']
     with pytest.raises(FileExistsError, match='holds files already'):
         COUNTY['write_county'](out, pairs=9, size=64, scenes=1, seed=0)
+
+
+def test_a_region_is_planned_from_headers() -> None:
+    """What the script that tries regions has in reach of a test: a plan without a single pixel."""
+    pytest.importorskip('pyarrow')
+    trial = runpy.run_path(str(Path(__file__).parents[2] / 'tools/misc/try_region.py'))
+    assert all(trial['try_plan'](argparse.Namespace(blocks=16, align=align)) for align in (False, True))
