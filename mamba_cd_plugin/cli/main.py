@@ -108,6 +108,11 @@ def _interrupted_at_once() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _is_interruption(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: mmengine makes a SyntaxError of it while it formats a config."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interruption(error.__context__))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand.
 
@@ -142,8 +147,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with one_line(getattr(module, 'ERRORS', ERRORS)), place_errors(folder):
         try:
             return module.run(args) or 0
-        except KeyboardInterrupt:
-            raise Stopped(f'\n{getattr(module, "STOPPED", "stopped")}') from None
+        except BaseException as error:
+            if _is_interruption(error):
+                raise Stopped(f'\n{getattr(module, "STOPPED", "stopped")}') from None
+            raise
 
 
 def console(*command: str) -> int:

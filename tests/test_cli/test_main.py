@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mamba_cd_plugin.cli.main import COMMANDS, main
+from mamba_cd_plugin.cli.main import COMMANDS, Stopped, main
 from mamba_cd_plugin.resources import bases_of, configs_dir, copy_config, find_config, list_configs
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,18 @@ def test_an_interruption_while_libraries_load_ends_the_process_itself(monkeypatc
         assert seen[1] == signal.SIG_IGN == signal.getsignal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_an_interruption_that_a_library_has_made_an_error_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def format_config(args: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except BaseException:
+            raise SyntaxError('cannot be formatted')  # noqa: B904  as mmengine does in Config.pretty_text
+
+    monkeypatch.setattr(import_module('mamba_cd_plugin.cli.models'), 'run', format_config)
+    with pytest.raises(Stopped, match='stopped'):
+        main(['models'])
 
 
 def test_wrong_use_ends_with_one_line() -> None:
