@@ -1,8 +1,8 @@
 """Let commands write to disks that are full, without inodes or quota, or read-only: mamba-cd check-disks
 
 Each disk is a small tmpfs, or for the quota a btrfs in a file, so that only root can run this. A training, a test, a
-conversion, a prediction and a report, at toy size, are to end with one line that says what is wrong with the disk, to
-leave nothing half-written, and to go on when they are run again with room.
+conversion, a prediction, a mosaic and a report, at toy size, are to end with one line that says what is wrong with the
+disk, to leave nothing half-written, and to go on when they are run again with room.
 """
 import argparse
 from itertools import product
@@ -43,6 +43,10 @@ def cases(data: Path) -> dict[str, Case]:
         'predict': Case('predict', ['predict', f'{data}/town/town_2019.tif', f'{data}/town/town_2023.tif',
                                     '--checkpoint', best, '--out', '{out}/changes', '--tile', '128', '--overlap', '32'],
                         [train]),
+        'mosaic': Case('mosaic', ['mosaic', '--before', f'{data}/town/town_2019.tif', '--after',
+                                  f'{data}/town/town_2023.tif', '--checkpoint', best, '--out', '{out}/region',
+                                  '--block', '128', '--tile', '128', '--overlap', '32', '--probability', 'uint8'],
+                       [train]),
         'report': Case('report', ['report', '{out}/run', '--out', '{out}/report', '--no-speed', '--panels', '1',
                                   '--resamples', '50'], [train]),
     }

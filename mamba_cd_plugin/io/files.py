@@ -100,15 +100,19 @@ def _cause(error: Exception, path: Path, part: Path) -> str | None:
         # An error of another file, such as the source of a copy, is not about this place.
         if named is None or Path(os.fsdecode(named)) in (part, path, *path.parents):
             return _reason(error.errno, path)
-    # Libraries report a failed write in words of their own; so ask the place whether it takes a file at all.
-    trial = part.with_name(f'.{part.name}.trial')
+    return refusal_of(path.parent)  # libraries report a failed write in words of their own
+
+
+def refusal_of(folder: Path) -> str | None:
+    """Why a folder takes no file of 64 KiB, found out by writing one; None if it takes it, or does not exist."""
+    trial = folder / f'.{os.getpid()}.trial'
     try:
         with trial.open('wb') as file:
             file.write(bytes(FULL))
             file.flush()
             os.fsync(file.fileno())
     except OSError as refused:
-        return _reason(refused.errno, path) if refused.errno in PLACE_ERRORS else None
+        return _reason(refused.errno, folder) if refused.errno in PLACE_ERRORS else None
     finally:
         with suppress(OSError):  # there is none where none could be made
             trial.unlink()

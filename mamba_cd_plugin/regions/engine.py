@@ -19,6 +19,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from ..io.files import refusal_of
 from .blocks import run_block
 from .grid import LOGS, block_name
 from .job import BlockTask, Job
@@ -134,9 +135,11 @@ def _failed(job: Job, task: BlockTask, error: BaseException, outcome: Outcome) -
     outcome.failed[task.row, task.column] = reason = f'{type(error).__name__}: {error}'
     print_log(f'block {name} failed {TRIES} times and is left out: {reason} (details in {Path(job.out) / LOGS}'
               f'/{name}.log)', logger='current', level=30)
-    if isinstance(error, OSError) and shutil.disk_usage(job.out).free < FULL:
-        raise OSError(f'{job.out}: the disk is full. Free some space and start the same command again: what is done '
-                      f'stays. The block that failed is {name}: {reason}')
+    if isinstance(error, OSError):
+        wrong = 'the disk is full' if shutil.disk_usage(job.out).free < FULL else refusal_of(Path(job.out))
+        if wrong is not None:
+            raise OSError(f'{job.out}: {wrong}. Free some space and start the same command again: what is done stays. '
+                          f'The block that failed is {name}: {reason}')
 
 
 def _in_process(job: Job, tasks: Sequence[BlockTask]) -> Blocks:
