@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
         sys.stdout.write('This version comes without weights; train a config, or name a checkpoint.\n')
         return
     table = PrettyTable(TABLE_HEAD, align='l')
-    table.max_width = WIDTHS
+    table.max_width.update(WIDTHS)  # prettytable 3.9 cannot set it as a whole
     table.add_rows([[cell.replace('; ', '\n') for cell in row] for row in tabulate_weights()])
     notes = [f'{card.name}: {card.good_for} {card.limits} {card.terms}' for card in cards.values()]
     text = '\n\n'.join(textwrap.fill(note, 116, subsequent_indent='  ') for note in notes)

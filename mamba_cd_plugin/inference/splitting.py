@@ -109,7 +109,8 @@ def split_region(inside: np.ndarray, steps: np.ndarray, level: float, smallest: 
     distance = ndimage.distance_transform_edt(peaks == 0)
     # A peak is flat, so that no valley within it counts.
     depth = np.where(peaks > 0, 0., PROBABILITY_STEPS + 1. - steps)
-    number = np.cumsum(inside).reshape(inside.shape) * inside  # of each pixel, from 1; 0 becomes the root
+    # Of each pixel, from 1; 0 becomes the root. 32 bits: csgraph of scipy 1.13 takes no others.
+    number = (np.cumsum(inside).reshape(inside.shape) * inside).astype(np.int32)
     starts, ends, weights = [], [], []
     for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
         both = inside[one] & inside[other]
@@ -122,7 +123,7 @@ def split_region(inside: np.ndarray, steps: np.ndarray, level: float, smallest: 
     size = int(number.max()) + 1
     graph = sparse.coo_array(
         (np.concatenate([*weights, np.full(len(roots), 0.5)]),  # the lightest, so that the tree holds them
-         (np.concatenate([*starts, np.zeros(len(roots), int)]), np.concatenate([*ends, roots]))), (size, size))
+         (np.concatenate([*starts, np.zeros(len(roots), np.int32)]), np.concatenate([*ends, roots]))), (size, size))
     tree = csgraph.minimum_spanning_tree(graph.tocsr()).tocoo()
     branches = tree.row > 0  # without the root the tree falls into one part for each peak
     forest = sparse.coo_array((tree.data[branches], (tree.row[branches], tree.col[branches])), (size, size))
