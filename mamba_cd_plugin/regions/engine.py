@@ -136,8 +136,9 @@ def _failed(job: Job, task: BlockTask, error: BaseException, outcome: Outcome) -
     print_log(f'block {name} failed {TRIES} times and is left out: {reason} (details in {Path(job.out) / LOGS}'
               f'/{name}.log)', logger='current', level=30)
     if isinstance(error, OSError):
-        wrong = 'the disk is full' if shutil.disk_usage(job.out).free < FULL else refusal_of(Path(job.out))
-        if wrong is not None:
+        free, refusal = shutil.disk_usage(job.out).free, refusal_of(Path(job.out))
+        if free < FULL or refusal is not None:
+            wrong = 'the disk is full' if free < FULL else f'{refusal} ({free:,} bytes are free on the disk)'
             raise OSError(f'{job.out}: {wrong}. Free some space and start the same command again: what is done stays. '
                           f'The block that failed is {name}: {reason}')
 
