@@ -2,3 +2,4 @@
 _base_ = './cdmamba_v8_tiles.py'
 
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
+train_cfg = dict(small_crops=None)  # trained weights have left the plateau behind

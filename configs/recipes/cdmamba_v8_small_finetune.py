@@ -4,3 +4,4 @@ _base_ = './cdmamba_v8_small_tiles.py'
 
 load_from = 'cdmamba_v8_small'
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
+train_cfg = dict(small_crops=None)  # trained weights have left the plateau behind

@@ -10,6 +10,25 @@ from mmseg.registry import DATA_SAMPLERS
 from .pair_dataset import PairCDDataset
 
 
+class RepeatedIndex(int):
+    """Index of a pair, with the number of times that it came before in the same epoch.
+
+    Attributes:
+        turn: 0 when it comes first.
+    """
+    turn: int
+
+    def __new__(cls, index: int, turn: int) -> 'RepeatedIndex':
+        """An index and its turn."""
+        made = super().__new__(cls, index)
+        made.turn = turn
+        return made
+
+    def __reduce__(self) -> tuple:
+        """Pickled on the way to a worker."""
+        return RepeatedIndex, (int(self), self.turn)
+
+
 @DATA_SAMPLERS.register_module()
 class ChangeBalancedSampler(DefaultSampler):
     """mmengine's sampler, with a fixed share of pairs that show a change.
@@ -24,21 +43,24 @@ class ChangeBalancedSampler(DefaultSampler):
             only pairs without change, it does not matter.
         length: Pairs in an epoch. Default None: as many as the data set has. With few pairs a larger number saves the
             time that each epoch takes to begin and to end.
+        rounds: Factor on the number of pairs in an epoch.
         **kwargs: ``seed`` and ``round_up``, see mmengine's DefaultSampler.
 
     Raises:
-        ValueError: If ``change_share`` or ``length`` is out of range.
+        ValueError: If ``change_share``, ``length`` or ``rounds`` is out of range.
     """
 
-    def __init__(self, dataset: PairCDDataset, change_share: float = 0.7, length: int | None = None,
+    def __init__(self, dataset: PairCDDataset, change_share: float = 0.7, length: int | None = None, rounds: int = 1,
                  **kwargs: Any) -> None:
         if not 0 < change_share < 1:
             raise ValueError(f'change_share is {change_share}; expected a share above 0 and below 1')
         if length is not None and length < 1:
             raise ValueError(f'length is {length}; expected at least one pair in an epoch')
+        if rounds < 1:
+            raise ValueError(f'rounds is {rounds}; expected at least 1')
         super().__init__(dataset, **kwargs)
-        if length is not None:
-            self.num_samples = -(-length // self.world_size)
+        if length is not None or rounds > 1:
+            self.num_samples = -(-(length or len(dataset)) * rounds // self.world_size)
             self.total_size = self.num_samples * self.world_size
         changed = dataset.find_changed()
         self.changed, self.unchanged = np.flatnonzero(changed), np.flatnonzero(~changed)
@@ -50,14 +72,16 @@ class ChangeBalancedSampler(DefaultSampler):
         """The indices of this process; the same for the same seed and epoch."""
         generator = torch.Generator()
         generator.manual_seed(self.seed + self.epoch)
-        drawn = torch.cat([_draw(self.changed, self.num_changed, generator),
-                           _draw(self.unchanged, self.total_size - self.num_changed, generator)])
-        order = torch.randperm(len(drawn), generator=generator)
-        return iter(drawn[order][self.rank:self.total_size:self.world_size].tolist())
+        changed = _draw(self.changed, self.num_changed, generator)
+        unchanged = _draw(self.unchanged, self.total_size - self.num_changed, generator)
+        drawn = changed + unchanged
+        order = torch.randperm(len(drawn), generator=generator).tolist()
+        return iter([drawn[place] for place in order[self.rank:self.total_size:self.world_size]])
 
 
-def _draw(group: np.ndarray, count: int, generator: torch.Generator) -> torch.Tensor:
+def _draw(group: np.ndarray, count: int, generator: torch.Generator) -> list[RepeatedIndex]:
     """``count`` members of a group, none of them a second time before all have come."""
     rounds = -(-count // max(len(group), 1))
-    order = [torch.randperm(len(group), generator=generator) for _ in range(rounds)]
-    return torch.from_numpy(group)[torch.cat(order)[:count]] if order else torch.empty(0, dtype=torch.long)
+    drawn = [RepeatedIndex(int(group[place]), turn) for turn in range(rounds)
+             for place in torch.randperm(len(group), generator=generator).tolist()]
+    return drawn[:count]

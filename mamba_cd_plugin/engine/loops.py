@@ -23,9 +23,13 @@ class DataRootLoopMixin:
     """
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> None:
-        dataloader = with_data_root(dataloader, runner.cfg.get('data_root'))
-        dataloader = self._prepare(with_steady_workers(dataloader, runner.seed))
+        dataloader = self._complete(runner, dataloader)
         super().__init__(runner, dataloader, *args, **kwargs)  # type: ignore[call-arg]  # the loop's
+
+    def _complete(self, runner: Runner, dataloader: Any) -> Any:
+        """A loader's config with the data root, our workers and the changes of the loop."""
+        dataloader = with_data_root(dataloader, runner.cfg.get('data_root'))
+        return self._prepare(with_steady_workers(dataloader, runner.seed))
 
     def _prepare(self, dataloader: Any) -> Any:
         """Changes to the loader's config; none by default."""
@@ -57,16 +61,80 @@ class _TrainLoopMixin(DataRootLoopMixin):
                 signal.signal(signal.SIGTERM, handler)
 
 
+def with_small_crops(dataloader: Any, divisor: int) -> dict:
+    """The config of a loader whose crops have smaller sides, with as many pixels in a batch and batches in an epoch.
+
+    Args:
+        dataloader: The loader's config.
+        divisor: Of both sides.
+
+    Raises:
+        ValueError: If it is not a config with a transform that crops and a ChangeBalancedSampler, or if a side cannot
+            be divided.
+    """
+    try:
+        sampler, dataset, batch_size = (dataloader[key] for key in ('sampler', 'dataset', 'batch_size'))
+        steps = [dict(step) for step in dataset['pipeline']]
+        cropping, = (step for step in steps if 'crop_size' in step)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError('train_cfg.small_crops needs a train_dataloader with one transform that has a crop_size, such '
+                         'as RandomChangeCrop') from error
+    if sampler['type'] != 'ChangeBalancedSampler':
+        raise ValueError('train_cfg.small_crops needs the ChangeBalancedSampler, which can show more pairs in an '
+                         f'epoch; train_dataloader.sampler is {sampler["type"]}')
+    size = cropping['crop_size']
+    height, width = (size, size) if isinstance(size, int) else size
+    if divisor < 2 or height % divisor or width % divisor:
+        raise ValueError(f'train_cfg.small_crops: a crop of {height} x {width} pixels cannot be divided by {divisor}')
+    cropping['crop_size'] = height // divisor, width // divisor
+    factor = divisor**2
+    return {**dataloader, 'batch_size': factor * batch_size, 'dataset': {**dataset, 'pipeline': steps},
+            'sampler': {**sampler, 'rounds': factor * sampler.get('rounds', 1)}}
+
+
 @LOOPS.register_module()
 class CDTrainLoop(_TrainLoopMixin, EpochBasedTrainLoop):
     """mmengine's epoch-based training loop, on the config's one `data_root`; it resumes also within an epoch.
 
+    Args:
+        runner: See mmengine's EpochBasedTrainLoop, as for all arguments but ``small_crops``.
+        dataloader: Its config, or a loader.
+        small_crops: ``dict(share=0.4, divisor=2)``: the first share of the epochs is trained on crops of half the
+            sides, four times as many in a batch, so that the numbers of pixels and of iterations stay the same. On them
+            the small V8 learns from random weights at once; on large ones it stays on a plateau at first. It takes a
+            transform with ``crop_size`` and a :class:`~mamba_cd_plugin.datasets.ChangeBalancedSampler`.
+        *args: In mmengine's order.
+        **kwargs: By name.
+
     Raises:
-        ValueError: The loader gives no batch, because it drops the last one and has fewer pairs than one batch.
+        ValueError: The loader gives no batch, because it drops the last one and has fewer pairs than one batch; or
+            ``small_crops`` does not fit the loader.
     """
+
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args: Any,
+                 small_crops: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, *args, **kwargs)
+        self._small_share = small_crops['share'] if small_crops else 0.
+        self._small_loader = with_small_crops(dataloader, small_crops['divisor']) if small_crops else None
+        self._large_loader: DataLoader | None = None
+
+    def _choose_loader(self) -> None:
+        """Put the loader of the small crops in the place of the config's, or back."""
+        small = self.epoch < self._small_share * self.max_epochs
+        if small and self._large_loader is None:
+            self._large_loader = self.dataloader
+            self.dataloader = self.runner.build_dataloader(
+                self._complete(self.runner, self._small_loader), seed=self.runner.seed)
+            if len(self.dataloader) != len(self._large_loader):
+                raise ValueError(f'train_cfg.small_crops: an epoch has {len(self.dataloader)} iterations on small '
+                                 f'crops and {len(self._large_loader)} on large ones; expected the same. Set '
+                                 'train_dataloader.drop_last=True')
+        elif not small and self._large_loader is not None:
+            self.dataloader, self._large_loader = self._large_loader, None
 
     def run_epoch(self) -> None:
         """Train the rest of an epoch: all of it, unless the run was stopped within."""
+        self._choose_loader()
         done = self.iter - self.epoch * len(self.dataloader)
         sampler = self.dataloader.sampler
         if not 0 < done < len(self.dataloader) or not hasattr(sampler, 'skip'):

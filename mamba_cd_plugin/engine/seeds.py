@@ -94,7 +94,9 @@ class SeededSampler(Sampler):
         for number, index in enumerate(islice(self.sampler, skipped, None), skipped):
             epoch = (number * processes + rank) // self._size if endless else getattr(self.sampler, 'epoch', 0)
             # Not with the number of the draw: it differs with the number of processes.
-            yield SeededIndex(index, (self.seed, epoch, index))
+            turn = getattr(index, 'turn', 0)  # a pair that comes again in an epoch is augmented in another way
+            place = self.seed, epoch, int(index)
+            yield SeededIndex(index, (*place, turn) if turn else place)
 
 
 class SeededDataset(Dataset):

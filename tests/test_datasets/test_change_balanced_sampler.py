@@ -1,4 +1,5 @@
 """The share of pairs with change in an epoch."""
+import pickle
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -62,3 +63,14 @@ def test_an_epoch_can_be_longer_than_the_data() -> None:
     assert (counts[2], counts[7]) == (10, 10) and all(counts[i] in (2, 3) for i in range(10) if i not in (2, 7))
     with pytest.raises(ValueError, match='length is 0; expected at least one pair'):
         ChangeBalancedSampler(Pairs(), length=0)
+
+
+def test_a_pair_that_comes_again_is_told_from_the_first_time() -> None:
+    sampler = ChangeBalancedSampler(Pairs(), change_share=0.5, rounds=4, seed=0)
+    drawn = list(sampler)
+    assert len(sampler) == len(drawn) == 40
+    turns = {number: sorted(index.turn for index in drawn if index == number) for number in range(10)}
+    assert turns[2] == turns[7] == list(range(10))  # 20 draws of two pairs
+    assert all(turns[i] in ([0, 1], [0, 1, 2]) for i in range(10) if i not in (2, 7))
+    again = pickle.loads(pickle.dumps(drawn[0]))  # on its way to a worker
+    assert (again, again.turn) == (drawn[0], drawn[0].turn)
