@@ -19,7 +19,7 @@ ENDLESS = 1_000_000  # epochs
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument('--minutes', type=float, default=30, help='of each (default 30)')
-    parser.add_argument('--pairs', type=int, default=2000, help='to predict at most (default 2000)')
+    parser.add_argument('--pairs', type=int, default=4000, help='to predict at most (default 4000)')
     parser.add_argument('--out', default='work_dirs/check_soak', help='folder for data, runs and the plot')
 
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     write_dataset(out / 'data', 6, 2, 2, size=64, seed=3, overwrite=True)
     train = [sys.executable, '-m', 'mamba_cd_plugin', 'train', CONFIG, '--work-dir', str(out / 'run'), '--resume',
              '--cfg-options', f'data_root={out}/data', *SETTINGS, f'train_cfg.max_epochs={ENDLESS}',
-             f'param_scheduler.1.T_max={ENDLESS}']
+             f'param_scheduler.1.T_max={ENDLESS}', f'custom_hooks.0.patience={ENDLESS}']
     training = soak_training(out, train, 60 * args.minutes)
     best = out / 'run/best_changed_F1.pth'
     soaks = [soak_prediction(out, best, args.pairs, 60 * args.minutes), training]

@@ -4,7 +4,6 @@ import argparse
 from mmengine.config import Config
 
 from ..engine.checkpoint import find_checkpoint
-from ..engine.machine import leave_process_group
 from ..engine.precision import AMP_DTYPES, enable_test_amp
 from ..engine.workers import end_workers
 from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_config
@@ -50,7 +49,6 @@ def run(args: argparse.Namespace) -> None:
         metrics = build_runner(cfg).test()
     finally:
         end_workers()
-    leave_process_group()
     for key, value in metrics.items():
         if key.endswith('/changed_F1'):
             protocol = key.split('/')[0]

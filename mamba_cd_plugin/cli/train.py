@@ -4,7 +4,6 @@ The run's folder gets the log, the checkpoints (best_changed_F1.pth), TensorBoar
 """
 import argparse
 
-from ..engine.machine import leave_process_group
 from ..engine.precision import (
     AMP_DTYPES,
     accumulate_gradients,
@@ -58,4 +57,3 @@ def run(args: argparse.Namespace) -> None:
         runner.train()
     finally:
         end_workers()
-    leave_process_group()

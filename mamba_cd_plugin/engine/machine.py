@@ -82,9 +82,3 @@ def keep_freed_memory() -> bool:
     if not hasattr(libc, 'gnu_get_libc_version'):
         return False
     return bool(libc.mallopt(_M_MMAP_MAX, 0)) and bool(libc.mallopt(_M_TRIM_THRESHOLD, -1))
-
-
-def leave_process_group() -> None:
-    """Leave the group of a run's processes, where there is one: gloo's threads abort a process that ends with it."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()

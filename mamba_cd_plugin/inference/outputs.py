@@ -187,7 +187,7 @@ def write_outputs(out_dir: Path, source: PairSource, spool: Spool, options: Outp
     counts = count_values(result.mask)
     if counts[NODATA] == result.mask.size:
         spool.remove()
-        raise ValueError(f'{source.name}: no pixel has data in both images; check their nodata values, their alpha '
+        raise ValueError(f'{source.files}: no pixel has data in both images; check their nodata values, their alpha '
                          'channels and whether they show the same place')
     summary = dict(
         name=source.name, version=__version__, pixels=int(counts[0] + counts[1]), changed_pixels=int(counts[1]),

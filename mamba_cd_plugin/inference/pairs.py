@@ -82,6 +82,12 @@ class PairSource(ABC):
     notes: list[str]
     origin: dict
 
+    @property
+    def files(self) -> str:
+        """What a message calls the pair: the paths of its files, or its name."""
+        paths = [image['path'] for image in self.origin.values() if isinstance(image, dict) and 'path' in image]
+        return ' and '.join(paths) or self.name
+
     @abstractmethod
     def read(self, window: Window) -> PairTile:
         """One window at full resolution."""
