@@ -2,6 +2,7 @@
 import ctypes
 import os
 import sys
+from collections.abc import Collection
 from datetime import timedelta
 
 import torch
@@ -66,17 +67,20 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _SETTINGS = ('MALLOC_MMAP_MAX_', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_', 'GLIBC_TUNABLES')
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory(disregard: Collection[str] = ()) -> bool:
     """Let glibc keep freed memory for the next tensor instead of giving it back to the system each time.
 
     Tensors of more than 32 MiB otherwise come as fresh pages from the kernel, which are mapped and zeroed one by one at
     every use: about half of the time of V8 on a pair of 1024 px. The process holds its peak memory until it ends, so
     this is for programs, and no module calls it when it is imported.
 
+    Args:
+        disregard: Settings in the environment that do not count, since no user has made them.
+
     Returns:
         Whether it was done; not where the C library is another one, or its settings are in the environment.
     """
-    if sys.platform != 'linux' or any(name in os.environ for name in _SETTINGS):
+    if sys.platform != 'linux' or any(name in os.environ for name in _SETTINGS if name not in disregard):
         return False
     libc = ctypes.CDLL(None)
     if not hasattr(libc, 'gnu_get_libc_version'):
