@@ -214,7 +214,7 @@ def try_case(case: Case, disk: Disk, main: Callable[[list[str]], int], log: Path
             disk.mend()
             status, text = run_apart(words, main, log)
             if status:
-                trial.wrong.append(f'with room again it ended with {status}: {_last_line(text)[:300]}')
+                trial.wrong.append(f'with room again it ended with {status}: {last_line(text)[:300]}')
             missing = sorted(expected - _names(disk.place))
             if missing and not status:
                 trial.wrong.append(f'with room again it left out {", ".join(missing[:3])}')
@@ -228,7 +228,7 @@ def _pages(size: float) -> int:
 
 
 def _judge(trial: Trial, status: int, text: str, place: Path) -> None:
-    trial.message = _last_line(text)
+    trial.message = last_line(text)
     if status in (0, None):
         trial.wrong.append('ended as if all were well')
     elif status < 0:
@@ -244,7 +244,8 @@ def _judge(trial: Trial, status: int, text: str, place: Path) -> None:
     trial.wrong += [f'half-written: {name}' for name in damaged_files(place)]
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
+    """The last line of an output that is not empty; '' if there is none."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ''
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from .disks import last_line
 from .stops import CONFIG, PATIENCE, SETTINGS
 
 IMPORTS = 'while libraries are imported'
@@ -108,7 +109,8 @@ def _interrupt(command: Interruptible, moment: str, begun: Callable[[], bool], d
             time.sleep(0.05)
         time.sleep(delay)
         if process.poll() is not None:
-            return Interruption(moment, 0., 0., process.returncode, 'ended before the signal', _last_line(log))
+            return Interruption(moment, 0., 0., process.returncode, 'ended before the signal',
+                                last_line(log.read_text(errors='replace')))
         before, start = _cpu_seconds(process.pid), time.monotonic()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -117,16 +119,16 @@ def _interrupt(command: Interruptible, moment: str, begun: Callable[[], bool], d
         while _is_alive(process.pid) and time.monotonic() < start + PATIENCE:
             time.sleep(0.01)
         seconds = time.monotonic() - start
-        wrong = []
+        wrong, said = [], log.read_text(errors='replace')
         if status not in (1, -signal.SIGINT):
             wrong.append(f'exit status {status}')
-        if 'Traceback (most recent call last)' in log.read_text(errors='replace'):
+        if 'Traceback (most recent call last)' in said:
             wrong.append('a traceback')
         if _is_alive(process.pid):
             wrong.append('a process is left')
         if wrong:
             shutil.copyfile(log, log.with_name(f'wrong_{time.time_ns()}.log'))
-        return Interruption(moment, seconds, cpu, status, ', '.join(wrong), _last_line(log))
+        return Interruption(moment, seconds, cpu, status, ', '.join(wrong), last_line(said))
     finally:
         if _is_alive(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
@@ -150,8 +152,3 @@ def _is_alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _last_line(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors='replace').splitlines() if line.strip()]
-    return lines[-1] if lines else ''

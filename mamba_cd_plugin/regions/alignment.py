@@ -151,7 +151,7 @@ def summarize_moves(field: ShiftField, windows: Iterable[Window]) -> MoveSummary
     windows = [window for window in windows if field.has_ground(window)]
     found = [field.measured(window) for window in windows]
     sure = np.array([one for one in found if one is not None]).reshape(-1, 2)
-    moved = sum(field.move(window) != NO_MOVE for window in windows)
+    moved = sum(as_move(one) != NO_MOVE for one in found if one is not None)
     if not len(sure):
         return MoveSummary(len(windows), 0, len(windows), NO_MOVE, 0.)
     dx, dy = np.median(sure, axis=0)

@@ -27,6 +27,11 @@ class CloudOptions(NamedTuple):
     values: tuple[float, ...] = ()
     asset: str | None = None
 
+    @property
+    def image_band(self) -> int | None:
+        """Number of the band of the image that is the mask; None if an asset holds it."""
+        return self.band if self.asset is None else None
+
 
 def cloud_options(band: int | None, band_b: int | None, asset: str | None,
                   values: Sequence[float] | None) -> tuple[CloudOptions | None, CloudOptions | None]:

@@ -93,12 +93,12 @@ class MosaicImage:
                  move: Callable[[Window], tuple[float, float]] | None = None) -> None:
         self.label, self._rasters, self._grid, self._clouds, self._move = label, list(rasters), grid, clouds, move
         self.notes: list[str] = []
-        cloud_band = None if clouds is None or clouds.asset is not None else clouds.band
+        cloud_band = None if clouds is None else clouds.image_band
         self._files: list[RasterImage] = []
         self._views: list[_View] = []
         self._moved_views: OrderedDict[tuple[int, float, float], tuple[_View, ExitStack]] = OrderedDict()
         for number, raster in enumerate(rasters):
-            path = _openable(raster.path)
+            path = openable(raster.path)
             with naming_files(path):
                 self._files.append(RasterImage(label, path, bands, nodata, stack, examine=False,
                                                cloud_band=cloud_band))
@@ -117,7 +117,7 @@ class MosaicImage:
                 image.warp_to(target, stack)
             if self._clouds is not None:
                 own = is_direct and not raster.cloud
-                clouds = CloudMask(_openable(raster.cloud or raster.path), self._clouds, None if own else target, stack)
+                clouds = CloudMask(openable(raster.cloud or raster.path), self._clouds, None if own else target, stack)
         return _View(image, clouds, (rows.start, columns.start) if is_direct else (0, 0))
 
     def _view(self, number: int, dx: float, dy: float) -> _View:
@@ -183,7 +183,7 @@ class MosaicImage:
         return values, valid
 
 
-def _openable(path: str) -> Path | str:
+def openable(path: str) -> Path | str:
     """A path; of a raster elsewhere, GDAL's name for it."""
     return path if path.startswith('/vsi') else Path(path)
 

@@ -23,7 +23,7 @@ from .engine import Outcome
 from .finish import SUMMARY, FinishOptions, RegionFacts, finish
 from .grid import BLOCKS, GRID, LOGS, MANIFEST, RegionGrid, block_folder, block_name
 from .job import PROBABILITIES, BlockTask, Job, block_digest, is_done, open_pair, windows_of
-from .mosaic import MosaicPair
+from .mosaic import MosaicPair, openable
 from .pictures import RegionPictures
 from .plan import Plan, make_plan
 from .shift import measure_places, sum_up_places
@@ -219,11 +219,11 @@ def _notes(region: Region) -> list[str]:
             ('A', region.plan.a, region.job.reading.bands, region.job.clouds[0]),
             ('B', region.plan.b, region.job.reading.bands_b or region.job.reading.bands, region.job.clouds[1])):
         path = date.rasters[0].path
-        cloud_band = None if mask is None or mask.asset else mask.band
+        cloud_band = None if mask is None else mask.image_band
         with ExitStack() as stack:
             try:
-                image = RasterImage(label, path if path.startswith('/vsi') else Path(path), bands,
-                                    region.job.reading.nodata, stack, cloud_band=cloud_band)
+                image = RasterImage(label, openable(path), bands, region.job.reading.nodata, stack,
+                                    cloud_band=cloud_band)
             except (ValueError, OSError) as error:  # a damaged file; its blocks will say so
                 lines.append(f'{label}: {error}')
                 continue
