@@ -22,6 +22,7 @@ from ..analysis.complexity import measure_costs
 from ..analysis.machine import machine_line
 from ..analysis.report_files import file_names
 from ..engine.config_options import OptionsAction
+from ..engine.precision import AMP_DTYPES
 from ..io.files import OutputFolder
 from ..resources import find_config, tools_dir
 
@@ -44,11 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument(
         '--minutes', type=float, metavar='M',
-        help='equal time: every training gets M minutes, its schedule fitted to them by the clock. Default: equal '
-        "epochs, each config's own, or those of --cfg-options")
+        help='equal time: every training gets M minutes, its schedule fitted to them by the clock')
     budget.add_argument(
         '--cpu-minutes', type=float, metavar='M',
         help='the same by the time that the cores work for the training, whatever else runs on the machine')
+    budget.add_argument(
+        '--epochs', type=int, metavar='N',
+        help='equal epochs, and with --as equal steps: every training has N, its schedule fitted to them. Default: '
+        "each config's own number, or that of --cfg-options")
+    parser.add_argument(
+        '--amp', nargs='?', const='auto', choices=['auto', *AMP_DTYPES],
+        help='mixed precision of all trainings, as in `mamba-cd train`; the tests are in float32')
     parser.add_argument(
         '--jobs', type=int, default=1, metavar='J',
         help='runs at once, each with its share of the cores; on 2 cores --jobs 2 gets more done than --jobs 1')
@@ -83,11 +90,15 @@ def run(args: argparse.Namespace) -> int:
     work_dir = Path(args.work_dir)
     minutes, clock = (args.minutes, 'wall') if args.cpu_minutes is None else (args.cpu_minutes, 'cpu')
     trials = make_plan([str(find_config(name)) for name in args.configs], args.seeds, work_dir, args.cfg_options,
-                       minutes, clock, args.recipe and str(find_config(args.recipe)))
-    budget = 'every config trains its own epochs' if minutes is None else \
-        f'every training gets {minutes:g} {"CPU " if clock == "cpu" else ""}minutes'
+                       minutes, clock, args.recipe and str(find_config(args.recipe)), args.epochs, args.amp)
+    if minutes is not None:
+        budget = f'every training gets {minutes:g} {"CPU " if clock == "cpu" else ""}minutes'
+    else:
+        budget = f'every training has {args.epochs} epochs' if args.epochs else 'every config trains its own epochs'
     if args.recipe:
         budget += f', all as {Path(args.recipe).stem} trains'
+    if args.amp:
+        budget += f', {trials[0].cfg.optim_wrapper.dtype}'
     if args.dry_run:
         print_log(describe_plan(trials, budget))
         return 0

@@ -1,5 +1,5 @@
 """A sampler that shows pairs with change more often than they occur."""
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,12 +38,13 @@ class ChangeBalancedSampler(DefaultSampler):
     one; of the other group some are left out, others in each epoch.
 
     Args:
-        dataset: The pairs; their labels are read once.
+        dataset: The pairs.
         change_share: Share of pairs with a changed pixel, above 0 and below 1. Where the data hold only pairs with or
             only pairs without change, it does not matter.
         length: Pairs in an epoch. Default None: as many as the data set has. With few pairs a larger number saves the
             time that each epoch takes to begin and to end.
         rounds: Factor on the number of pairs in an epoch.
+        shows_change: Whether each pair has a changed pixel, where that is known; by default its label is read.
         **kwargs: ``seed`` and ``round_up``, see mmengine's DefaultSampler.
 
     Raises:
@@ -51,7 +52,7 @@ class ChangeBalancedSampler(DefaultSampler):
     """
 
     def __init__(self, dataset: PairCDDataset, change_share: float = 0.7, length: int | None = None, rounds: int = 1,
-                 **kwargs: Any) -> None:
+                 shows_change: Sequence[bool] | None = None, **kwargs: Any) -> None:
         if not 0 < change_share < 1:
             raise ValueError(f'change_share is {change_share}; expected a share above 0 and below 1')
         if length is not None and length < 1:
@@ -62,8 +63,8 @@ class ChangeBalancedSampler(DefaultSampler):
         if length is not None or rounds > 1:
             self.num_samples = -(-(length or len(dataset)) * rounds // self.world_size)
             self.total_size = self.num_samples * self.world_size
-        changed = dataset.find_changed()
-        self.changed, self.unchanged = np.flatnonzero(changed), np.flatnonzero(~changed)
+        self.shows_change = np.asarray(dataset.find_changed() if shows_change is None else shows_change, bool)
+        self.changed, self.unchanged = np.flatnonzero(self.shows_change), np.flatnonzero(~self.shows_change)
         if not self.changed.size or not self.unchanged.size:
             change_share = float(self.changed.size > 0)
         self.num_changed = round(change_share * self.total_size)

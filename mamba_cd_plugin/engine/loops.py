@@ -123,8 +123,10 @@ class CDTrainLoop(_TrainLoopMixin, EpochBasedTrainLoop):
         small = self.epoch < self._small_share * self.max_epochs
         if small and self._large_loader is None:
             self._large_loader = self.dataloader
+            # The same pairs: what their labels show is known.
+            sampler = {**self._small_loader['sampler'], 'shows_change': self.dataloader.sampler.sampler.shows_change}
             self.dataloader = self.runner.build_dataloader(
-                self._complete(self.runner, self._small_loader), seed=self.runner.seed)
+                self._complete(self.runner, {**self._small_loader, 'sampler': sampler}), seed=self.runner.seed)
             if len(self.dataloader) != len(self._large_loader):
                 raise ValueError(f'train_cfg.small_crops: an epoch has {len(self.dataloader)} iterations on small '
                                  f'crops and {len(self._large_loader)} on large ones; expected the same. Set '

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib.image
 import pytest
+import torch
 
 from mamba_cd_plugin.analysis.ablation.execute import STOPPED, Subprocesses, last_words, run_all
 from mamba_cd_plugin.analysis.ablation.plan import Outcome, Trial, make_plan, read_outcome
@@ -30,7 +31,7 @@ default_hooks = dict(param_scheduler=dict(type='ParamSchedulerHook'))
 data_root = '{{$MAMBA_CD_DATA:data/toy}}'
 """
 TRAIN = """
-import os, pathlib, sys
+import os, pathlib, shutil, sys
 config, folder = sys.argv[1], pathlib.Path(sys.argv[3])
 with open(folder / 'calls.txt', 'a') as file:
     print('train', *sys.argv[4:], os.environ.get('OMP_NUM_THREADS'), file=file)
@@ -38,7 +39,7 @@ if 'broken' in config and not os.path.exists('mended'):
     (folder / 'epoch_1.pth').touch()
     (folder / 'last_checkpoint').write_text('/elsewhere/epoch_1.pth')
     raise KeyError('no part of that name')
-(folder / 'epoch_3.pth').touch()
+shutil.copy('trained.pth', folder / 'epoch_3.pth')
 (folder / 'last_checkpoint').write_text('/elsewhere/epoch_3.pth')
 (folder / 'best_changed_F1_epoch_2.pth').touch()
 (folder / 'best_changed_F1.pth').touch()
@@ -69,6 +70,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path('tools').mkdir()
     Path('tools/train.py').write_text(TRAIN)
     Path('tools/test.py').write_text(TEST)
+    torch.save(dict(meta=dict(epoch=3, iter=174)), 'trained.pth')
     return tmp_path
 
 
@@ -105,6 +107,34 @@ def test_all_are_trained_as_one_config_is(plan: Callable[..., list[Trial]]) -> N
     assert second.cfg.default_hooks.param_scheduler == dict(type='TimeBudgetHook', minutes=2, clock='cpu')
 
 
+SCHEDULE = """
+param_scheduler = [
+    dict(type='LinearLR', by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', T_max=3, by_epoch=True, begin=0, end=3, convert_to_iter_based=True),
+    dict(type='MultiStepLR', milestones=[1, 2], gamma=0.1),
+    dict(type='ReduceOnPlateauLR', monitor='changed_F1', patience=15),
+]
+optim_wrapper = dict(type='OptimWrapper')
+"""
+
+
+def test_equal_epochs_come_with_a_schedule_of_that_length(plan: Callable[..., list[Trial]],
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mamba_cd_plugin.engine.precision.choose_amp', lambda name: 'bf16')
+    Path('first.py').write_text(CONFIG + SCHEDULE)
+    cfg = plan('first', epochs=12, amp='auto')[0].cfg
+    warm_up, cosine, steps, plateau = cfg.param_scheduler
+    assert cfg.train_cfg.max_epochs == 12
+    assert (warm_up.begin, warm_up.end) == (0, 50)  # in steps
+    assert (cosine.T_max, cosine.begin, cosine.end) == (12, 0, 12) and steps.milestones == [4, 8]
+    assert plateau.patience == 15  # no part of the training's length
+    assert cfg.optim_wrapper == dict(type='AutocastOptimWrapper', dtype='bfloat16')
+    Path('second.py').write_text(CONFIG.replace('max_epochs=3, by_epoch=True', 'max_iters=900'))
+    with pytest.raises(ValueError, match='second: 12 epochs cannot be set; expected .* a config with '
+                                         'train_cfg.max_epochs, which is None'):
+        plan('second', epochs=12)
+
+
 def test_plan_refuses_what_cannot_work(plan: Callable[..., list[Trial]], here: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'config third\.py does not exist'):
         plan('first', 'third')
@@ -126,7 +156,8 @@ def test_one_fails_and_the_others_go_on(plan: Callable[..., list[Trial]], here: 
     assert first.scores['whole'] == pytest.approx(
         dict(changed_F1=0.6, changed_IoU=0.5, changed_precision=0.4, changed_recall=0.3))
     assert first.scores['tiles256']['changed_F1'] == pytest.approx(0.5)
-    assert first.epochs == 3 and first.seconds > 0 and first.cpu_seconds > 0 and 1 < first.peak_mib < 10_000
+    assert (first.epochs, first.steps) == (3, 174)
+    assert first.seconds > 0 and first.cpu_seconds > 0 and 1 < first.peak_mib < 10_000
     assert calls(runs[0]) == ['train None', f'test best_changed_F1.pth --show-dir {runs[0].folder / "pictures"} '
                               f'--out {runs[0].folder / "masks"}']
     assert 'no part of that name' in (runs[1].folder / 'train.log').read_text()
@@ -221,9 +252,10 @@ def test_table(rows: list[Row]) -> None:
     lines = ablation_markdown(rows, ['Said so.']).splitlines()
     assert lines[2] == 'Said so.'
     assert [line for line in lines if line[:3] == '## '] == ['## Tested on whole', '## Tested on tiles256', '## Failed']
-    assert '| first | 2 | 70.00 ± 14.14 | 50.00 | 40.00 | 30.00 | 2.50 | 3.00 | 0.250 | 512 | 3 | 1.5 | 1.0 |' in lines
-    assert '| first | 2 | 60.00 ± 14.14 | 40.00 | 30.00 | 20.00 | 2.50 | 3.00 | 0.250 | 512 | 3 | 1.5 | 1.0 |' in lines
-    assert '| broken | 0 | **failed** |  |  |  |  |  |  | 512 |  |  |  |' in lines
+    costs = '2.50 | 3.00 | 0.250 | 512 | 3 | 174 | 1.5 | 1.0'
+    assert f'| first | 2 | 70.00 ± 14.14 | 50.00 | 40.00 | 30.00 | {costs} |' in lines
+    assert f'| first | 2 | 60.00 ± 14.14 | 40.00 | 30.00 | 20.00 | {costs} |' in lines
+    assert '| broken | 0 | **failed** |  |  |  |  |  |  | 512 |  |  |  |  |' in lines
     assert "- broken, seed 1: KeyError: 'no part of that name'" in lines
 
 

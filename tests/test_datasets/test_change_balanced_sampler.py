@@ -65,6 +65,11 @@ def test_an_epoch_can_be_longer_than_the_data() -> None:
         ChangeBalancedSampler(Pairs(), length=0)
 
 
+def test_labels_that_are_known_are_not_read() -> None:
+    known = ChangeBalancedSampler(range(10), change_share=0.5, seed=3, shows_change=[i in (2, 7) for i in range(10)])
+    assert list(known) == list(ChangeBalancedSampler(Pairs(), change_share=0.5, seed=3))
+
+
 def test_a_pair_that_comes_again_is_told_from_the_first_time() -> None:
     sampler = ChangeBalancedSampler(Pairs(), change_share=0.5, rounds=4, seed=0)
     drawn = list(sampler)

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
+from mamba_cd_plugin.datasets import PairCDDataset
 from mamba_cd_plugin.engine.loops import with_small_crops
 
 CROP = dict(type='RandomChangeCrop', crop_size=(32, 48), change_prob=0.5)
@@ -60,8 +61,12 @@ def train(make_runner: Make, options: dict[str, object]) -> tuple[list[tuple], d
 
 
 def test_two_of_five_epochs_are_on_small_crops_also_when_resumed(make_runner: Make, tmp_path: Path,
-                                                                 options: dict[str, object]) -> None:
+                                                                 options: dict[str, object],
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    find_changed, readings = PairCDDataset.find_changed, []
+    monkeypatch.setattr(PairCDDataset, 'find_changed', lambda pairs: (readings.append(pairs), find_changed(pairs))[1])
     seen, weights = train(make_runner, options)
+    assert len(readings) == 1  # the labels are read once, for both loaders
     small, large = (8, (16, 24)), (2, (32, 48))
     assert seen == [(epoch, *(small if epoch < 2 else large)) for epoch in range(5) for _ in range(2)]
     again, resumed = train(make_runner, {**options, 'resume': True, 'load_from': str(tmp_path / 'work/epoch_1.pth')})

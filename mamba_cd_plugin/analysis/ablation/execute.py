@@ -181,6 +181,8 @@ def _train(trial: Trial, tools: Path, subprocesses: Subprocesses, outcome: Outco
     outcome.peak_mib = max(outcome.peak_mib, ended.peak_bytes / MIB)
     outcome.epochs = trial.epochs
     outcome.trained = ended.error is None
+    if outcome.trained:
+        outcome.steps = trial.steps
     write_outcome(trial, outcome)
     return ended.error
 

@@ -13,13 +13,18 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ...engine.config_options import merge_options
+from ...engine.precision import enable_training_amp
 from ...engine.resume import changed_settings, describe_changes
+from ...inference.checkpoints import read_checkpoint
 from ...io.files import whole_file
 from ...models.peers import OpenCDUnavailable, import_open_cd, needs_open_cd
 
 FILENAME = 'outcome.json'
 # Scores by protocol, such as {'tiles256': {'changed_F1': 0.8}}; '' where the test loop has no protocols.
 Scores = dict[str, dict[str, float]]
+# Settings of mmengine's schedulers that are moments or lengths, counted in epochs unless by_epoch is off.
+MOMENTS = ('begin', 'end', 'T_max', 'total_iters', 'step_size', 'milestones')
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -73,6 +78,12 @@ class Trial:
         epoch = re.fullmatch(r'epoch_(\d+)', path.stem) if path else None
         return int(epoch.group(1)) if epoch else 0
 
+    @property
+    def steps(self) -> int:
+        """Training steps that the newest checkpoint has behind it; 0 where there is none."""
+        path = self.newest_checkpoint
+        return int(read_checkpoint(str(path)).get('meta', {}).get('iter', 0)) if path else 0
+
 
 def make_plan(configs: Sequence[str],
               seeds: Sequence[int],
@@ -80,7 +91,9 @@ def make_plan(configs: Sequence[str],
               options: dict[str, Any] | None = None,
               minutes: float | None = None,
               clock: str = 'wall',
-              recipe: str | None = None) -> list[Trial]:
+              recipe: str | None = None,
+              epochs: int | None = None,
+              amp: str | None = None) -> list[Trial]:
     """Read all configs and check them before any training starts.
 
     Seeds are the outer order, so that an ablation which is cut short has compared all configs once.
@@ -90,17 +103,19 @@ def make_plan(configs: Sequence[str],
         seeds: a trial per config and seed.
         work_dir: folder for the folders of the trials.
         options: settings for all trials, by dotted keys.
-        minutes: time that every training gets, its schedule fitted by TimeBudgetHook; None trains every config for its
-            own number of epochs.
+        minutes: time that every training gets, its schedule fitted by TimeBudgetHook; None trains for a number of
+            epochs.
         clock: of the minutes, ``'wall'`` or ``'cpu'``; see TimeBudgetHook.
         recipe: a config whose data, training and metric all trials share; only the models are those of the configs.
+        epochs: number of every training, its schedule fitted; None leaves every config its own.
+        amp: precision of all trainings: 'bf16', 'fp16', or 'auto'; None is that of the configs.
 
     Raises:
         FileNotFoundError: if a config does not exist.
         KeyError: if an option names a key that a config does not have.
         OpenCDUnavailable: if all configs need Open-CD, and it cannot be imported; some of them are left out.
         ValueError: if two configs have the same file name, a seed occurs twice, or a folder holds a trial with other
-            settings.
+            settings; if a config does not count epochs that are to be set; if the machine lacks a precision.
     """
     names = [Path(config).stem for config in configs]
     _refuse_repeated('configs named', names)
@@ -115,6 +130,10 @@ def make_plan(configs: Sequence[str],
             cfg = copy.deepcopy(original)
             merge_options(cfg, options or {})
             cfg.merge_from_dict({'randomness.seed': seed})
+            if amp is not None:
+                enable_training_amp(cfg, amp)
+            if epochs is not None:
+                _set_epochs(cfg, name, epochs)
             if minutes is not None:
                 budget = dict(type='TimeBudgetHook', minutes=minutes, **({} if clock == 'wall' else dict(clock=clock)))
                 cfg.merge_from_dict({'default_hooks.param_scheduler': budget})
@@ -152,6 +171,24 @@ def _train_like(cfg: Config, recipe: Config) -> Config:
     return mixed
 
 
+def _set_epochs(cfg: Config, name: str, epochs: int) -> None:
+    """Change the length of a training, and its schedule by the same factor."""
+    before = cfg.train_cfg.get('max_epochs')
+    if epochs < 1 or not before:
+        raise ValueError(f'{name}: {epochs} epochs cannot be set; expected at least 1, and a config with '
+                         f'train_cfg.max_epochs, which is {before}')
+
+    def fitted(value: Any) -> Any:
+        return [fitted(item) for item in value] if isinstance(value, (list, tuple)) else \
+            max(1, round(value * epochs / before)) if value else value
+
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
+        if scheduler.get('by_epoch', True):
+            scheduler.update({key: fitted(scheduler[key]) for key in MOMENTS if key in scheduler})
+    cfg.train_cfg.max_epochs = epochs
+
+
 def write_config(trial: Trial) -> None:
     """Write the config of a trial for its subprocesses."""
     trial.config_file.parent.mkdir(parents=True, exist_ok=True)
@@ -185,6 +222,7 @@ class Outcome:
         error: why it failed.
         seconds: wall-clock time of the training, its starts included; all attempts together.
         epochs: number of trained epochs.
+        steps: number of trained steps.
         cpu_seconds: time that the cores worked for the training, its starts and data workers included.
         peak_mib: peak memory of the training process, without its data workers.
         scores: scores of the test, as fractions.
@@ -194,6 +232,7 @@ class Outcome:
     error: str = ''
     seconds: float = 0.
     epochs: int = 0
+    steps: int = 0
     cpu_seconds: float = 0.
     peak_mib: float = 0.
     scores: Scores = field(default_factory=dict)

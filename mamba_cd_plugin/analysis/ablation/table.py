@@ -18,9 +18,9 @@ from .plan import Outcome, Trial
 
 METRICS = ('changed_F1', 'changed_IoU', 'changed_precision', 'changed_recall')
 FIELDS = ('config', 'protocol', 'seeds', 'F1', 'F1_sd', 'F1_of_seeds', 'IoU', 'precision', 'recall', 'parameters',
-          'flops', 'seconds_per_pair', 'peak_mib', 'epochs', 'minutes', 'cpu_minutes', 'errors')
+          'flops', 'seconds_per_pair', 'peak_mib', 'epochs', 'steps', 'minutes', 'cpu_minutes', 'errors')
 HEAD = ('config', 'seeds', 'F1, %', 'IoU, %', 'precision, %', 'recall, %', 'parameters, M', 'FLOPs, G', 's per pair',
-        'peak memory, MiB', 'epochs', 'minutes', 'CPU minutes')
+        'peak memory, MiB', 'epochs', 'steps', 'minutes', 'CPU minutes')
 # Palette of Okabe and Ito, distinct in every kind of colour blindness.
 BAR_COLOR, SEED_COLOR, FAILED_COLOR = '#56B4E9', '#000000', '#D55E00'
 
@@ -34,6 +34,7 @@ class Row:
         scores: fraction that each seed reached, by protocol and metric.
         seeds: those that finished, in the order of the scores.
         epochs: number of epochs that each of them trained.
+        steps: number of steps.
         minutes: duration of each of the trainings.
         cpu_minutes: time that the cores worked for each of them.
         peak_mib: the highest peak memory of a training.
@@ -44,6 +45,7 @@ class Row:
     scores: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
     minutes: list[float] = field(default_factory=list)
     cpu_minutes: list[float] = field(default_factory=list)
     peak_mib: float = 0.
@@ -62,6 +64,7 @@ def summarise_trials(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> li
             continue
         row.seeds.append(trial.seed)
         row.epochs.append(outcome.epochs)
+        row.steps.append(outcome.steps)
         row.minutes.append(outcome.seconds / 60)
         row.cpu_minutes.append(outcome.cpu_seconds / 60)
         for protocol, scores in outcome.scores.items():
@@ -92,8 +95,8 @@ def records(rows: Sequence[Row]) -> Iterator[dict]:
                 F1_of_seeds=' '.join(f'{seed}:{value:.4f}' for seed, value in zip(row.seeds, f1)), IoU=_mean(iou),
                 precision=_mean(precision), recall=_mean(recall), parameters=cost and cost.parameters,
                 flops=cost and cost.flops, seconds_per_pair=timing and timing.median,
-                peak_mib=row.peak_mib or None, epochs=_mean(row.epochs), minutes=_mean(row.minutes),
-                cpu_minutes=_mean(row.cpu_minutes),
+                peak_mib=row.peak_mib or None, epochs=_mean(row.epochs), steps=_mean(row.steps),
+                minutes=_mean(row.minutes), cpu_minutes=_mean(row.cpu_minutes),
                 errors='; '.join(row.errors))
 
 
@@ -132,8 +135,8 @@ def _cells(record: dict) -> list[str]:
             *(_scaled(record[metric], 100, 2) for metric in ('IoU', 'precision', 'recall')),
             _scaled(record['parameters'], 1e-6, 2), _scaled(record['flops'], 1e-9, 2),
             _scaled(record['seconds_per_pair'], 1, 3), _scaled(record['peak_mib'], 1, 0),
-            _scaled(record['epochs'], 1, 0), _scaled(record['minutes'], 1, 1),
-            _scaled(record['cpu_minutes'], 1, 1)]
+            _scaled(record['epochs'], 1, 0), _scaled(record['steps'], 1, 0),
+            _scaled(record['minutes'], 1, 1), _scaled(record['cpu_minutes'], 1, 1)]
 
 
 def _scaled(value: float | None, factor: float, digits: int) -> str:
