@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--as', dest='recipe', metavar='CONFIG',
         help='train and test every model as this config does: its data, optimizer, schedule, hooks and metric; only '
         'the models are those of the configs')
+    parser.add_argument(
+        '--same-loss', action='store_true',
+        help="with --as: its config's loss too, in place of each model's own; losses of further outputs stay")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument(
         '--minutes', type=float, metavar='M',
@@ -87,16 +90,19 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.jobs < 1:
         raise ValueError(f'--jobs must be 1 or more, but is {args.jobs}')
+    if args.same_loss and not args.recipe:
+        raise ValueError('--same-loss is the loss of the config that --as names, which is missing')
     work_dir = Path(args.work_dir)
     minutes, clock = (args.minutes, 'wall') if args.cpu_minutes is None else (args.cpu_minutes, 'cpu')
     trials = make_plan([str(find_config(name)) for name in args.configs], args.seeds, work_dir, args.cfg_options,
-                       minutes, clock, args.recipe and str(find_config(args.recipe)), args.epochs, args.amp)
+                       minutes, clock, args.recipe and str(find_config(args.recipe)), args.epochs, args.amp,
+                       args.same_loss)
     if minutes is not None:
         budget = f'every training gets {minutes:g} {"CPU " if clock == "cpu" else ""}minutes'
     else:
         budget = f'every training has {args.epochs} epochs' if args.epochs else 'every config trains its own epochs'
     if args.recipe:
-        budget += f', all as {Path(args.recipe).stem} trains'
+        budget += f', all as {Path(args.recipe).stem} trains' + (', with the same loss' if args.same_loss else '')
     if args.amp:
         budget += f', {trials[0].cfg.optim_wrapper.dtype}'
     if args.dry_run:

@@ -135,6 +135,22 @@ def test_equal_epochs_come_with_a_schedule_of_that_length(plan: Callable[..., li
         plan('second', epochs=12)
 
 
+def test_all_can_be_trained_with_the_loss_of_one(plan: Callable[..., list[Trial]]) -> None:
+    def model(head: str) -> str:
+        return CONFIG + f'model = dict(type="Toy", decode_head={head})'
+
+    Path('recipe.py').write_text(model('dict(loss_decode=dict(a=dict(type="A", loss_weight=2), b=dict(type="B")))'))
+    Path('first.py').write_text(model('dict(loss_edge=3, loss_decode=dict(c=dict(type="C")))'))
+    Path('second.py').write_text(model('dict(loss_decode=dict(type="C"))'))
+    first, second = plan('first', 'second', seeds=(0, ), recipe='recipe.py', same_loss=True)
+    assert first.cfg.model.decode_head == dict(loss_edge=3, loss_decode=dict(
+        a=dict(type='A', loss_weight=2), b=dict(type='B')))
+    assert second.cfg.model.decode_head.loss_decode == [  # a head of mmseg takes no names
+        dict(type='A', loss_weight=2, _scope_='mmseg'), dict(type='B', _scope_='mmseg')]
+    own = plan('second', seeds=(0, ), recipe='recipe.py')[0]
+    assert own.cfg.model.decode_head.loss_decode == dict(type='C')
+
+
 def test_plan_refuses_what_cannot_work(plan: Callable[..., list[Trial]], here: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'config third\.py does not exist'):
         plan('first', 'third')

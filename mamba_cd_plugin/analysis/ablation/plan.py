@@ -93,7 +93,8 @@ def make_plan(configs: Sequence[str],
               clock: str = 'wall',
               recipe: str | None = None,
               epochs: int | None = None,
-              amp: str | None = None) -> list[Trial]:
+              amp: str | None = None,
+              same_loss: bool = False) -> list[Trial]:
     """Read all configs and check them before any training starts.
 
     Seeds are the outer order, so that an ablation which is cut short has compared all configs once.
@@ -107,6 +108,7 @@ def make_plan(configs: Sequence[str],
             epochs.
         clock: of the minutes, ``'wall'`` or ``'cpu'``; see TimeBudgetHook.
         recipe: a config whose data, training and metric all trials share; only the models are those of the configs.
+        same_loss: whether they share the recipe's loss too, where a head has ``loss_decode``.
         epochs: number of every training, its schedule fitted; None leaves every config its own.
         amp: precision of all trainings: 'bf16', 'fp16', or 'auto'; None is that of the configs.
 
@@ -124,7 +126,7 @@ def make_plan(configs: Sequence[str],
     loaded = _load_configs(configs)
     if recipe is not None:
         shared = Config.fromfile(recipe)
-        loaded = {name: _train_like(cfg, shared) for name, cfg in loaded.items()}
+        loaded = {name: _train_like(cfg, shared, same_loss) for name, cfg in loaded.items()}
     for seed in seeds:
         for name, original in loaded.items():
             cfg = copy.deepcopy(original)
@@ -163,10 +165,19 @@ def _load_configs(configs: Sequence[str]) -> dict[str, Config]:
     return loaded
 
 
-def _train_like(cfg: Config, recipe: Config) -> Config:
-    """The recipe with a config's model, and what several GPUs must know of it."""
+def _train_like(cfg: Config, recipe: Config, same_loss: bool) -> Config:
+    """The recipe with a config's model, and what several GPUs must know of it.
+
+    A loss of its own can decide more in a short training than the model does. Losses of further outputs stay.
+    """
     mixed = copy.deepcopy(recipe)
     mixed.model = copy.deepcopy(cfg.model)
+    if same_loss:
+        losses, own = recipe.model.decode_head.loss_decode, cfg.model.decode_head.get('loss_decode')
+        # Our heads name their losses; mmseg's, and with them Open-CD's, have one loss or a list.
+        named = own is not None and 'type' not in own and not isinstance(own, list)
+        mixed.model.decode_head.loss_decode = copy.deepcopy(losses) if named else \
+            [dict(loss, _scope_='mmseg') for loss in losses.values()]
     mixed.find_unused_parameters = cfg.get('find_unused_parameters', False)
     return mixed
 
