@@ -110,7 +110,8 @@ def _make(job: Job, task: BlockTask, out: Path) -> dict:
     if task.inside is not None:
         strip = _cut(strip, window, task.inside)
     part = out / BLOCKS / f'.{block_name(task.row, task.column)}.{socket.gethostname()}.{os.getpid()}.part'
-    _remove_leftovers(part)
+    remove_leftovers(out, block_name(task.row, task.column))
+    shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
         counts = _write(part, job, task, strip, None if field is None else _describe_moves(job, window, field))
@@ -129,12 +130,16 @@ def _cut(strip: Strip, window: Window, inside: bytes) -> Strip:
                  np.where(outside, np.uint8(NODATA), strip.mask))
 
 
-def _remove_leftovers(part: Path) -> None:
-    """Delete what killed processes of this machine left of the same block."""
-    block, host = part.name.split('.')[1], socket.gethostname()
-    for path in part.parent.glob(f'.{block}.{host}.*'):
+def remove_leftovers(out: Path, block: str = '*') -> None:
+    """Delete what killed processes of this machine left of a block that they were writing.
+
+    Args:
+        out: Folder of the region.
+        block: Name of the block; of all by default.
+    """
+    for path in (out / BLOCKS).glob(f'.{block}.{socket.gethostname()}.*'):
         number = path.name.split('.')[-2]
-        if number.isdigit() and (int(number) == os.getpid() or not _is_alive(int(number))):
+        if number.isdigit() and not _is_alive(int(number)):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -5,14 +5,17 @@ scheduling, transport, lost workers and repeated tries are Dask's.
 """
 import asyncio
 import logging
+import multiprocessing
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,7 +24,7 @@ from mmengine.logging import print_log
 
 from ..engine.machine import keep_freed_memory
 from ..io.files import refusal_of
-from .blocks import run_block
+from .blocks import remove_leftovers, run_block
 from .grid import LOGS, block_name
 from .job import BlockTask, Job
 
@@ -31,7 +34,6 @@ TRIES = 3
 FULL = 64 << 20
 SECONDS_BETWEEN_LINES = 10
 CONNECT_TIMEOUT = 30
-SECONDS_TO_END = 0.5  # for local workers after Ctrl-C
 # Blocks as they are through, each with the error of its last try.
 Blocks = Generator[tuple[BlockTask, BaseException | None], None, None]
 _BUSY = threading.Lock()
@@ -120,13 +122,16 @@ def run_blocks(job: Job, tasks: Sequence[BlockTask], total: int, workers: int = 
             return outcome
         results = _in_process(job, tasks) if workers == 1 and scheduler is None else _by_dask(
             job, tasks, workers, scheduler)
-        with closing(results):  # ends the local workers, whatever ends the loop
-            for task, error in results:
-                if error is None:
-                    outcome.made += 1
-                else:
-                    _failed(job, task, error, outcome)
-                progress.update(error is not None)
+        try:
+            with closing(results):  # ends the local workers, whatever ends the loop
+                for task, error in results:
+                    if error is None:
+                        outcome.made += 1
+                    else:
+                        _failed(job, task, error, outcome)
+                    progress.update(error is not None)
+        finally:
+            remove_leftovers(Path(job.out))
     outcome.seconds = time.monotonic() - begun
     return outcome
 
@@ -208,19 +213,69 @@ def _client(client_type: Any, cluster_type: Any, workers: int, scheduler: str | 
         return
     # Without a limit of Dask's: it would stop a worker that takes more than its share of the memory, which the
     # model may do for a moment.
-    with cluster_type(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=':0',
-                      silence_logs=50) as cluster, client_type(cluster) as client:
+    others = multiprocessing.active_children()
+    with _deaf_to_sigint():
+        cluster = cluster_type(n_workers=0, threads_per_worker=1, processes=True, memory_limit=0,
+                               dashboard_address=':0', silence_logs=50)
+    with cluster, client_type(cluster) as client:
         try:
+            cluster.scale(workers)
+            cluster.sync(_wait_for, cluster)
             yield client
-        except (KeyboardInterrupt, GeneratorExit):
-            # What they are at is lost either way, and whole blocks only are there; Dask would wait five seconds.
-            logging.getLogger('distributed').setLevel(logging.CRITICAL)  # workers that end unasked are errors there
-            cluster.sync(_end_workers, list(cluster.workers.values()))
+        except BaseException:
+            _kill_workers(cluster, others)
             raise
 
 
-async def _end_workers(nannies: list[Any]) -> None:
-    await asyncio.gather(*(nanny.close(timeout=SECONDS_TO_END) for nanny in nannies), return_exceptions=True)
+async def _wait_for(cluster: Any) -> None:
+    """Wait until each worker of a cluster has started.
+
+    Raises:
+        OSError: If one cannot.
+    """
+    # Shielded: Ctrl-C cancels this, and a cluster that were cancelled as well could not be closed any more.
+    with suppress(Exception):
+        await asyncio.shield(asyncio.ensure_future(cluster))
+    nannies = list(cluster.workers.values())
+    for started in await asyncio.gather(*(nanny.start() for nanny in nannies), return_exceptions=True):
+        if isinstance(started, Exception):
+            raise OSError(f'of {len(nannies)} local workers at least one cannot start ({started}). Fewer of them need '
+                          'less memory, and --workers 1 does without them') from started
+
+
+@contextmanager
+def _deaf_to_sigint() -> Iterator[None]:
+    """Start threads that never get SIGINT, and so do the processes that they start.
+
+    Ctrl-C reaches all processes of a terminal. Workers would show where it met them; who ends them is this process.
+    """
+    if sys.platform == 'win32':
+        yield
+        return
+    resource_tracker.ensure_running()  # else multiprocessing starts it with the first worker, and then lets SIGINT in
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _kill_workers(cluster: Any, others: Sequence[Any]) -> None:
+    """End the local workers without waiting for what they are at: whole blocks only are there, and half ones are lost.
+
+    Dask would wait five seconds for each.
+
+    Args:
+        cluster: The local cluster.
+        others: Processes that are none of its workers.
+    """
+    for name in ('distributed', 'asyncio'):  # workers that end unasked, or before they have started, are errors there
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for nanny in cluster.workers.values():
+        nanny.close_gracefully()  # it starts no other in place of the killed one
+    for process in multiprocessing.active_children():
+        if process not in others and process.name.startswith('Dask'):
+            process.kill()
 
 
 def shard_of(tasks: Sequence[BlockTask], shard: str) -> list[BlockTask]:

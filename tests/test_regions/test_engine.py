@@ -1,5 +1,6 @@
 """Whoever makes the blocks, and whatever ends them: whole blocks, and the same ones."""
 import asyncio
+import multiprocessing
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ pytest.importorskip('pyarrow')
 dask = pytest.importorskip('dask')
 distributed = pytest.importorskip('distributed')
 
-from mamba_cd_plugin.regions import blocks  # noqa: E402
+from mamba_cd_plugin.regions import blocks, engine  # noqa: E402
 from mamba_cd_plugin.regions.engine import run_blocks, shard_of  # noqa: E402
 from mamba_cd_plugin.regions.grid import finished_blocks  # noqa: E402
 
@@ -129,6 +131,53 @@ def test_a_stop_leaves_whole_blocks_only(tools: Any, two_rasters: Path, monkeypa
     assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) is before
     assert len(list((two_rasters / 'out/blocks').iterdir())) == len(finished_blocks(two_rasters / 'out')) == 2
     assert len(tools.open(two_rasters, block=150).missing) == len(region.tasks) - 2
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='no signal masks')
+@pytest.mark.parametrize('moment', ['start', 'work'])
+def test_ctrl_c_kills_local_workers_and_waits_for_no_block(moment: str, tmp_path: Path, capfd: Any,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def endless(job: Any, task: Any) -> None:  # within this function, so that it goes to the workers as a whole
+        import os
+        import signal
+        import socket
+        import time
+        from pathlib import Path
+
+        from distributed import Status, get_worker
+        out = Path(job.out)
+        (out / f'blocks/.{task.row}_0.{socket.gethostname()}.{os.getpid()}.part').mkdir()
+        (out / f'{os.getpid()}.mask').write_text(str(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+        while get_worker().status is Status.running:
+            time.sleep(0.01)
+        (out / 'asked').touch()
+
+    def interrupt() -> None:
+        while not (len(list(tmp_path.glob('*.mask'))) == 2 if moment == 'work' else multiprocessing.active_children()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    (tmp_path / 'blocks').mkdir()
+    monkeypatch.setattr(engine, 'run_alone', endless)
+    job = SimpleNamespace(out=str(tmp_path))
+    tasks = [SimpleNamespace(row=row, column=0, digest='a') for row in range(3)]
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_blocks(job, tasks, 3, workers=2)  # type: ignore[arg-type]
+    assert multiprocessing.active_children() == [] and not (tmp_path / 'asked').exists()
+    assert list((tmp_path / 'blocks').iterdir()) == []  # neither whole blocks nor halves
+    masks = [path.read_text() for path in tmp_path.glob('*.mask')]
+    assert masks == (['True', 'True'] if moment == 'work' else [])
+    assert 'Traceback' not in capfd.readouterr().err
+
+
+def test_workers_that_cannot_start_are_reported(tmp_path: Path) -> None:
+    job, task = SimpleNamespace(out=str(tmp_path)), SimpleNamespace(row=0, column=0, digest='a')
+    with dask.config.set({'distributed.worker.preload': ['no_such_module']}), pytest.raises(
+            OSError, match='of 2 local workers at least one cannot start .*no_such_module'):
+        run_blocks(job, [task], 1, workers=2)  # type: ignore[arg-type,list-item]
+    assert multiprocessing.active_children() == []
 
 
 def test_a_full_disk_stops_the_run(tools: Any, two_rasters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
