@@ -4,10 +4,5 @@
 # Runs in the folder that it is called from. PORT=29501 fixes the port, PYTHON=python3.11 the interpreter.
 set -euo pipefail
 [ $# -ge 3 ] || { echo "usage: $0 CONFIG CHECKPOINT PROCESSES [arguments of tools/test.py]" >&2; exit 2; }
-CONFIG=$1
-CHECKPOINT=$2
-PROCESSES=$3
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-if [ -n "${PORT:-}" ]; then WHERE=(--master_port="$PORT"); else WHERE=(--standalone); fi
-exec "${PYTHON:-python}" -m torch.distributed.run "${WHERE[@]}" --nproc_per_node="$PROCESSES" \
-    "$TOOLS/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "${@:4}"
+exec bash "$TOOLS/dist_run.sh" "$3" test.py "$1" "$2" --launcher pytorch "${@:4}"

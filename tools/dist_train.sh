@@ -4,9 +4,5 @@
 # Runs in the folder that it is called from. PORT=29501 fixes the port, PYTHON=python3.11 the interpreter.
 set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: $0 CONFIG PROCESSES [arguments of tools/train.py]" >&2; exit 2; }
-CONFIG=$1
-PROCESSES=$2
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-if [ -n "${PORT:-}" ]; then WHERE=(--master_port="$PORT"); else WHERE=(--standalone); fi
-exec "${PYTHON:-python}" -m torch.distributed.run "${WHERE[@]}" --nproc_per_node="$PROCESSES" \
-    "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"
+exec bash "$TOOLS/dist_run.sh" "$2" train.py "$1" --launcher pytorch "${@:3}"

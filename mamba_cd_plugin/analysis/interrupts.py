@@ -14,6 +14,7 @@ from .disks import last_line
 from .stops import CONFIG, PATIENCE, SETTINGS
 
 IMPORTS = 'while libraries are imported'
+START = 'while workers start'
 WORK = 'at work'
 LONGEST = 3.  # seconds between the begin of the work and the signal
 GOAL = 2.  # seconds
@@ -26,10 +27,12 @@ class Interruptible(NamedTuple):
         words: The command.
         begun: A text of its output, or a glob in its folder ``out``, that is there once it works.
         out: Its folder, which is deleted before each start; its own work starts anew each time.
+        starts: A text of its output after which it starts workers; '' where that takes no time of its own.
     """
     words: Sequence[str]
     begun: str
     out: Path
+    starts: str = ''
 
 
 class Interruption(NamedTuple):
@@ -71,12 +74,13 @@ def commands(data: Path, out: Path) -> dict[str, Interruptible]:
                                  out / 'predict'),
         'mosaic': Interruptible([*mosaic, str(out / 'mosaic')], 'logs/*.log', out / 'mosaic'),
         'mosaic --workers 2': Interruptible([*mosaic, str(out / 'workers'), '--workers', '2'], 'logs/*.log',
-                                            out / 'workers'),
+                                            out / 'workers', 'blocks: '),
     }
 
 
 def interrupt_often(command: Interruptible, times: int, seed: int, log: Path) -> Iterator[Interruption]:
-    """Start a command again and again and interrupt it: once while libraries are imported, else while it works.
+    """Start a command again and again and interrupt it: once while libraries are imported, once while it starts workers
+    if it does, else while it works.
 
     Args:
         command: The command.
@@ -88,10 +92,12 @@ def interrupt_often(command: Interruptible, times: int, seed: int, log: Path) ->
     for number in range(times):
         shutil.rmtree(command.out, ignore_errors=True)
         delay = draw.uniform(0., LONGEST)
-        if number:
-            yield _interrupt(command, WORK, lambda: _has_begun(command, log), delay, log)
-        else:
+        if number == 0:
             yield _interrupt(command, IMPORTS, lambda: True, 1., log)
+        elif number == 1 and command.starts:
+            yield _interrupt(command, START, lambda: command.starts in log.read_text(errors='replace'), delay, log)
+        else:
+            yield _interrupt(command, WORK, lambda: _has_begun(command, log), delay, log)
 
 
 def _has_begun(command: Interruptible, log: Path) -> bool:
@@ -147,8 +153,13 @@ def _cpu_seconds(process: int) -> float:
 
 
 def _is_alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether a process of a group runs. One that has ended may still be listed: some containers' init takes a second
+    to take note of it."""
+    for path in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            state, _, its_group = path.read_text().rsplit(')', 1)[1].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            continue
+        if int(its_group) == group and state not in 'ZX':
+            return True
+    return False

@@ -1,7 +1,6 @@
 """Commands left alone for long: memory, open files and threads of a process and its children, and whether they grow."""
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from scipy import stats
 
 from ..io.files import whole_file
 
@@ -18,9 +18,13 @@ PAUSE = 2.  # seconds between two samples
 PATIENCE = 120.  # seconds for the process to end after a signal
 # The first part of a run fills caches and pools.
 WARM_UP = 0.2
-# What the last fifth may take more than the first one after the warm-up, as a share of memory: allocators round up, and
-# the history of a training grows by a few numbers each iteration.
+# What half an hour may add: of memory a share, since allocators round up, and the history of a training grows by a few
+# numbers each iteration; of files and threads less than one.
+HALF_HOUR = 1800.
 GROWTH = 0.03
+# Samples of one moment depend on those before. Medians of so many parts of a run hardly do, and are spared by peaks.
+PARTS = 12
+CONFIDENCE = 0.99
 SIDE = 160
 
 
@@ -54,6 +58,18 @@ class Soak(NamedTuple):
     samples: list[Sample]
     status: int
     done: str
+
+
+class Verdict(NamedTuple):
+    """Whether something grew.
+
+    Attributes:
+        low, high: What half an hour adds at least and at most, in bytes or pieces.
+        word: 'flat', 'grew', or 'uncertain': it may be more than is allowed, and it may be less.
+    """
+    low: float
+    high: float
+    word: str
 
 
 def watch(command: Sequence[str], seconds: float, log: Path,
@@ -118,18 +134,31 @@ def _children(pid: int) -> list[int]:
     return own + [grandchild for child in own for grandchild in _children(child)]
 
 
-def what_grew(samples: Sequence[Sample]) -> list[str]:
-    """What was higher in the last fifth of a run than in the first one after the warm-up."""
-    start, end = samples[0].second, samples[-1].second
+def judge(samples: Sequence[Sample]) -> dict[str, Verdict]:
+    """Whether a run is flat after its warm-up, for memory, the memory of children, open files and threads.
+
+    A line is fitted through the medians of its parts, by Theil's and Sen's method. What half an hour adds is as certain
+    as these medians lie on the line: a run that is too short, or too restless, for what it shows is called so.
+
+    Args:
+        samples: Samples of a run, oldest first.
+
+    Returns:
+        The verdicts by name; none where there are fewer samples than parts.
+    """
+    start, end = (samples[0].second, samples[-1].second) if samples else (0., 0.)
     kept = [sample for sample in samples if sample.second >= start + WARM_UP * (end - start)]
-    fifth = max(1, len(kept) // 5)
-    grown = []
-    for name, allowed in (('memory', GROWTH), ('children', GROWTH), ('files', 0.), ('threads', 0.)):
-        before, after = (statistics.median(getattr(sample, name) for sample in part)
-                         for part in (kept[:fifth], kept[-fifth:]))
-        if after > before * (1 + allowed):
-            grown.append(f'{name} from {before:,.0f} to {after:,.0f}')
-    return grown
+    if len(kept) < PARTS:
+        return {}
+    parts = np.array_split(np.array([[sample.second, sample.memory, sample.children, sample.files, sample.threads]
+                                     for sample in kept]), PARTS)
+    seconds, *curves = np.array([np.median(part, 0) for part in parts]).T
+    verdicts = {}
+    for name, curve in zip(('memory', 'children', 'files', 'threads'), curves):
+        _, _, low, high = HALF_HOUR * np.array(stats.theilslopes(curve, seconds, CONFIDENCE))
+        allowed = GROWTH * curve[0] if name in ('memory', 'children') else 1.
+        verdicts[name] = Verdict(low, high, 'flat' if high <= allowed else 'grew' if low > allowed else 'uncertain')
+    return verdicts
 
 
 def write_pairs(folder: Path, count: int) -> None:

@@ -1,7 +1,8 @@
 """Predict and train for minutes on end, and see that memory and open files stay: mamba-cd check-soak --minutes 30
 
 Both are the commands that users run, at toy size: a prediction of a folder of many pairs, and a training that validates
-after each epoch. The plot OUT/soak.png shows what they took.
+after each epoch. The plot OUT/soak.png shows what they took. What half an hour adds is estimated with its uncertainty:
+a run that is too short to show that nothing grew is not called flat.
 """
 import argparse
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from ..analysis.soak import Soak, draw, soak_prediction, soak_training, what_grew
+from ..analysis.soak import PAUSE, WARM_UP, Soak, draw, judge, soak_prediction, soak_training
 from ..analysis.stops import CONFIG, SETTINGS
 from ..synthetic import write_dataset
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check; the exit status is 1 where something grew or failed."""
+    """Check; the exit status is 1 where something grew or failed, or cannot be told."""
     out = Path(args.out).resolve()
     write_dataset(out / 'data', 6, 2, 2, size=64, seed=3, overwrite=True)
     train = [sys.executable, '-m', 'mamba_cd_plugin', 'train', CONFIG, '--work-dir', str(out / 'run'), '--resume',
@@ -38,11 +39,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def report(soak: Soak) -> int:
-    """Say what came of a run; 1 where something grew or it failed."""
-    grown = what_grew(soak.samples)
-    first, last = soak.samples[len(soak.samples) // 5], soak.samples[-1]
-    print_log(f'{soak.name}: {last.second / 60:.1f} minutes, {soak.done}, exit status {soak.status}; '
-              f'memory {first.memory >> 20} -> {last.memory >> 20} MiB, children {first.children >> 20} -> '
-              f'{last.children >> 20} MiB, files {first.files} -> {last.files}, threads {first.threads} -> '
-              f'{last.threads}; {"grew: " + "; ".join(grown) if grown else "all flat"}', logger='current')
-    return 1 if grown or soak.status not in (0, -15, 143) else 0
+    """Say what came of a run; 1 where it failed, something grew, or it was too short to tell."""
+    failed = soak.status not in (0, -15, 143)
+    verdicts = judge(soak.samples)
+    said = f'{soak.name}: {soak.done}, exit status {soak.status}'
+    if not verdicts:
+        print_log(f'{said}; too short to judge, with {len(soak.samples)} samples, one every {PAUSE:.0f} s',
+                  logger='current')
+        return 1
+    first, last = soak.samples[int(WARM_UP * len(soak.samples))], soak.samples[-1]
+    print_log(f'{said}; from minute {first.second / 60:.1f} to {last.second / 60:.1f}:', logger='current')
+    for name, (low, high, word) in verdicts.items():
+        unit, scale = ('MiB', 2**20) if name in ('memory', 'children') else ('', 1)
+        before, after = (getattr(sample, name) / scale for sample in (first, last))
+        more = ': too short or too restless to judge, let it run longer' if word == 'uncertain' else ''
+        print_log(f'{soak.name}, {name}: {before:,.0f} -> {after:,.0f} {unit}, {low / scale:+,.1f} to '
+                  f'{high / scale:+,.1f} in half an hour: {word}{more}', logger='current')
+    return int(failed or any(verdict.word != 'flat' for verdict in verdicts.values()))

@@ -35,6 +35,7 @@ PICTURE = 'plan.png'
 CPU_BATCH, GPU_BATCH = 1, 4
 # Bytes a pixel: a mask of scattered buildings compresses to a fiftieth, a probability hardly, see docs/regions.md.
 EXPECTED_BYTES = dict(none=0.03, uint8=0.5, float32=3.)
+BYTES_OF_EMPTY_BLOCK = 20_000  # headers and manifest: 19 kB in a county of blocks of 128 px
 
 
 class RegionOptions(NamedTuple):
@@ -257,11 +258,12 @@ def describe_cost(region: Region, workers: int) -> list[str]:
         model.predict(batch, options.tta)
         seconds = (time.monotonic() - begun) / options.batch_size
     hours = count * share * seconds / workers / 3600
-    space = region.plan.pixels() * share * EXPECTED_BYTES[region.job.probability]
+    space = share * (region.plan.pixels() * EXPECTED_BYTES[job.probability] +
+                     len(region.tasks) * BYTES_OF_EMPTY_BLOCK)
     return [f'windows: {count:,} of {options.tile} px, {seconds:.3g} s each here; the missing blocks take about '
             f'{hours:,.2f} h with {workers} of these, without reading'
             f'{" and without measuring shifts" if job.move_b else ""}',
-            f'space: about {space / 1e6:,.0f} MB']
+            f'space: about {f"{space / 1e6:,.0f} MB" if space > 1e7 else f"{space / 1e3:,.0f} kB"}']
 
 
 def draw_plan(region: Region, path: Path) -> None:

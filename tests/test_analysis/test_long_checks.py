@@ -6,23 +6,44 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from mamba_cd_plugin.analysis.disks import Case, Disk, QuotaDisk, damaged_files, try_case
-from mamba_cd_plugin.analysis.soak import Sample, watch, what_grew
+from mamba_cd_plugin.analysis.soak import Sample, Soak, judge, watch
+from mamba_cd_plugin.cli.check_soak import report
 from mamba_cd_plugin.io import files
 from mamba_cd_plugin.io.files import RECORD, OutputFolder, own_outputs, place_errors, whole_file
 
 
-def test_what_grew_compares_the_end_with_the_time_after_the_warm_up() -> None:
-    def run(memory: int, files_at_end: int) -> list[Sample]:
-        flat = [Sample(second, 100 << 20, 0, 10, 4) for second in range(20, 80)]
-        start = [Sample(second, second << 20, 0, 10, 4) for second in range(20)]  # the warm-up
-        return start + flat + [Sample(second, memory << 20, 0, files_at_end, 4) for second in range(80, 101)]
+def a_run(minutes: float, leak: float = 0., files_an_hour: float = 0.) -> list[Sample]:
+    """A run at 700 MiB, give or take ten, whose first fifth is a warm-up; ``leak`` is in MiB for half an hour."""
+    draw = np.random.default_rng(0)
+    samples = []
+    for second in np.arange(2, 60 * minutes, 2.):
+        warm = min(1., second / (12 * minutes))
+        memory = int((300 + 400 * warm + leak * second / 1800 + draw.uniform(-10, 10)) * 2**20)
+        samples.append(Sample(second, memory, 0, 10 + int(files_an_hour * second / 3600), 4))
+    return samples
 
-    assert what_grew(run(102, 10)) == []
-    assert [line.split()[0] for line in what_grew(run(110, 11))] == ['memory', 'files']
+
+def test_a_run_is_judged_by_what_half_an_hour_adds() -> None:
+    flat, leaking = judge(a_run(30)), judge(a_run(30, leak=50, files_an_hour=60))
+    assert {name: verdict.word for name, verdict in flat.items()} == dict.fromkeys(
+        ('memory', 'children', 'files', 'threads'), 'flat')
+    assert flat['threads'] == (0, 0, 'flat') and flat['memory'].low < 0 < flat['memory'].high < 0.03 * 700 * 2**20
+    assert leaking['memory'].word == leaking['files'].word == 'grew' and leaking['threads'].word == 'flat'
+    assert leaking['memory'].low < 50 * 2**20 < leaking['memory'].high
+    assert leaking['files'].low <= 30 <= leaking['files'].high
+
+
+def test_a_short_run_is_not_judged_by_its_noise() -> None:
+    assert {judge(a_run(minutes))['memory'].word for minutes in (0.6, 1, 1.5, 2)} == {'uncertain'}
+    assert judge(a_run(0.4)) == judge([]) == {}
+    soak = Soak('prediction', a_run(1), 0, '3 pairs')
+    assert report(soak) == report(soak._replace(samples=[])) == 1
+    assert report(soak._replace(samples=a_run(30))) == 0 and report(soak._replace(samples=a_run(30), status=1)) == 1
 
 
 def test_a_process_and_its_children_are_watched(tmp_path: Path) -> None:

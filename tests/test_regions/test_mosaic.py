@@ -15,7 +15,7 @@ from mamba_cd_plugin.inference.pairs import ReadOptions, Span, Window  # noqa: E
 from mamba_cd_plugin.regions.engine import run_blocks  # noqa: E402
 from mamba_cd_plugin.regions.grid import RegionGrid, block_folder, finished_blocks  # noqa: E402
 from mamba_cd_plugin.regions.mosaic import MosaicPair  # noqa: E402
-from mamba_cd_plugin.regions.region import describe_plan  # noqa: E402
+from mamba_cd_plugin.regions.region import describe_cost, describe_plan  # noqa: E402
 
 
 @pytest.mark.parametrize('block', [77, 1000])
@@ -90,6 +90,14 @@ def test_a_damaged_file_leaves_gaps_with_their_reason(tools: Any, two_rasters: P
     path.write_bytes(whole)
     summary, region = tools.make(two_rasters)
     assert len(region.missing) == 2 and summary['failed'] == [] and summary['blocks_done'] == summary['blocks']
+
+
+def test_a_dry_run_gives_the_space_of_small_regions_too(tools: Any, two_rasters: Path) -> None:
+    region = tools.open(two_rasters)
+    assert (len(region.tasks), region.plan.pixels(), region.job.probability) == (12, 230 * 310, 'float32')
+    # 3 bytes a pixel, and 20 kB a block: 213.9 + 240 kB
+    assert describe_cost(region, 1)[1] == 'space: about 454 kB'
+    assert describe_cost(region._replace(missing=region.tasks[:3]), 1)[1] == 'space: about 113 kB'
 
 
 def test_blocks_of_another_grid_are_not_mixed_in(tools: Any, two_rasters: Path) -> None:

@@ -1,4 +1,4 @@
-"""The scripts for Slurm, with a stand-in for srun: nobody here has a cluster."""
+"""The scripts that start several processes, with stand-ins for Python and for srun: nobody here has a cluster."""
 import os
 import subprocess
 from pathlib import Path
@@ -31,4 +31,20 @@ def test_from_another_folder(tmp_path: Path, name: str, arguments: list[str]) ->
         str(tmp_path), '-u', str(tools_dir() / f'{name}.py'), *arguments[:places], '--launcher', 'slurm',
         *arguments[places:]]
     answer = subprocess.run(['bash', str(script), 'a100'], capture_output=True, text=True, check=False, timeout=60)
+    assert answer.returncode == 2 and answer.stderr.startswith('usage: ')
+
+
+@pytest.mark.parametrize(('name', 'places'), [('train', ['my config.py']), ('test', ['my config.py', 'best.pth'])])
+@pytest.mark.parametrize(('port', 'where'), [('29501', '--master_port=29501'), ('', '--standalone')])
+def test_processes_of_one_machine(tmp_path: Path, name: str, places: list[str], port: str, where: str) -> None:
+    (tmp_path / 'my-python').write_text(PYTHON)
+    (tmp_path / 'my-python').chmod(0o755)
+    env = {'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'PYTHON': 'my-python', 'PORT': port}
+    script = tools_dir() / f'dist_{name}.sh'
+    words = ['bash', str(script), *places, '3', '--work-dir', 'a b']
+    subprocess.run(words, cwd=tmp_path, env=env, check=True, timeout=60)
+    assert (tmp_path / 'started').read_text().splitlines() == [
+        str(tmp_path), '-m', 'torch.distributed.run', where, '--nproc_per_node=3', str(tools_dir() / f'{name}.py'),
+        *places, '--launcher', 'pytorch', '--work-dir', 'a b']
+    answer = subprocess.run(['bash', str(script), *places], capture_output=True, text=True, check=False, timeout=60)
     assert answer.returncode == 2 and answer.stderr.startswith('usage: ')
