@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -133,14 +134,19 @@ def run_blocks(job: Job, tasks: Sequence[BlockTask], total: int, workers: int = 
         finally:
             remove_leftovers(Path(job.out))
     outcome.seconds = time.monotonic() - begun
+    for reason, count in Counter(outcome.failed.values()).items():
+        if count > 1:
+            print_log(f'{count:,} blocks failed for the same reason: {reason}', logger='current', level=30)
     return outcome
 
 
 def _failed(job: Job, task: BlockTask, error: BaseException, outcome: Outcome) -> None:
     name = block_name(task.row, task.column)
-    outcome.failed[task.row, task.column] = reason = f'{type(error).__name__}: {error}'
-    print_log(f'block {name} failed {TRIES} times and is left out: {reason} (details in {Path(job.out) / LOGS}'
-              f'/{name}.log)', logger='current', level=30)
+    reason = f'{type(error).__name__}: {error}'
+    if reason not in outcome.failed.values():  # a damaged raster spoils many blocks, and is said once
+        print_log(f'block {name} failed {TRIES} times and is left out: {reason} (details in {Path(job.out) / LOGS}'
+                  f'/{name}.log)', logger='current', level=30)
+    outcome.failed[task.row, task.column] = reason
     if isinstance(error, OSError):
         free, refusal = shutil.disk_usage(job.out).free, refusal_of(Path(job.out))
         if free < FULL or refusal is not None:

@@ -70,7 +70,10 @@ def test_only_blocks_with_changed_inputs_are_made_anew(tools: Any, two_rasters: 
     assert len(tools.open(two_rasters, running=tools.WINDOWS._replace(threshold=0.4)).missing) == len(region.tasks)
 
 
-def test_a_damaged_file_leaves_gaps_with_their_reason(tools: Any, two_rasters: Path) -> None:
+def test_a_damaged_file_leaves_gaps_with_their_reason(tools: Any, two_rasters: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr('mamba_cd_plugin.regions.engine.print_log', lambda line, *args, **options: lines.append(line))
     c, d = tools.town(100, 100, 5)
     tools.write(two_rasters / 'before/c.tif', c, 130, 700)
     path = tools.write(two_rasters / 'after/d.tif', d, 130, 700)
@@ -84,6 +87,11 @@ def test_a_damaged_file_leaves_gaps_with_their_reason(tools: Any, two_rasters: P
     summary, _ = tools.make(two_rasters)
     assert [one['block'] for one in summary['failed']] == ['1_7', '2_7']
     assert 'd.tif: is truncated' in summary['failed'][0]['reason']
+    # Of both blocks it is said once, and at the end how many there are.
+    said = [line.split('d.tif: is truncated')[0] for line in lines if 'is truncated' in line]
+    assert said == [f'{start} for the same reason: ValueError: {path.parent}/' if start[0] == '2' else
+                    f'{start} and is left out: ValueError: {path.parent}/'
+                    for start in ('block 1_7 failed 3 times', '2 blocks failed')]
     assert summary['blocks_done'] == summary['blocks'] - 2 == len(finished_blocks(two_rasters / 'out'))
     assert [Path(one['path']).name for one in summary['left_out']] == ['f.tif']
     assert (two_rasters / 'out/logs/1_7.log').read_text().count(' begins') == 3
