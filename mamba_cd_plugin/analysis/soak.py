@@ -111,7 +111,7 @@ def watch(command: Sequence[str], seconds: float, log: Path,
 def take_sample(pid: int, second: float) -> Sample | None:
     """What a process and its children take now; None where it has ended."""
     try:
-        own, *children = [_of_process(each) for each in (pid, *_children(pid))]
+        own, *children = [_of_process(each) for each in (pid, *descendants(pid))]
     except (FileNotFoundError, ProcessLookupError, ValueError):  # one ended meanwhile
         return None
     if own is None:
@@ -128,10 +128,15 @@ def _of_process(pid: int) -> tuple[int, int, int] | None:
     return int(status['VmRSS'].split()[0]) << 10, len(os.listdir(f'/proc/{pid}/fd')), int(status['Threads'])
 
 
-def _children(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """The children of a process, its own first, then theirs.
+
+    Raises:
+        FileNotFoundError, ProcessLookupError: If one of them ends meanwhile.
+    """
     own = [int(child) for task in Path(f'/proc/{pid}/task').iterdir()
            for child in (task / 'children').read_text().split()]
-    return own + [grandchild for child in own for grandchild in _children(child)]
+    return own + [grandchild for child in own for grandchild in descendants(child)]
 
 
 def judge(samples: Sequence[Sample]) -> dict[str, Verdict]:

@@ -1,6 +1,7 @@
 """Stop a toy training at random moments, resume it, and compare its end with one left alone: mamba-cd check-stops
 
-With --interrupt it measures instead how long commands take to end after Ctrl-C.
+With --interrupt it measures instead how long commands take to end after Ctrl-C, and with --together it ends two
+processes that train together: by killing one of them, and by SIGTERM to their launcher.
 """
 import argparse
 import signal
@@ -11,9 +12,11 @@ from mmengine.logging import print_log
 
 from ..analysis.interrupts import GOAL, commands, interrupt_often
 from ..analysis.stops import stop_often, summarize
+from ..analysis.together import FAULTS, end_together
 from ..synthetic import write_dataset
 from ..synthetic.sample_rasters import sample_pair
 
+ERRORS = (ValueError, OSError, ImportError, RuntimeError)
 SIGNALS = {'SIGKILL': signal.SIGKILL, 'SIGTERM': signal.SIGTERM, 'SIGINT': signal.SIGINT}
 
 
@@ -25,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='signals to stop it with, in turn')
     parser.add_argument('--interrupt', nargs='+', choices=list(commands(Path(), Path())), metavar='COMMAND',
                         help='measure Ctrl-C for these commands: %(choices)s')
+    parser.add_argument('--together', action='store_true', help='end two processes that tools/dist_train.sh starts')
     parser.add_argument('--seed', type=int, default=0, help='seed of the moments')
     parser.add_argument('--out', default='work_dirs/check_stops', help='folder for the data and the trainings')
 
@@ -35,6 +39,11 @@ def run(args: argparse.Namespace) -> int:
     if args.interrupt:
         return _interrupt(args, out)
     write_dataset(out / 'data', 6, 2, 2, size=64, seed=3, overwrite=True)
+    if args.together:
+        ends = [end_together(out / 'data', out, fault) for fault in FAULTS]
+        for end in ends:
+            print_log(f'{end.fault}: {end.seconds:.1f} s, status {end.status}, {end.wrong or "held"}')
+        return int(any(end.wrong for end in ends))
     figures = summarize(*stop_often(out / 'data', out, args.stops, args.seed, [SIGNALS[name] for name in args.signals]))
     for name, value in figures.items():
         print_log(f'{name}: {value}')
