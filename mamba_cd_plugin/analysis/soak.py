@@ -1,6 +1,7 @@
 """Commands left alone for long: memory, open files and threads of a process and its children, and whether they grow."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ class Sample(NamedTuple):
     """A process and its children at one moment.
 
     Attributes:
-        second: Since the start.
+        second: Since the work has begun.
         memory: Resident bytes of the process alone.
         children: Resident bytes of its children.
         files: Open files of all.
@@ -78,25 +79,26 @@ def watch(command: Sequence[str], seconds: float, log: Path,
 
     Args:
         command: Without shell.
-        seconds: After which it gets SIGTERM, if it still runs. (SIGINT may be ignored: shells do so for what they start
-            in the background.)
+        seconds: Of work, after which it gets SIGTERM. (SIGINT may be ignored: shells do so for what they start in the
+            background.)
         log: File for its output.
-        works: Whether it has begun its work; what it takes before is not sampled, and is no part of the warm-up.
+        works: Whether it has begun its work; what comes before is neither counted nor sampled. Predict opens all pairs
+            first to check them, which took half of 30 minutes on a crowded machine.
 
     Returns:
         The samples from the moment on from which it works, and its exit status.
     """
     samples: list[Sample] = []
-    began = False
+    start: float | None = None
     with log.open('w') as output:
-        start = time.monotonic()
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
-            while process.poll() is None and time.monotonic() - start < seconds:
+            while process.poll() is None and (start is None or time.monotonic() - start < seconds):
                 time.sleep(PAUSE)
-                began = began or works()
-                sample = take_sample(process.pid, time.monotonic() - start)
-                if sample is not None and began:
+                if start is None and works():
+                    start = time.monotonic()
+                sample = None if start is None else take_sample(process.pid, time.monotonic() - start)
+                if sample is not None:
                     samples.append(sample)
             if process.poll() is None:
                 process.terminate()
@@ -194,9 +196,10 @@ def soak_prediction(folder: Path, checkpoint: Path, pairs: int, seconds: float) 
         folder: For pairs, results and the log.
         checkpoint: The model.
         pairs: How many there are at most.
-        seconds: After which it is interrupted.
+        seconds: Of work, after which it gets SIGTERM.
     """
     write_pairs(folder / 'pairs', pairs)
+    shutil.rmtree(folder / 'changes', ignore_errors=True)  # of an earlier run, whose results would pass for these
     command = [sys.executable, '-m', 'mamba_cd_plugin', 'predict', str(folder / 'pairs/A'), str(folder / 'pairs/B'),
                '--checkpoint', str(checkpoint), '--out', str(folder / 'changes'), '--tile', '128', '--overlap', '32',
                '--fresh']
@@ -212,7 +215,7 @@ def soak_training(folder: Path, command: Sequence[str], seconds: float) -> Soak:
     Args:
         folder: For the log.
         command: The training, without end.
-        seconds: After which it gets SIGTERM.
+        seconds: Of work, after which it gets SIGTERM.
     """
     log = folder / 'train.log'
     samples, status = watch(command, seconds, log, lambda: 'Epoch(val)' in log.read_text(errors='replace'))
