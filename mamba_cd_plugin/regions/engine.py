@@ -218,11 +218,11 @@ def _client(client_type: Any, cluster_type: Any, workers: int, scheduler: str | 
             yield client
         return
     # Without a limit of Dask's: it would stop a worker that takes more than its share of the memory, which the
-    # model may do for a moment.
+    # model may do for a moment. All its ports are for this machine alone; its page of status would be for everybody.
     others = multiprocessing.active_children()
     with _deaf_to_sigint():
         cluster = cluster_type(n_workers=0, threads_per_worker=1, processes=True, memory_limit=0,
-                               dashboard_address=':0', silence_logs=50)
+                               dashboard_address='127.0.0.1:0', silence_logs=50)
     with cluster, client_type(cluster) as client:
         try:
             cluster.scale(workers)

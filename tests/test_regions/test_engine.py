@@ -21,6 +21,7 @@ pytest.importorskip('rasterio')
 pytest.importorskip('pyarrow')
 dask = pytest.importorskip('dask')
 distributed = pytest.importorskip('distributed')
+psutil = pytest.importorskip('psutil')  # a requirement of distributed
 
 from mamba_cd_plugin.regions import blocks, engine  # noqa: E402
 from mamba_cd_plugin.regions.engine import run_blocks, shard_of  # noqa: E402
@@ -156,8 +157,11 @@ def test_ctrl_c_kills_local_workers_and_waits_for_no_block(moment: str, tmp_path
     def interrupt() -> None:
         while not (len(list(tmp_path.glob('*.mask'))) == 2 if moment == 'work' else multiprocessing.active_children()):
             time.sleep(0.01)
+        ports.update(port.laddr.ip for port in psutil.net_connections('tcp') if port.status == psutil.CONN_LISTEN
+                     and port.pid == os.getpid())
         os.kill(os.getpid(), signal.SIGINT)
 
+    ports: set[str] = set()
     (tmp_path / 'blocks').mkdir()
     monkeypatch.setattr(engine, 'run_alone', endless)
     job = SimpleNamespace(out=str(tmp_path))
@@ -169,6 +173,7 @@ def test_ctrl_c_kills_local_workers_and_waits_for_no_block(moment: str, tmp_path
     assert list((tmp_path / 'blocks').iterdir()) == []  # neither whole blocks nor halves
     masks = [path.read_text() for path in tmp_path.glob('*.mask')]
     assert masks == (['True', 'True'] if moment == 'work' else [])
+    assert ports == {'127.0.0.1'}  # nobody on another machine can give the workers something to do
     assert 'Traceback' not in capfd.readouterr().err
 
 
