@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +69,9 @@ def end_together(data: Path, out: Path, fault: str) -> Ending:
         ended = _wait(lambda: launcher.poll() is None or any(map(_is_alive, family)), LIMIT)
         seconds = time.monotonic() - start
     finally:
+        if launcher.poll() is None:  # its processes have sessions of their own, and would go on without it
+            with suppress(OSError):
+                family += descendants(launcher.pid)
         for process in filter(_is_alive, family):
             os.kill(process, signal.SIGKILL)
         status = launcher.wait()
