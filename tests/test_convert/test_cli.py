@@ -108,3 +108,57 @@ def test_own_data(tmp_path, capsys):
     assert (np.asarray(Image.open(tmp_path / 'deep/val/label/0_0_0.png')) == truth[:, :8] * 255).all()
     with pytest.raises(SystemExit, match='no file of your own data found'):
         main(['prepare', 'folder', str(tmp_path / 'deep/val'), str(out), '--size', '8'])
+
+
+def own_pair(folder, a, label):
+    for role, image in dict(A=a, B=255 - a, label=label).items():
+        (folder / 'train' / role).mkdir(parents=True)
+        Image.fromarray(image).save(folder / 'train' / role / 'town.png')
+
+
+def test_images_are_enlarged_before_they_are_cut(tmp_path):
+    grey = np.full((8, 8, 3), 90, np.uint8)
+    grey[:, 4:] = 170
+    label = np.zeros((8, 8), np.uint8)
+    label[:4, :4] = 255
+    own_pair(tmp_path / 'own', grey, label)
+    command = ['prepare', 'folder', str(tmp_path / 'own'), str(tmp_path / 'out'), '--size', '8', '--scale', '2']
+    assert main(command) == 0
+    tile = {path.stem: np.asarray(Image.open(path)) for path in (tmp_path / 'out/train/label').iterdir()}
+    # The corner of 4 x 4 pixels is a tile of 8 x 8 now; the edges of a class lie where they lay.
+    assert sorted(tile) == ['town_0_0', 'town_0_1', 'town_1_0', 'town_1_1']
+    assert (tile['town_0_0'] == 255).all() and not any(tile[name].any() for name in sorted(tile)[1:])
+    left = np.asarray(Image.open(tmp_path / 'out/train/A/town_1_0.png'))
+    assert (left[:, :4] == 90).all()
+
+
+def test_images_are_made_smaller_by_means_over_areas(tmp_path):
+    board = np.indices((8, 8)).sum(0)[..., None].repeat(3, -1).astype(np.uint8) % 2 * 200
+    label = np.zeros((8, 8), np.uint8)
+    label[0, :] = 1  # half of each area: not more than half, so unchanged
+    label[4:6, 4:6] = 1
+    own_pair(tmp_path / 'own', board, label)
+    command = ['prepare', 'folder', str(tmp_path / 'own'), str(tmp_path / 'out'), '--size', '4', '--scale', '0.5']
+    assert main(command) == 0
+    assert (np.asarray(Image.open(tmp_path / 'out/train/A/town_0_0.png')) == 100).all()
+    expected = np.zeros((4, 4), np.uint8)
+    expected[2, 2] = 255
+    assert (np.asarray(Image.open(tmp_path / 'out/train/label/town_0_0.png')) == expected).all()
+
+
+@pytest.mark.parametrize('dataset, scale, message', [
+    ('levircd', '2', 'levircd is cut as it is, so that scores can be compared'),
+    ('folder', '0', 'scale 0: expected a factor from 1/16 to 16'),
+])
+def test_scale_is_refused(dataset, scale, message, tmp_path):
+    own_pair(tmp_path / 'own', np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8))
+    with pytest.raises(SystemExit, match=message):
+        main(['prepare', dataset, str(tmp_path / 'own'), str(tmp_path / 'out'), '--size', '8', '--scale', scale])
+
+
+def test_another_scale_does_not_go_on_with_the_same_folder(tmp_path):
+    own_pair(tmp_path / 'own', np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8))
+    command = ['prepare', 'folder', str(tmp_path / 'own'), str(tmp_path / 'out'), '--size', '8']
+    assert main(command) == 0
+    with pytest.raises(SystemExit, match='scale'):
+        main([*command, '--scale', '2'])

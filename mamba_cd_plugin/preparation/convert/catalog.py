@@ -118,3 +118,16 @@ CATALOG = {facts.key: facts for facts in (
         _splits(1024, train=3500, val=500, test=1000),
         (split_folders('Image1', 'Image2'), )),
 )}
+
+
+def scaled_side(length: int, scale: float) -> int:
+    """Pixels of an image's side after scaling.
+
+    Raises:
+        ValueError: If the factor is not between 1/16 and 16; beyond that nothing of an image is left, or all of it is
+            made up.
+    """
+    if not 1 / 16 <= scale <= 16:
+        raise ValueError(f'scale {scale:g}: expected a factor from 1/16 to 16, such as 2 for images of 1 m that shall '
+                         'have pixels of 0.5 m')
+    return max(1, round(length * scale))

@@ -82,6 +82,7 @@ class Converter:
         accept_incomplete: Take a split for complete though something of it is missing.
         progress: Whether to draw progress bars on stderr.
         value_range: Values of the images that become 0 and 255; needed where they have more than 8 bits.
+        scale: Factor on the sides of the images before they are cut; ``facts`` hold the sizes after it.
     """
 
     def __init__(self,
@@ -92,7 +93,8 @@ class Converter:
                  workers: int | None = None,
                  accept_incomplete: bool = False,
                  progress: bool = True,
-                 value_range: tuple[float, float] | None = None) -> None:
+                 value_range: tuple[float, float] | None = None,
+                 scale: float = 1.) -> None:
         self.facts = facts
         self.source = source
         self.out = out
@@ -101,6 +103,7 @@ class Converter:
         self.accept_incomplete = accept_incomplete
         self.progress = progress
         self.value_range = value_range
+        self.scale = scale
         self.scratch = osp.join(out, _SCRATCH)
         self._staged: dict[tuple[str, str | None], str] = {}
 
@@ -142,6 +145,8 @@ class Converter:
         settings = {'dataset': self.facts.key, 'split': split, **asdict(self.tiling)}
         if self.value_range is not None:
             settings['value_range'] = list(self.value_range)
+        if self.scale != 1:
+            settings['scale'] = self.scale
         return SplitFolder(self.out, split, settings)
 
     def _convert_split(self, jobs: list[_Job], folder: SplitFolder, expected: Expected,
@@ -213,7 +218,7 @@ class Converter:
     def _open(self, scene: Scene) -> AbstractContextManager[SceneReader]:
         if self.facts.rasters:
             return open_scene_rasters(scene, {role: self._staged_path(scene, role) for role in ROLES})
-        return open_scene(scene, self.scratch, self.value_range)
+        return open_scene(scene, self.scratch, self.value_range, self.scale)
 
     def _check_shape(self, scene: Scene, shape: tuple[int, int]) -> None:
         """Refuse images that are not of the official size: their tiles would show another scale or another part."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ...io.listing import is_clutter
 from ...io.pictures import IMAGE_SUFFIXES, read_picture, shorten
-from .catalog import OWN_DATA, ROLES, DatasetFacts, OfficialSplit, Release, split_folders
+from .catalog import OWN_DATA, ROLES, DatasetFacts, OfficialSplit, Release, scaled_side, split_folders
 
 # Written beside each converted split: a folder that holds it is the output of a conversion and never a source.
 RECORD = 'prepare.json'
@@ -255,15 +255,17 @@ def _natural(stem: str) -> list:
     return [(0, int(part), '') if part.isdigit() else (1, 0, part) for part in re.split(r'(\d+)', stem)]
 
 
-def own_facts(source: str) -> DatasetFacts:
+def own_facts(source: str, scale: float = 1.) -> DatasetFacts:
     """Data of the user in the layout ``train|val|test / A, B, label``, as a data set that is complete as it lies there.
 
     Args:
         source: Folder or zip.
+        scale: Factor on the sides of the images, as given to the converter.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        OSError, ValueError: If it holds no pair in this layout, or the first image of a split cannot be read.
+        OSError, ValueError: If it holds no pair in this layout, the first image of a split cannot be read, or the
+            scale is out of range.
     """
     splits = {split: OfficialSplit(0, 0, 0) for split in ('train', 'val', 'test')}
     facts = DatasetFacts(OWN_DATA, 'your own data', splits, (split_folders('A', 'B'), ))
@@ -278,5 +280,5 @@ def own_facts(source: str) -> DatasetFacts:
         first = scenes[split][0].files['A']
         with tempfile.TemporaryDirectory() as scratch, on_disk(first, scratch) as path:
             height, width = read_picture(path).values.shape[:2]
-        splits[split] = OfficialSplit(number, height, width)
+        splits[split] = OfficialSplit(number, scaled_side(height, scale), scaled_side(width, scale))
     return replace(facts, splits=splits)

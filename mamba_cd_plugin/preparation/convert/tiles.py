@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import cv2
 import numpy as np
 
 from ...io.files import whole_file
 from ...io.labels import open_label, read_label, read_label_window
 from ...io.pictures import read_rgb
-from .catalog import ROLES
+from .catalog import ROLES, scaled_side
 from .sources import Scene, SourceFile, on_disk, unpack
 
 
@@ -43,13 +44,15 @@ class SceneReader(Protocol):
 
 
 @contextmanager
-def open_scene(scene: Scene, scratch: str, value_range: tuple[float, float] | None = None) -> Iterator[SceneReader]:
+def open_scene(scene: Scene, scratch: str, value_range: tuple[float, float] | None = None,
+               scale: float = 1.) -> Iterator[SceneReader]:
     """Read the three files of a scene as a whole, members of zips by way of `scratch`.
 
     Args:
         scene: The scene.
         scratch: Folder for what is unpacked.
         value_range: Values of the images that become 0 and 255; needed where they have more than 8 bits.
+        scale: Factor on the number of pixels along each side.
 
     Raises:
         OSError: If a file cannot be decoded to its end.
@@ -62,6 +65,8 @@ def open_scene(scene: Scene, scratch: str, value_range: tuple[float, float] | No
     readers = dict(A=read_image, B=read_image, label=read_label)
     arrays = {role: _read(scene.files[role], readers[role], scratch) for role in ROLES}
     _check_sizes(scene, {role: array.shape[:2] for role, array in arrays.items()})
+    if scale != 1:
+        arrays = {role: _resized(array, scale) for role, array in arrays.items()}
     yield _WholeScene(Tile(arrays['A'], arrays['B'], arrays['label']))
 
 
@@ -137,6 +142,15 @@ class _RasterScene:
         window = (top, top + size), (left, left + size)
         a, b = (np.moveaxis(self.rasters[role].read(self.bands[role], window=window), 0, -1) for role in 'AB')
         return Tile(a, b, read_label_window(self.rasters['label'], self.label_name, window=window))
+
+
+def _resized(array: np.ndarray, scale: float) -> np.ndarray:
+    """An image by cubic interpolation, or by means over areas where it shrinks; of a label the nearer class."""
+    size = scaled_side(array.shape[1], scale), scaled_side(array.shape[0], scale)
+    interpolation = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    if array.ndim == 3:
+        return cv2.resize(array, size, interpolation=interpolation)
+    return (cv2.resize(array.astype(np.float32), size, interpolation=interpolation) > 0.5).astype(np.uint8)
 
 
 def _read(file: SourceFile, reader: Callable[[str], np.ndarray], scratch: str) -> np.ndarray:
