@@ -35,6 +35,7 @@ TRIES = 3
 FULL = 64 << 20
 SECONDS_BETWEEN_LINES = 10
 CONNECT_TIMEOUT = 30
+SECONDS_TO_CLOSE = 1.  # for Dask, where its workers are killed
 # Blocks as they are through, each with the error of its last try.
 Blocks = Generator[tuple[BlockTask, BaseException | None], None, None]
 _BUSY = threading.Lock()
@@ -223,14 +224,27 @@ def _client(client_type: Any, cluster_type: Any, workers: int, scheduler: str | 
     with _deaf_to_sigint():
         cluster = cluster_type(n_workers=0, threads_per_worker=1, processes=True, memory_limit=0,
                                dashboard_address='127.0.0.1:0', silence_logs=50)
-    with cluster, client_type(cluster) as client:
-        try:
-            cluster.scale(workers)
-            cluster.sync(_wait_for, cluster)
-            yield client
-        except BaseException:
-            _kill_workers(cluster, others)
-            raise
+    to_close = [cluster]
+    try:
+        client = client_type(cluster)
+        to_close.insert(0, client)
+        cluster.scale(workers)
+        cluster.sync(_wait_for, cluster)
+        yield client
+    except BaseException:
+        for name in ('distributed', 'asyncio'):  # workers that end unasked, or before they have started, are errors
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        for nanny in cluster.workers.values():
+            nanny.close_gracefully()  # it starts no other in place of a killed one
+        _kill_workers(others)
+        cluster.shutdown_on_close = False  # not once more at the end of this process
+        for each in to_close:
+            with suppress(Exception):  # older releases of Dask wait for ever for a worker that was killed as it started
+                each.close(SECONDS_TO_CLOSE)
+        _kill_workers(others)  # what was just being started
+        raise
+    for each in to_close:
+        each.close()
 
 
 async def _wait_for(cluster: Any) -> None:
@@ -266,22 +280,21 @@ def _deaf_to_sigint() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _kill_workers(cluster: Any, others: Sequence[Any]) -> None:
+def _kill_workers(others: Sequence[Any]) -> None:
     """End the local workers without waiting for what they are at: whole blocks only are there, and half ones are lost.
 
     Dask would wait five seconds for each.
 
     Args:
-        cluster: The local cluster.
-        others: Processes that are none of its workers.
+        others: Processes that are none of them.
     """
-    for name in ('distributed', 'asyncio'):  # workers that end unasked, or before they have started, are errors there
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    for nanny in cluster.workers.values():
-        nanny.close_gracefully()  # it starts no other in place of the killed one
-    for process in multiprocessing.active_children():
-        if process not in others and process.name.startswith('Dask'):
-            process.kill()
+    workers = [process for process in multiprocessing.active_children()
+               if process not in others and process.name.startswith('Dask')]
+    for process in workers:
+        process.kill()
+    until = time.monotonic() + SECONDS_TO_CLOSE
+    while any(process.is_alive() for process in workers) and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def shard_of(tasks: Sequence[BlockTask], shard: str) -> list[BlockTask]:
