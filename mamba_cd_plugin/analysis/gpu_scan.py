@@ -180,13 +180,19 @@ def _compile(report: GpuReport, section: str, variants: Sequence[tuple[str, int,
     code = ('import sys; from mamba_cd_plugin.analysis.gpu_scan import *\n'
             'channels, steps, triton_launch.MAX_BLOCK = (int(word) for word in sys.argv[2:])\n'
             'triton_launch.STEPS_BY_STATES = ((4, steps), )\n'
-            'inputs = cross_scan_inputs(1, (8, 8, channels, 2), DTYPES[sys.argv[1]], "cuda")\n'
-            'value_and_gradients(partial(cross_selective_scan, backend="triton"), inputs); torch.cuda.synchronize()')
+            'for rank in 2, 32:\n'  # products of 16 and of 32 ranks
+            '    inputs = cross_scan_inputs(1, (8, 8, channels, rank), DTYPES[sys.argv[1]], "cuda")\n'
+            '    value_and_gradients(partial(cross_selective_scan, backend="triton"), inputs)\n'
+            'torch.cuda.synchronize()')
     workers = [subprocess.Popen([sys.executable, '-c', code, *map(str, variant)]) for variant in variants]
-    for (dtype, channels, steps, block), worker in zip(variants, workers):
-        report.add(section, dtype=dtype, channels=channels, steps=steps, block=block,
-                   exit_status=worker.wait(timeout=300), seconds_since_start=report.elapsed)
-        yield
+    try:
+        for (dtype, channels, steps, block), worker in zip(variants, workers):
+            report.add(section, dtype=dtype, channels=channels, steps=steps, block=block,
+                       exit_status=worker.wait(timeout=300), seconds_since_start=report.elapsed)
+            yield
+    finally:
+        for worker in workers:
+            worker.kill()
 
 
 def compile_kernels(report: GpuReport, sizes: Sizes) -> Iterator[None]:
@@ -286,19 +292,24 @@ def tuning(report: GpuReport, sizes: Sizes) -> Iterator[None]:
 
 
 def profile(report: GpuReport, sizes: Sizes) -> Iterator[None]:
-    """Time of each kernel of one scan, forward and backward."""
+    """Time of each kernel of one scan, forward and backward, at all sizes."""
     if sizes.device == 'cpu':
         return
-    for level in (sizes.levels[0], sizes.levels[-1]):
-        leaves = [t.requires_grad_() for t in cross_scan_inputs(sizes.images, level, torch.bfloat16, sizes.device)]
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as record:
-            for _ in range(5):
-                torch.autograd.grad(run_scan(*leaves, backend='triton').sum(), leaves)
-            torch.cuda.synchronize()
-        for event in sorted(record.key_averages(), key=lambda e: -e.device_time_total)[:12]:
-            report.add('profile', level=f'{level[0]}x{level[1]}x{level[2]}', kernel=event.key[:60],
-                       calls=event.count // 5, us=event.device_time_total / 5)
-        yield
+    for dtype in ('fp32', 'bf16'):
+        for level in sizes.levels:
+            inputs = cross_scan_inputs(sizes.images, level, DTYPES[dtype], sizes.device)
+            leaves = [t.requires_grad_() for t in inputs]
+            grad = torch.randn_like(leaves[0])
+            forward_and_backward('triton', leaves, grad)
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as record:
+                for _ in range(5):
+                    forward_and_backward('triton', leaves, grad)
+                torch.cuda.synchronize()
+            for event in sorted(record.key_averages(), key=lambda e: -e.device_time_total)[:14]:
+                if event.device_time_total > 0:
+                    report.add('profile', level=f'{level[0]}x{level[1]}x{level[2]}', dtype=dtype,
+                               kernel=event.key[:60], calls=event.count // 5, us=event.device_time_total / 5)
+            yield
 
 
 def _same_gradients(rank: int, world: int, path: str) -> None:

@@ -41,20 +41,24 @@ def compile_kernel(function: Any, capability: int, dtype: str, constants: dict[s
             aligned[(index, )] = [['tt.divisibility', 16]]
     values = {p.name: constants[p.name] for p in function.params if p.is_constexpr}
     source = ASTSource(fn=function, signature=signature, constexprs=values, attrs=aligned)
-    return triton.compile(source, target=GPUTarget('cuda', capability, 32), options=LAUNCH)
+    options = {name: constants[name] for name in LAUNCH}
+    return triton.compile(source, target=GPUTarget('cuda', capability, 32), options=options)
 
 
 def kernels_of_the_model(capability: int, dtype: str) -> dict[str, Any]:
     """The kernels that a scan with one state takes, by name."""
-    from mamba_cd_plugin.ops.triton_backward import backward_kernel
-    from mamba_cd_plugin.ops.triton_forward import carry_kernel, forward_kernel, local_kernel
-    constants = Geometry(2, 64, 64, 64, 4, 4, 1, True, True).constants()
+    from mamba_cd_plugin.ops.triton_backward import backward_kernel, rank_kernel
+    from mamba_cd_plugin.ops.triton_forward import carry_kernel, forward_kernel, local_kernel, steps_kernel
+    geometry = Geometry(2, 64, 64, 64, 4, 4, 1, True, True)
+    constants, of_steps = geometry.constants(), geometry.step_constants('tf32x3' if capability >= 80 else 'ieee')
     variants: dict[str, tuple[Any, dict[str, Any]]] = {
         'local, forward': (local_kernel, dict(BACKWARD=False)),
         'local, backward': (local_kernel, dict(BACKWARD=True)),
         'carry': (carry_kernel, dict(AHEAD=AHEAD, BLOCK=CARRY_BLOCK)),
         'forward': (forward_kernel, {}),
-        'backward': (backward_kernel, {}),
+        'backward': (backward_kernel, dict(SOFTPLUS=True)),
+        'steps': (steps_kernel, dict(of_steps, SOFTPLUS=True)),
+        'rank': (rank_kernel, of_steps),
     }
     return {name: compile_kernel(function, capability, dtype, {**constants, **more})
             for name, (function, more) in variants.items()}

@@ -1,8 +1,8 @@
-"""Triton kernel of the gradients of the selective scan; `triton_parts` says how it fits in."""
+"""Triton kernels of the gradients of the selective scan; `triton_parts` says how they fit in."""
 import triton
 import triton.language as tl
 
-from .triton_parts import SIZES, join_rows, load_steps, places, split_rows
+from .triton_parts import LOG2_E, SIZES, join_rows, places, slope_of, split_rows
 
 
 @triton.jit
@@ -15,8 +15,8 @@ def _add_to(pointer, values, mask, first):
 
 
 @triton.jit
-def _one_direction(values, outer, proj, grad_proj, rows, valid, steps, A, start, incoming, grad_A, mask, first,
-                   channels, channel, rank, REVERSED: tl.constexpr, STATES: tl.constexpr, T: tl.constexpr,
+def _one_direction(values, outer, proj, grad_proj, rows, grad_rows, valid, steps, A, start, incoming, grad_A, mask,
+                   first, channels, channel, rank, REVERSED: tl.constexpr, STATES: tl.constexpr, T: tl.constexpr,
                    BLOCK: tl.constexpr):
     """Gradients of the drive step * x and of the exponents' steps, two tiles; stores those of B, C and A."""
     driven = steps * values
@@ -27,7 +27,7 @@ def _one_direction(values, outer, proj, grad_proj, rows, valid, steps, A, start,
         B = tl.load(proj + rows + rank + s, valid, 0.).to(tl.float32)
         C = tl.load(proj + rows + rank + STATES + s, valid, 0.).to(tl.float32)
         drive = driven * B[:, None]
-        decays = split_rows(tl.exp(steps * rate[None, :]), REVERSED, T, BLOCK)
+        decays = split_rows(tl.exp2(steps * (rate * LOG2_E)[None, :]), REVERSED, T, BLOCK)
         drives = split_rows(drive, REVERSED, T, BLOCK)
         state = tl.load(start + s * channels + channel, mask, 0.)
         decayed = ()
@@ -36,7 +36,7 @@ def _one_direction(values, outer, proj, grad_proj, rows, valid, steps, A, start,
             state = before + drives[i]
             decayed = decayed + (before, )
         before = join_rows(decayed, REVERSED, T, BLOCK)
-        tl.store(grad_proj + rows + rank + STATES + s, tl.sum(outer * (before + drive), 1), valid)
+        tl.store(grad_proj + grad_rows + STATES + s, tl.sum(outer * (before + drive), 1), valid)
         # The adjoint runs the other way: flipped rows, not a reversed scan.
         weights = split_rows(outer * C[:, None], not REVERSED, T, BLOCK)
         adjoint = tl.load(incoming + s * channels + channel, mask, 0.)
@@ -48,34 +48,39 @@ def _one_direction(values, outer, proj, grad_proj, rows, valid, steps, A, start,
         grad_states = join_rows(adjoints, not REVERSED, T, BLOCK)
         grad_exponent = grad_states * before
         _add_to(grad_A + s * channels + channel, tl.sum(grad_exponent * steps, 0), mask, first)
-        tl.store(grad_proj + rows + rank + s, tl.sum(grad_states * driven, 1), valid)
+        tl.store(grad_proj + grad_rows + s, tl.sum(grad_states * driven, 1), valid)
         grad_step += grad_exponent * rate[None, :]
         grad_drive += grad_states * B[:, None]
     return grad_drive, grad_step
 
 
 @triton.jit(do_not_specialize=SIZES)
-def backward_kernel(grad_y, x, proj, delta, weight, bias, A, D, start, incoming, rows_x, grad_x, grad_proj, grad_delta,
-                    sums, images, length, height, width, chunks, group_size, columns, final, channels, rank,
-                    GROUPS: tl.constexpr, LOW_RANK: tl.constexpr, STATES: tl.constexpr, SOFTPLUS: tl.constexpr,
-                    PAIRED: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
+def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_x, grad_proj, grad_raw, sums, images,
+                    length, height, width, chunks, group_size, columns, final, channels, rank, GROUPS: tl.constexpr,
+                    STATES: tl.constexpr, SOFTPLUS: tl.constexpr, PAIRED: tl.constexpr, UNIT: tl.constexpr,
+                    T: tl.constexpr, BLOCK: tl.constexpr):
     """All gradients. Grid: (N * ceil(chunks / group_size), blocks of channels, 1 if PAIRED else K).
 
     A program runs `group_size` chunks one after the other. Sums over the positions go to sums (programs of the first
-    axis, K, R + S + 2, C): the rows are weight, bias, A and D; sums over the channels go to grad_proj (blocks of
-    channels, N, L, K, R + 2S). Both are added up afterwards. rows_x and grad_x: as rows_y and y in the forward.
+    axis, K, S + 2, C): the rows are bias, A and D; sums over the channels, the gradients of B and C, go to grad_proj
+    (blocks of channels, N, L, K, 2S). Both are added up afterwards. The gradients of the step sizes before softplus go
+    to grad_raw (N, L, K, C). rows_x and grad_x: as rows_y and y in the forward.
     """
+    channels = channels * UNIT
     groups_of_chunks = tl.cdiv(chunks, group_size)
     image = (tl.program_id(0) // groups_of_chunks).to(tl.int64)
     first_group = tl.program_id(2) + columns
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels
     parameters = rank + 2 * STATES
-    lines = rank + STATES + 2
+    lines = STATES + 2
     spread = channels if PAIRED else GROUPS * channels
     shift = channel if PAIRED else first_group * channels + channel
     plane = image * length * spread
-    grad_proj += tl.program_id(1).to(tl.int64) * images * length * GROUPS * parameters
+    steps += image * length * GROUPS * channels
+    grad_raw += image * length * GROUPS * channels
+    proj += image * length * GROUPS * parameters
+    grad_proj += (tl.program_id(1).to(tl.int64) * images + image) * length * GROUPS * (2 * STATES)
     sums += tl.program_id(0).to(tl.int64) * GROUPS * lines * channels
     for turn_of_chunk in range(group_size):
         first = turn_of_chunk == 0
@@ -84,7 +89,6 @@ def backward_kernel(grad_y, x, proj, delta, weight, bias, A, D, start, incoming,
         chunk = tl.minimum(chunk, chunks - 1)  # behind the end nothing is valid, but the states must be readable
         inside = valid[:, None] & mask[None, :]
         offsets = pixels[:, None] * spread + shift[None, :]
-        rows = pixels * GROUPS * parameters
         values = tl.load(x + plane + offsets, inside, 0.).to(tl.float32)
         outer = tl.load(grad_y + plane + offsets, inside, 0.).to(tl.float32)
         if columns == 1:
@@ -95,27 +99,54 @@ def backward_kernel(grad_y, x, proj, delta, weight, bias, A, D, start, incoming,
                     first)
         for turn in tl.static_range(2 if PAIRED else 1):
             k = first_group + 2 * turn
-            row = image * length * GROUPS * parameters + k * parameters
+            cells = pixels * GROUPS + k
             sums_k = sums + k * lines * channels
-            factors = weight + k * rank * channels
-            steps, slopes = load_steps(proj + row, rows, delta + plane, offsets, factors, bias + k * channels, valid,
-                                       mask, channels, channel, rank, LOW_RANK, SOFTPLUS)
+            places_of_steps = cells[:, None] * channels + channel[None, :]
+            step = tl.load(steps + places_of_steps, inside, 0.)
             cell = ((image * GROUPS + k) * chunks + chunk) * STATES * channels
-            grad_drive, grad_step = _one_direction(values, outer, proj + row, grad_proj + row, rows, valid, steps,
-                                                   A + k * STATES * channels, start + cell, incoming + cell,
-                                                   sums_k + (rank + 1) * channels, mask, first, channels, channel,
-                                                   rank, turn == 1, STATES, T, BLOCK)
-            total += grad_drive * steps
-            grad_raw = (grad_step + grad_drive * values) * slopes
-            _add_to(sums_k + rank * channels + channel, tl.sum(grad_raw, 0), mask, first)
-            if not LOW_RANK:
-                tl.store(grad_delta + plane + offsets, grad_raw, inside)
-            for r in range(rank):
-                factor = tl.load(factors + r * channels + channel, mask, 0.)
-                low_rank = tl.load(proj + row + rows + r, valid, 0.).to(tl.float32)
-                _add_to(sums_k + r * channels + channel, tl.sum(grad_raw * low_rank[:, None], 0), mask, first)
-                tl.store(grad_proj + row + rows + r, tl.sum(grad_raw * factor[None, :], 1), valid)
+            grad_drive, grad_step = _one_direction(values, outer, proj, grad_proj, cells * parameters,
+                                                   cells * (2 * STATES), valid, step, A + k * STATES * channels,
+                                                   start + cell, incoming + cell, sums_k + channels, mask, first,
+                                                   channels, channel, rank, turn == 1, STATES, T, BLOCK)
+            total += grad_drive * step
+            raw = grad_step + grad_drive * values
+            if SOFTPLUS:
+                raw *= slope_of(step)
+            _add_to(sums_k + channel, tl.sum(raw, 0), mask, first)
+            tl.store(grad_raw + places_of_steps, raw, inside)
         if final == 1:
             tl.store(grad_x + plane + offsets, total, inside)
         else:
             tl.store(rows_x + plane + offsets, total, inside)
+
+
+@triton.jit(do_not_specialize=SIZES)
+def rank_kernel(grad_raw, proj, weight, grad_proj, grad_weight, positions, channels, rank, GROUPS: tl.constexpr,
+                RANKS: tl.constexpr, STATES: tl.constexpr, PRECISION: tl.constexpr, UNIT: tl.constexpr,
+                PLACES: tl.constexpr, STEPS_BLOCK: tl.constexpr):
+    """Gradients of the two factors of the low rank. Grid: (blocks of positions, K).
+
+    Those of proj[:rank] go to grad_proj, in place; those of weight, of these positions, to grad_weight (blocks of
+    positions, K, R, C), which is added up afterwards.
+    """
+    channels = channels * UNIT
+    position = tl.program_id(0).to(tl.int64) * PLACES + tl.arange(0, PLACES)
+    valid = position < positions
+    k = tl.program_id(1)
+    r = tl.arange(0, RANKS)
+    used = r < rank
+    cells = position * GROUPS + k
+    rows = cells * (rank + 2 * STATES)
+    low = tl.load(proj + rows[None, :] + r[:, None], used[:, None] & valid[None, :], 0.).to(tl.float32)
+    grad_weight += (tl.program_id(0).to(tl.int64) * GROUPS + k) * rank * channels
+    weight += k * rank * channels
+    grad_low = tl.zeros((PLACES, RANKS), tl.float32)
+    for first in range(0, channels, STEPS_BLOCK):
+        channel = first + tl.arange(0, STEPS_BLOCK)
+        mask = channel < channels
+        raw = tl.load(grad_raw + cells[:, None] * channels + channel[None, :], valid[:, None] & mask[None, :], 0.)
+        factors = tl.load(weight + r[None, :] * channels + channel[:, None], mask[:, None] & used[None, :], 0.)
+        grad_low += tl.dot(raw, factors, input_precision=PRECISION)
+        tl.store(grad_weight + r[:, None] * channels + channel[None, :],
+                 tl.dot(low, raw, input_precision=PRECISION), used[:, None] & mask[None, :])
+    tl.store(grad_proj + rows[:, None] + r[None, :], grad_low, valid[:, None] & used[None, :])

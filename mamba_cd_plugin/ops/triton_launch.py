@@ -1,6 +1,6 @@
 """Launches the Triton kernels of the selective scan: how much each program does, and in which order they run."""
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import torch
@@ -10,13 +10,18 @@ from torch import Tensor
 STEPS_BY_STATES = ((4, 8), )
 FEWEST_STEPS = 4
 MAX_BLOCK = 64  # channels of a program of one warp, two for each thread; with 16 positions the registers spill
-AHEAD = 16  # chunks whose loads the carry starts together
+AHEAD = 32  # chunks whose loads the carry starts together
 CARRY_BLOCK = 32  # channels of one of its programs
-# The backward lets a program run several chunks once this many programs remain: 32 warps for each of 128 processors.
+# A program runs several chunks once this many programs remain: 32 warps for each of 128 processors.
 ENOUGH_PROGRAMS = 4096
 # The same options for every kernel. Contraction to fused multiply-adds is Triton's default until 3.9 and said here
 # because a later one turns it off.
 LAUNCH = dict(num_warps=1, enable_fp_fusion=True)
+# The two kernels of the low rank: positions and channels of a tile, and the smallest rank that a product takes.
+PLACES = 32
+STEPS_BLOCK = 64
+FEWEST_RANKS = 16
+STEPS_LAUNCH = dict(LAUNCH, num_warps=2)
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,43 @@ class Geometry:
         return max(1, min(16, self.images * self.chunks * self.blocks * launches // ENOUGH_PROGRAMS))
 
     @cached_property
+    def programs(self) -> int:
+        """Programs along the chunks of all images."""
+        return self.images * -(-self.chunks // self.group_size)
+
+    @cached_property
     def launches(self) -> int:
         """Launches of one kernel: rows, then columns."""
         return 2 if self.paired else 1
 
+    @cached_property
+    def positions(self) -> int:
+        return self.images * self.length
+
+    @cached_property
+    def ranks(self) -> int:
+        """The rank, filled up to a power of two."""
+        return max(FEWEST_RANKS, 1 << (self.rank - 1).bit_length()) if self.rank else 0
+
+    @cached_property
+    def unit(self) -> int:
+        """Neighbouring channels that a thread of the scan loads at once; with 64 it has two of each row."""
+        return 2 if self.block == 64 and self.channels % 2 == 0 else 1
+
+    @cached_property
+    def steps_unit(self) -> int:
+        """Channels that a thread of the kernels of the low rank loads at once: 16 bytes where they are aligned."""
+        return 4 if self.channels % 4 == 0 else 1
+
     def constants(self) -> dict:
-        """Arguments that all kernels but the carry are compiled for."""
-        return dict(GROUPS=self.groups, LOW_RANK=self.rank > 0, STATES=self.states, SOFTPLUS=self.softplus,
-                    PAIRED=self.paired, T=self.steps, BLOCK=self.block, **LAUNCH)
+        """Arguments that the kernels of the scan are compiled for, but the carry and softplus."""
+        return dict(GROUPS=self.groups, STATES=self.states, PAIRED=self.paired, UNIT=self.unit, T=self.steps,
+                    BLOCK=self.block, **LAUNCH)
+
+    def step_constants(self, precision: str) -> dict:
+        """Arguments that the two kernels of the low rank are compiled for; `precision`: of products of tiles."""
+        return dict(GROUPS=self.groups, RANKS=self.ranks, STATES=self.states, PRECISION=precision, UNIT=self.steps_unit,
+                    PLACES=PLACES, STEPS_BLOCK=STEPS_BLOCK, **STEPS_LAUNCH)
 
 
 class Inputs(NamedTuple):
@@ -94,16 +128,39 @@ class Inputs(NamedTuple):
     D: Tensor
 
 
-def _entering_states(values: Tensor, inputs: Inputs, geometry: Geometry, backward: bool) -> Tensor:
+@cache
+def precision_of(device: torch.device) -> str:
+    """How Triton shall multiply float32 tiles there: on tensor cores three times, which keeps float32's digits."""
+    if device.type != 'cuda' or torch.version.hip is not None:
+        return 'ieee'
+    return 'tf32x3' if torch.cuda.get_device_capability(device) >= (8, 0) else 'ieee'
+
+
+def _step_sizes(inputs: Inputs, geometry: Geometry) -> Tensor:
+    """The step sizes, (N, L, K, C) in float32.
+
+    The backward finds them again. Kept, they would be 16 bytes for each element of every map that is scanned, 9 % of
+    the memory of a training step of V8 in bfloat16, for 0.6 % of its time on an H200.
+    """
+    from .triton_forward import steps_kernel
+    g = geometry
+    steps = inputs.weight.new_empty((g.images, g.length, g.groups, g.channels))
+    steps_kernel[(-(-g.positions // PLACES), -(-g.channels // STEPS_BLOCK), g.groups)](
+        inputs.proj, inputs.delta, inputs.weight, inputs.bias, steps, g.positions, g.channels // g.steps_unit, g.rank,
+        SOFTPLUS=g.softplus, **g.step_constants(precision_of(steps.device)))
+    return steps
+
+
+def _entering_states(values: Tensor, inputs: Inputs, steps: Tensor, geometry: Geometry, backward: bool) -> Tensor:
     """The state (or the adjoint, for values = the output's gradient) that enters each chunk, (N, K, chunks, S, C)."""
     from .triton_forward import carry_kernel, local_kernel
     g = geometry
     end = values.new_empty((g.images, g.groups, g.chunks, g.states, g.channels), dtype=torch.float32)
     total = values.new_empty((g.images, g.groups, g.chunks, g.channels), dtype=torch.float32)
     start = torch.empty_like(end)
-    local_kernel[(g.images * g.chunks, g.blocks, 2 if g.paired else g.groups)](
-        values, inputs.proj, inputs.delta, inputs.weight, inputs.bias, inputs.A, end, total, g.length, g.height,
-        g.width, g.chunks, g.channels, g.rank, BACKWARD=backward, **g.constants())
+    local_kernel[(g.programs, g.blocks, 2 if g.paired else g.groups)](
+        values, inputs.proj, steps, inputs.A, end, total, g.length, g.height, g.width, g.chunks, g.group_size,
+        g.channels // g.unit, g.rank, BACKWARD=backward, **g.constants())
     carry_kernel[(g.images * g.groups, g.states, -(-g.channels // CARRY_BLOCK))](
         end, total, inputs.A, start, g.chunks, int(backward), g.channels, GROUPS=g.groups, STATES=g.states,
         PAIRED=g.paired, AHEAD=AHEAD, BLOCK=CARRY_BLOCK, **LAUNCH)
@@ -114,33 +171,43 @@ def run_forward(inputs: Inputs, geometry: Geometry) -> tuple[Tensor, Tensor]:
     """The output, like x, and the states that enter the chunks."""
     from .triton_forward import forward_kernel
     g, x = geometry, inputs.x
-    start = _entering_states(x, inputs, g, False)
-    grid = (g.images * g.chunks, g.blocks, 1 if g.paired else g.groups)
+    steps = _step_sizes(inputs, g)
+    start = _entering_states(x, inputs, steps, g, False)
     rows = torch.empty_like(x, dtype=torch.float32) if g.paired else inputs.D  # else it is never touched
     y = torch.empty_like(x)
     for columns in range(g.launches):
-        forward_kernel[grid](*inputs, start, rows, y, g.length, g.height, g.width, g.chunks, columns,
-                             int(columns + 1 == g.launches), g.channels, g.rank, **g.constants())
+        forward_kernel[(g.programs, g.blocks, 1 if g.paired else g.groups)](
+            x, inputs.proj, steps, inputs.A, inputs.D, start, rows, y, g.length, g.height, g.width, g.chunks,
+            g.group_size, columns, int(columns + 1 == g.launches), g.channels // g.unit, g.rank, **g.constants())
     return y, start
 
 
 def run_backward(grad_y: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
     """Gradients of x (like x), proj, delta, weight (K, R, C), bias, A (K, S, C) and D, the latter float32."""
-    from .triton_backward import backward_kernel
+    from .triton_backward import backward_kernel, rank_kernel
     g, x = geometry, inputs.x
-    incoming = _entering_states(grad_y, inputs, g, True)
-    programs = g.images * -(-g.chunks // g.group_size)
+    steps = _step_sizes(inputs, g)
+    incoming = _entering_states(grad_y, inputs, steps, g, True)
     rows = torch.empty_like(x, dtype=torch.float32) if g.paired else inputs.D  # else it is never touched
     grad_x = torch.empty_like(x)
-    grad_proj = x.new_empty((g.blocks, *inputs.proj.shape), dtype=torch.float32)
-    grad_delta = x if g.rank else torch.empty_like(inputs.delta)
-    sums = x.new_empty((programs, g.groups, g.rank + g.states + 2, g.channels), dtype=torch.float32)
-    grid = (programs, g.blocks, 1 if g.paired else g.groups)
+    grad_states = steps.new_empty((g.blocks, g.images, g.length, g.groups, 2 * g.states))
+    grad_delta = torch.empty_like(steps, dtype=torch.float32 if g.rank else inputs.delta.dtype)
+    sums = steps.new_empty((g.programs, g.groups, g.states + 2, g.channels))
     for columns in range(g.launches):
-        backward_kernel[grid](grad_y, *inputs, start, incoming, rows, grad_x, grad_proj, grad_delta, sums, g.images,
-                              g.length, g.height, g.width, g.chunks, g.group_size, columns,
-                              int(columns + 1 == g.launches), g.channels, g.rank, **g.constants())
-    grad_proj = grad_proj[0] if g.blocks == 1 else grad_proj.sum(0)
+        backward_kernel[(g.programs, g.blocks, 1 if g.paired else g.groups)](
+            grad_y, x, inputs.proj, steps, inputs.A, inputs.D, start, incoming, rows, grad_x, grad_states, grad_delta,
+            sums, g.images, g.length, g.height, g.width, g.chunks, g.group_size, columns,
+            int(columns + 1 == g.launches), g.channels // g.unit, g.rank, SOFTPLUS=g.softplus, **g.constants())
+    grad_proj, grad_weight = grad_states.sum(0) if not g.rank else None, inputs.weight
+    if g.rank:
+        grad_proj = torch.empty_like(inputs.proj, dtype=torch.float32)
+        torch.sum(grad_states.flatten(1, 2), 0, out=grad_proj.view(-1, g.groups, g.rank + 2 * g.states)[..., g.rank:])
+        parts = -(-g.positions // PLACES)
+        grad_weights = steps.new_empty((parts, g.groups, g.rank, g.channels))
+        rank_kernel[(parts, g.groups)](
+            grad_delta, inputs.proj, inputs.weight, grad_proj, grad_weights, g.positions, g.channels // g.steps_unit,
+            g.rank, **g.step_constants(precision_of(steps.device)))
+        grad_weight = grad_weights.sum(0)
     # Of D's gradients, the last line, only that of the first direction is there if paired: it is that of all.
-    weight, bias, A, D = sums.sum(0).split([g.rank, 1, g.states, 1], 1)
-    return grad_x, grad_proj, grad_delta, weight, bias.squeeze(1), A, D.squeeze(1)
+    bias, A, D = sums.sum(0).split([1, g.states, 1], 1)
+    return grad_x, grad_proj, grad_delta, grad_weight, bias.squeeze(1), A, D.squeeze(1)

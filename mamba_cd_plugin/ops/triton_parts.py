@@ -1,15 +1,17 @@
 """What the Triton kernels of the selective scan share: sequences cut into short chunks that all run at once.
 
 A channel of a scan is one scalar recurrence per state, h[l] = exp(step[l] * A) * h[l-1] + step[l] * B[l] * x[l]. The
-sequence is cut into chunks of T positions, and three kernels work on them::
+sequence is cut into chunks of T positions, and four kernels work on them::
 
+    steps_kernel    the step sizes, once: the products with the low rank on tensor cores, and softplus
     local_kernel    every chunk alone, from a state of 0: its last state and the sum of its steps
     carry_kernel    from chunk to chunk: the true state before each chunk (few values, T times fewer than x)
     forward_kernel  every chunk again, from its true state: the output
 
-The backward is the same with the adjoint running from the end, then `backward_kernel`. A program is one warp with a
-chunk as a tile (T, BLOCK) in its registers, channels across the threads. Only the recurrence itself runs row by row,
-so that the scan needs neither shuffles nor barriers, and nothing is ever added atomically: two runs give the same bits.
+The backward is the same with the adjoint running from the end, then `backward_kernel`, and `rank_kernel` for what the
+gradients of the step sizes become in their low rank. A program of the scan is one warp with a chunk as a tile
+(T, BLOCK) in its registers, channels across the threads. Only the recurrence itself runs row by row, so that the scan
+needs neither shuffles nor barriers, and nothing is ever added atomically: two runs give the same bits.
 
 All tensors are channels-last: x (N, L, channels), proj (N, L, K, R + 2S), with K groups. A *paired* scan is that of an
 image: K = 4, and a program runs directions k and k + 2, which visit the same pixels in opposite orders, over the same
@@ -19,22 +21,39 @@ import triton
 import triton.language as tl
 
 # Arguments that change from call to call; a kernel is not compiled again for each of their values. The number of
-# channels is among them although loads could be wider if it were known to be a multiple of 16: rows of 32 threads are
-# coalesced as they are, and each thread then holds whole columns of a tile, along which the recurrence runs.
+# channels comes in units of UNIT, a constant, by which a kernel knows how many are loaded at once. It is 2 at most in
+# the scan: rows of 32 threads then make a tile, and a thread holds whole columns, along which the recurrence runs.
 SIZES = ['length', 'height', 'width', 'chunks', 'group_size', 'images', 'channels', 'rank', 'columns', 'final',
-         'backward']
+         'backward', 'positions']
 # Rows are split off a tile by halves, at most so often: T <= 32.
 _HALVINGS = tl.constexpr(5)
+# tl.exp2 is one instruction, tl.exp also looks for results too small for it.
+LOG2_E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit
 def softplus(z):
-    """log(1 + exp(z)) with a small relative error everywhere, and exp(-|z|)."""
-    e = tl.exp(-tl.abs(z))
-    w = e / (2 + e)  # log(1 + e) = 2 atanh(w), |w| <= 1/3: the first term left out is below 1e-8
-    q = w * w
-    series = 1 + q * (1 / 3 + q * (1 / 5 + q * (1 / 7 + q * (1 / 9 + q * (1 / 11 + q * (1 / 13))))))
-    return tl.maximum(z, 0.) + 2 * w * series, e
+    """log(1 + exp(z)) with a small relative error everywhere."""
+    e = tl.exp2(tl.abs(z) * -LOG2_E)
+    # log(1 + e) / e on [0, 1] by Chebyshev interpolation: no division, and the largest error is 3e-8.
+    series = 0.00512610212
+    series = series * e - 0.0290740646
+    series = series * e + 0.0775160866
+    series = series * e - 0.136022476
+    series = series * e + 0.190768807
+    series = series * e - 0.24835399
+    series = series * e + 0.333181217
+    series = series * e - 0.49999445
+    series = series * e + 0.999999966
+    return tl.maximum(z, 0.) + e * series
+
+
+@triton.jit
+def slope_of(steps):
+    """The slope of softplus where its value is `steps`: 1 - exp(-steps), as a series where that would cancel."""
+    series = 1 - steps * (1 / 2 - steps * (1 / 6 - steps * (1 / 24 - steps * (1 / 120 - steps * (1 / 720 - steps *
+                                                                                                 (1 / 5040))))))
+    return tl.where(steps < 0.4, steps * series, 1 - tl.exp2(steps * -LOG2_E))
 
 
 @triton.jit
@@ -78,25 +97,3 @@ def places(first, columns, length, height, width, T: tl.constexpr):
     """The T positions of a chunk: whether they exist, and which pixel they are."""
     place = first + tl.arange(0, T)
     return place < length, tl.where(columns == 1, (place % height) * width + place // height, place)
-
-
-@triton.jit
-def load_steps(proj, rows, delta, offsets, weight, bias, valid, mask, channels, channel, rank, LOW_RANK: tl.constexpr,
-               SOFTPLUS: tl.constexpr):
-    """A tile of step sizes, 0 where a position does not exist, and of their slopes by the value before softplus.
-
-    With a rank the value is weight @ proj[:rank] + bias, else it is read from delta.
-    """
-    inside = valid[:, None] & mask[None, :]
-    raw = tl.zeros_like(inside.to(tl.float32)) + tl.load(bias + channel, mask, 0.)[None, :]
-    if not LOW_RANK:
-        raw += tl.load(delta + offsets, inside, 0.).to(tl.float32)
-    for r in range(rank):
-        factor = tl.load(weight + r * channels + channel, mask, 0.)
-        raw += tl.load(proj + rows + r, valid, 0.).to(tl.float32)[:, None] * factor[None, :]
-    if SOFTPLUS:
-        steps, e = softplus(raw)
-        slopes = tl.where(raw > 0, 1., e) / (1 + e)
-    else:
-        steps, slopes = raw, tl.full(raw.shape, 1., tl.float32)
-    return tl.where(inside, steps, 0.), tl.where(inside, slopes, 0.)

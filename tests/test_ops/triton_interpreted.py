@@ -8,7 +8,11 @@ from torch.utils.checkpoint import checkpoint
 
 from mamba_cd_plugin.ops import cross_selective_scan, resolve_backend, selective_scan, triton_launch
 
-DOUBLE = {'backend': 'torch'}
+
+@pytest.fixture(autouse=True)
+def few_chunks_ahead(monkeypatch):
+    """The carry's loop of 32 chunks, unrolled, is most of the interpreter's time; with 4 it also comes around."""
+    monkeypatch.setattr(triton_launch, 'AHEAD', 4)
 
 
 def cross(*tensors):
@@ -23,6 +27,7 @@ def expected_of(gradients, inputs):
     (2, 3, 5, 6, 2, 1),  # no multiple of the chunk of 8
     (1, 4, 2, 70, 3, 1),  # two blocks of channels, one exact chunk
     (1, 3, 4, 5, 2, 4),
+    (1, 5, 7, 37, 17, 1),  # two blocks of positions; 17 ranks are filled up to 32; 64 channels a program, an odd number
     (1, 2, 3, 4, 1, 5),  # so many states that chunks are shorter
     (1, 1, 1, 5, 1, 1),
     (0, 2, 2, 8, 1, 1),
@@ -99,6 +104,19 @@ def test_one_op_for_compile_and_checkpoint(maps, gradients, assert_close):
     compiled = torch.compile(lambda *tensors: 2 * cross(*tensors), fullgraph=True, backend='aot_eager')
     assert_close(gradients(compiled, inputs), [2 * t for t in expected], 1e-6)
     assert_close(gradients(lambda *t: checkpoint(cross, *t, use_reentrant=False), inputs), expected, 1e-6)
+
+
+def test_keeps_the_inputs_and_few_states(maps):
+    """What a forward keeps is what a training's memory is made of: no step sizes, no copy in another dtype."""
+    kept = []
+    inputs = [t.requires_grad_() for t in maps(1, 4, 4, 6, 2, 1)]
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        y = cross(*inputs)
+    *_, states = kept
+    assert states.shape == (1, 4, 2, 1, 6)  # before each of the two chunks of eight positions
+    assert sum(t.numel() for t in {t.data_ptr(): t for t in kept}.values()) <= sum(map(torch.numel, inputs)) + 48
+    first = torch.autograd.grad(y.square().sum(), inputs, retain_graph=True)
+    assert all(torch.equal(a, b) for a, b in zip(first, torch.autograd.grad(y.square().sum(), inputs)))
 
 
 def test_two_runs_give_the_same_bits(maps, gradients):
