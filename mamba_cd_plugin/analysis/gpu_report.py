@@ -1,12 +1,39 @@
 """What was found on a GPU: tables that are on disk as soon as a row is known, and the claims that do not hold."""
 import json
+import signal
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..io.files import whole_file
+
+GRACE = 10.  # seconds that a row may take after its section's time
+
+
+class _TimeIsUpError(BaseException):
+    """A section's time is up within a row; no `except Exception` of what it calls may take this for a failure."""
+
+
+@contextmanager
+def _interrupted_after(seconds: float) -> Iterator[None]:
+    """Raise _TimeIsUpError in here after so many seconds, where the system has such an alarm (Windows has none)."""
+    if not hasattr(signal, 'setitimer'):
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise _TimeIsUpError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class GpuReport:
@@ -14,7 +41,7 @@ class GpuReport:
 
     Args:
         folder: folder of the files, created if needed.
-        seconds: time limit; afterwards no section is begun, and a running one ends with its next row.
+        seconds: time limit of all sections together; afterwards none is begun.
     """
 
     def __init__(self, folder: Path, seconds: float) -> None:
@@ -42,18 +69,29 @@ class GpuReport:
         self.claims.append((text, bool(holds)))
         self.write()
 
-    def run(self, name: str, section: Iterator[None]) -> None:
-        """Run a section to its end, until the time is up, or until it fails; what it has found so far stays."""
+    def run(self, name: str, section: Iterator[None], limit: float = 3600.) -> None:
+        """Run a section to its end, until the time is up, or until it fails; what it has found so far stays.
+
+        Args:
+            limit: seconds for this section, so that a slow one leaves time for the others. After them, or where the
+                report's own are up, it ends with its next row, or GRACE seconds later within a row.
+        """
         start = self.elapsed
         if start > self.seconds:
             self.notes[name] = f'left out: {self.seconds:.0f} s were up'
             self.write()
             return
+        end = min(start + limit, self.seconds)
+        cut = (f'cut short: {self.seconds:.0f} s were up' if end == self.seconds else
+               f'cut short: its {limit:.0f} s were up')
         try:
-            for _ in section:
-                if self.elapsed > self.seconds:
-                    self.notes[name] = f'cut short: {self.seconds:.0f} s were up'
-                    break
+            with _interrupted_after(end - start + GRACE):
+                for _ in section:
+                    if self.elapsed > end:
+                        self.notes[name] = cut
+                        break
+        except _TimeIsUpError:
+            self.notes[name] = f'{cut}, within a row'
         except Exception as error:  # a GPU that runs out of memory in one section has others left to show
             self.notes[name] = f'FAILED: {type(error).__name__}: {str(error)[:600]}'
             self.claims.append((f'section {name} runs to its end', False))
@@ -79,6 +117,9 @@ class GpuReport:
                 lines.append('')
         lines += ['## What does not hold', '']
         lines += [f'- {text}' for text in self.failures()] or [f'Nothing: all {len(self.claims)} claims hold.']
+        shortened = [name for name, note in self.notes.items() if 'cut short' in note or 'left out' in note]
+        if shortened:
+            lines += ['', f'Not checked, or not to the end: {", ".join(shortened)}.']
         return '\n'.join(lines) + '\n'
 
     def write(self) -> None:
