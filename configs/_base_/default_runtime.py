@@ -3,7 +3,7 @@ default_scope = 'mmseg'
 custom_imports = dict(imports=['mamba_cd_plugin.registration'], allow_failed_imports=False)
 
 env_cfg = dict(
-    cudnn_benchmark=True,
+    cudnn_benchmark=True,  # up to a minute for each size of input before its first step: docs/faq.md
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'))
 randomness = dict(seed=0)
