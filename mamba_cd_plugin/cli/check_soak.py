@@ -50,9 +50,9 @@ def report(soak: Soak) -> int:
     first, last = soak.samples[int(WARM_UP * len(soak.samples))], soak.samples[-1]
     print_log(f'{said}; from minute {first.second / 60:.1f} to {last.second / 60:.1f}:', logger='current')
     for name, (low, high, word) in verdicts.items():
-        unit, scale = ('MiB', 2**20) if name in ('memory', 'children') else ('', 1)
+        unit, scale = (' MiB', 2**20) if name in ('memory', 'children') else ('', 1)
         before, after = (getattr(sample, name) / scale for sample in (first, last))
         more = ': too short or too restless to judge, let it run longer' if word == 'uncertain' else ''
-        print_log(f'{soak.name}, {name}: {before:,.0f} -> {after:,.0f} {unit}, {low / scale:+,.1f} to '
+        print_log(f'{soak.name}, {name}: {before:,.0f} -> {after:,.0f}{unit}, {low / scale:+,.1f} to '
                   f'{high / scale:+,.1f} in half an hour: {word}{more}', logger='current')
     return int(failed or any(verdict.word != 'flat' for verdict in verdicts.values()))
