@@ -119,7 +119,10 @@ def _interrupt(command: Interruptible, moment: str, begun: Callable[[], bool], d
                                 last_line(log.read_text(errors='replace')))
         before, start = _cpu_seconds(process.pid), time.monotonic()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            if time.monotonic() > start + PATIENCE:  # it has not heard the signal
+                os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.01)
         cpu = _cpu_seconds(process.pid) - before
         status = process.wait()
         while _is_alive(process.pid) and time.monotonic() < start + PATIENCE:

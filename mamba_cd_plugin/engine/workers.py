@@ -6,7 +6,10 @@ import multiprocessing.context
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -35,18 +38,38 @@ def start_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # see _DeafWorker
 
 
+@contextmanager
+def _later() -> Iterator[None]:
+    """Let SIGINT wait for the end of what is done inside."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    seen: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if seen:
+            handler(*seen[0])
+
+
 if sys.platform != 'win32':
 
     class _DeafWorker(multiprocessing.context.ForkProcess):
         """A process that gets no signal before :func:`start_worker` has settled what it does with them.
 
-        Until then Ctrl-C would end it with a traceback, though the training itself ends in silence.
+        Until then Ctrl-C would end it with a traceback, though the training itself ends in silence. In the training
+        Ctrl-C comes after the fork: what Python calls around one, logging's locks for instance, may not raise anything,
+        so that a KeyboardInterrupt would be lost there. Another thread may get the signal although this one blocks it.
         """
 
         def start(self) -> None:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
             try:
-                super().start()
+                with _later():
+                    super().start()
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -1,6 +1,8 @@
 """What the loops add to the config of a data loader."""
 import os
 import signal
+import threading
+import time
 from multiprocessing.connection import Connection
 
 import pytest
@@ -43,3 +45,26 @@ def test_no_signal_reaches_a_worker_before_it_knows_what_to_do_with_it() -> None
     assert not {signal.SIGINT, signal.SIGTERM} & receive.recv()
     worker.join(10)
     assert worker.exitcode == 0
+
+
+def test_ctrl_c_while_a_worker_is_forked_is_not_lost() -> None:
+    # What Python calls after a fork cannot raise: there a KeyboardInterrupt would be printed and forgotten.
+    armed, over = [], threading.Event()
+    other = threading.Thread(target=over.wait, daemon=True)  # gets the signal, which the forking thread blocks
+    other.start()
+
+    def strike() -> None:
+        if armed and other.ident is not None:
+            armed.clear()
+            signal.pthread_kill(other.ident, signal.SIGINT)
+            time.sleep(0.1)  # in which this thread would raise
+
+    os.register_at_fork(after_in_parent=strike)
+    before = signal.getsignal(signal.SIGINT)
+    worker = DeafContext().Process(target=int)
+    armed.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        worker.start()
+    over.set()
+    assert not armed and signal.getsignal(signal.SIGINT) is before
+    worker.join()
