@@ -48,7 +48,7 @@ def _scatter(axes: Axes, rows: Sequence[Row], protocol: str, cost: Callable[[Row
         axes.errorbar(cost(row), statistics.fmean(values), yerr=sample_deviation(values), label=row.name, capsize=3,
                       marker=MARKERS[index // len(COLORS) % len(MARKERS)], color=COLORS[index % len(COLORS)],
                       linestyle='none')
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.05 * max(map(cost, rows)))  # no mark on the edge, where half of it would be cut off
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
