@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share."""
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,11 +45,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread in this process and those it starts, unless OMP_NUM_THREADS says otherwise.
+    """One thread in this process and those it starts, unless OMP_NUM_THREADS says otherwise; and ears for Ctrl-C.
 
     The tensors here are so small that threads only wait for each other, for minutes where the cores are busy, as they
-    are with a worker of pytest-xdist on each.
+    are with a worker of pytest-xdist on each. Shells let what they start in the background ignore SIGINT, which tests
+    of Ctrl-C would wait for in vain.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if 'OMP_NUM_THREADS' not in os.environ:
         os.environ['OMP_NUM_THREADS'] = '1'
         torch.set_num_threads(1)
