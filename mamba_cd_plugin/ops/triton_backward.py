@@ -2,7 +2,7 @@
 import triton
 import triton.language as tl
 
-from .triton_parts import LOG2_E, SIZES, join_rows, places, slope_of, split_rows
+from .triton_parts import LOG2_E, SIZES, chunk_of, image_of, join_rows, slope_of, split_rows
 
 
 @triton.jit
@@ -67,8 +67,7 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
     to grad_raw (N, L, K, C). rows_x and grad_x: as rows_y and y in the forward.
     """
     channels = channels * UNIT
-    groups_of_chunks = tl.cdiv(chunks, group_size)
-    image = (tl.program_id(0) // groups_of_chunks).to(tl.int64)
+    image = image_of(chunks, group_size)
     first_group = tl.program_id(2) + columns
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels
@@ -84,8 +83,7 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
     sums += tl.program_id(0).to(tl.int64) * GROUPS * lines * channels
     for turn_of_chunk in range(group_size):
         first = turn_of_chunk == 0
-        chunk = tl.program_id(0) % groups_of_chunks * group_size + turn_of_chunk
-        valid, pixels = places(chunk * T, columns, length, height, width, T)
+        chunk, valid, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks, T)
         chunk = tl.minimum(chunk, chunks - 1)  # behind the end nothing is valid, but the states must be readable
         inside = valid[:, None] & mask[None, :]
         offsets = pixels[:, None] * spread + shift[None, :]

@@ -2,7 +2,7 @@
 import triton
 import triton.language as tl
 
-from .triton_parts import LOG2_E, SIZES, join_rows, places, softplus, split_rows
+from .triton_parts import LOG2_E, SIZES, chunk_of, image_of, join_rows, softplus, split_rows
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -47,8 +47,7 @@ def local_kernel(x, proj, steps, A, end, total, length, height, width, chunks, g
     `group_size` chunks one after the other.
     """
     channels = channels * UNIT
-    groups_of_chunks = tl.cdiv(chunks, group_size)
-    image = (tl.program_id(0) // groups_of_chunks).to(tl.int64)
+    image = image_of(chunks, group_size)
     first_group = tl.program_id(2)
     columns = first_group if PAIRED else 0
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -60,8 +59,7 @@ def local_kernel(x, proj, steps, A, end, total, length, height, width, chunks, g
     proj += image * length * GROUPS * parameters
     steps += image * length * GROUPS * channels
     for turn_of_chunk in range(group_size):
-        chunk = tl.program_id(0) % groups_of_chunks * group_size + turn_of_chunk
-        valid, pixels = places(chunk * T, columns, length, height, width, T)
+        chunk, valid, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks, T)
         inside = valid[:, None] & mask[None, :]
         there = channel < tl.where(chunk < chunks, channels, 0)
         rows = pixels * GROUPS * parameters
@@ -125,8 +123,7 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
     for the rows has stored. D is the sum over the directions if PAIRED.
     """
     channels = channels * UNIT
-    groups_of_chunks = tl.cdiv(chunks, group_size)
-    image = (tl.program_id(0) // groups_of_chunks).to(tl.int64)
+    image = image_of(chunks, group_size)
     first_group = tl.program_id(2) + columns
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels
@@ -137,8 +134,7 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
     proj += image * length * GROUPS * parameters
     steps += image * length * GROUPS * channels
     for turn_of_chunk in range(group_size):
-        chunk = tl.program_id(0) % groups_of_chunks * group_size + turn_of_chunk
-        valid, pixels = places(chunk * T, columns, length, height, width, T)
+        chunk, valid, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks, T)
         inside = valid[:, None] & mask[None, :]
         there = channel < tl.where(chunk < chunks, channels, 0)
         offsets = pixels[:, None] * spread + shift[None, :]

@@ -93,7 +93,14 @@ def join_rows(rows, REVERSED: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr
 
 
 @triton.jit
-def places(first, columns, length, height, width, T: tl.constexpr):
-    """The T positions of a chunk: whether they exist, and which pixel they are."""
-    place = first + tl.arange(0, T)
-    return place < length, tl.where(columns == 1, (place % height) * width + place // height, place)
+def image_of(chunks, group_size):
+    """The image that a program of the scan works on; the first axis of its grid are the groups of chunks of each."""
+    return (tl.program_id(0) // tl.cdiv(chunks, group_size)).to(tl.int64)
+
+
+@triton.jit
+def chunk_of(turn, group_size, columns, length, height, width, chunks, T: tl.constexpr):
+    """A chunk of this program's group: its number, whether its T positions exist, and which pixel they are."""
+    chunk = tl.program_id(0) % tl.cdiv(chunks, group_size) * group_size + turn
+    place = chunk * T + tl.arange(0, T)
+    return chunk, place < length, tl.where(columns == 1, (place % height) * width + place // height, place)
