@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .disks import last_line
+from .processes import cpu_seconds, group_is_running
 from .stops import CONFIG, PATIENCE, SETTINGS
 
 IMPORTS = 'while libraries are imported'
@@ -117,15 +118,15 @@ def _interrupt(command: Interruptible, moment: str, begun: Callable[[], bool], d
         if process.poll() is not None:
             return Interruption(moment, 0., 0., process.returncode, 'ended before the signal',
                                 last_line(log.read_text(errors='replace')))
-        before, start = _cpu_seconds(process.pid), time.monotonic()
+        before, start = cpu_seconds(process.pid), time.monotonic()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
             if time.monotonic() > start + PATIENCE:  # it has not heard the signal
                 os.killpg(process.pid, signal.SIGKILL)
             time.sleep(0.01)
-        cpu = _cpu_seconds(process.pid) - before
+        cpu = cpu_seconds(process.pid) - before
         status = process.wait()
-        while _is_alive(process.pid) and time.monotonic() < start + PATIENCE:
+        while group_is_running(process.pid) and time.monotonic() < start + PATIENCE:
             time.sleep(0.01)
         seconds = time.monotonic() - start
         wrong, said = [], log.read_text(errors='replace')
@@ -133,13 +134,13 @@ def _interrupt(command: Interruptible, moment: str, begun: Callable[[], bool], d
             wrong.append(f'exit status {status}')
         if 'Traceback (most recent call last)' in said:
             wrong.append('a traceback')
-        if _is_alive(process.pid):
+        if group_is_running(process.pid):
             wrong.append('a process is left')
         if wrong:
             shutil.copyfile(log, log.with_name(f'wrong_{time.time_ns()}.log'))
         return Interruption(moment, seconds, cpu, status, ', '.join(wrong), last_line(said))
     finally:
-        if _is_alive(process.pid):
+        if group_is_running(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
@@ -147,22 +148,3 @@ def _interrupt(command: Interruptible, moment: str, begun: Callable[[], bool], d
 def _hear_signals() -> None:
     """Undo what shells do to commands in the background: they are made deaf to SIGINT, and so would be their own."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _cpu_seconds(process: int) -> float:
-    """Processor time of a process, also where it has ended and was not waited for; proc(5), fields 14 and 15."""
-    fields = Path(f'/proc/{process}/stat').read_text().rsplit(')', 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-
-
-def _is_alive(group: int) -> bool:
-    """Whether a process of a group runs. One that has ended may still be listed: some containers' init takes a second
-    to take note of it."""
-    for path in Path('/proc').glob('[0-9]*/stat'):
-        try:
-            state, _, its_group = path.read_text().rsplit(')', 1)[1].split()[:3]
-        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-            continue
-        if int(its_group) == group and state not in 'ZX':
-            return True
-    return False

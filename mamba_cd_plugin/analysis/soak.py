@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import stats
 
 from ..io.files import whole_file
+from .processes import descendants
 
 PAUSE = 2.  # seconds between two samples
 PATIENCE = 120.  # seconds for the process to end after a signal
@@ -128,17 +129,6 @@ def _of_process(pid: int) -> tuple[int, int, int] | None:
     if 'VmRSS' not in status:
         return None
     return int(status['VmRSS'].split()[0]) << 10, len(os.listdir(f'/proc/{pid}/fd')), int(status['Threads'])
-
-
-def descendants(pid: int) -> list[int]:
-    """The children of a process, its own first, then theirs.
-
-    Raises:
-        FileNotFoundError, ProcessLookupError: If one of them ends meanwhile.
-    """
-    own = [int(child) for task in Path(f'/proc/{pid}/task').iterdir()
-           for child in (task / 'children').read_text().split()]
-    return own + [grandchild for child in own for grandchild in descendants(child)]
 
 
 def judge(samples: Sequence[Sample]) -> dict[str, Verdict]:

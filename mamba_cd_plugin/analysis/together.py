@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..engine.recovery import newest_checkpoint
 from ..resources import tools_dir
-from .soak import descendants
+from .processes import descendants, is_running
 from .stops import CONFIG, SETTINGS
 
 TO_BEGIN = 300.  # seconds for two starts of the stack on a busy machine
@@ -66,13 +66,13 @@ def end_together(data: Path, out: Path, fault: str) -> Ending:
             os.kill(family[2], signal.SIGKILL)  # the second of the two
         else:
             launcher.terminate()
-        ended = _wait(lambda: launcher.poll() is None or any(map(_is_alive, family)), LIMIT)
+        ended = _wait(lambda: launcher.poll() is None or any(map(is_running, family)), LIMIT)
         seconds = time.monotonic() - start
     finally:
         if launcher.poll() is None:  # its processes have sessions of their own, and would go on without it
             with suppress(OSError):
                 family += descendants(launcher.pid)
-        for process in filter(_is_alive, family):
+        for process in filter(is_running, family):
             os.kill(process, signal.SIGKILL)
         status = launcher.wait()
     wrong = [] if ended else [f'not all have ended within {LIMIT:.0f} s']
@@ -92,11 +92,3 @@ def _wait(goes_on: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(0.1)
     return True
-
-
-def _is_alive(process: int) -> bool:
-    """Whether a process runs; one that has ended may still be listed."""
-    try:
-        return Path(f'/proc/{process}/stat').read_text().rsplit(')', 1)[1].split()[0] not in 'ZX'
-    except (FileNotFoundError, ProcessLookupError):
-        return False

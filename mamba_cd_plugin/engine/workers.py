@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -39,6 +39,22 @@ def start_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None
 
 
 @contextmanager
+def signals_blocked(signals: Collection[int]) -> Iterator[None]:
+    """Keep signals from this thread, and from the threads and processes that are started inside, as long as they live.
+
+    Windows has no such masks: there it does nothing.
+    """
+    if sys.platform == 'win32':
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _later() -> Iterator[None]:
     """Let SIGINT wait for the end of what is done inside."""
     handler = signal.getsignal(signal.SIGINT)
@@ -66,12 +82,8 @@ if sys.platform != 'win32':
         """
 
         def start(self) -> None:
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-            try:
-                with _later():
-                    super().start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            with signals_blocked(_SIGNALS), _later():
+                super().start()
 
     class DeafContext(multiprocessing.context.ForkContext):
         """multiprocessing's context whose processes are data workers."""

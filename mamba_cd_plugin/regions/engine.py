@@ -24,6 +24,7 @@ from typing import Any
 from mmengine.logging import print_log
 
 from ..engine.machine import keep_freed_memory
+from ..engine.workers import signals_blocked
 from ..io.files import refusal_of
 from .blocks import remove_leftovers, run_block
 from .grid import LOGS, block_name
@@ -221,7 +222,10 @@ def _client(client_type: Any, cluster_type: Any, workers: int, scheduler: str | 
     # Without a limit of Dask's: it would stop a worker that takes more than its share of the memory, which the
     # model may do for a moment. All its ports are for this machine alone; its page of status would be for everybody.
     others = multiprocessing.active_children()
-    with _deaf_to_sigint():
+    # Ctrl-C reaches all processes of a terminal. Workers would show where it met them; who ends them is this process.
+    if sys.platform != 'win32':
+        resource_tracker.ensure_running()  # else multiprocessing starts it with the first worker, and unblocks SIGINT
+    with signals_blocked({signal.SIGINT}):
         cluster = cluster_type(n_workers=0, threads_per_worker=1, processes=True, memory_limit=0,
                                dashboard_address='127.0.0.1:0', silence_logs=50)
     to_close = [cluster]
@@ -261,23 +265,6 @@ async def _wait_for(cluster: Any) -> None:
         if isinstance(started, Exception):
             raise OSError(f'of {len(nannies)} local workers at least one cannot start ({started}). Fewer of them need '
                           'less memory, and --workers 1 does without them') from started
-
-
-@contextmanager
-def _deaf_to_sigint() -> Iterator[None]:
-    """Start threads that never get SIGINT, and so do the processes that they start.
-
-    Ctrl-C reaches all processes of a terminal. Workers would show where it met them; who ends them is this process.
-    """
-    if sys.platform == 'win32':
-        yield
-        return
-    resource_tracker.ensure_running()  # else multiprocessing starts it with the first worker, and then lets SIGINT in
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _kill_workers(others: Sequence[Any]) -> None:
