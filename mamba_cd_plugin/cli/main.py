@@ -108,6 +108,33 @@ def _interrupted_at_once() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@contextmanager
+def interruptions_kept() -> Iterator[None]:
+    """Raise KeyboardInterrupt again a moment after it came where Python may not raise anything.
+
+    In a destructor, in what is called when an object dies, and around a fork Python prints an exception and forgets it:
+    there Ctrl-C would be lost, and the command go on. Windows has no such timer: there it does nothing.
+    """
+    if not hasattr(signal, 'setitimer') or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def show_or_repeat(lost: 'sys.UnraisableHookArgs') -> None:
+        if lost.exc_type is KeyboardInterrupt:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)  # which may be lost as well, and is repeated then
+        else:
+            show(lost)
+
+    show, alarm = sys.unraisablehook, signal.signal(signal.SIGALRM, signal.default_int_handler)
+    sys.unraisablehook = show_or_repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = show
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
+
+
 def _is_interruption(error: BaseException | None) -> bool:
     """Whether Ctrl-C is behind an error: mmengine makes a SyntaxError of it while it formats a config."""
     return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interruption(error.__context__))
@@ -170,7 +197,8 @@ def console(*command: str) -> int:
         SystemExit: See :func:`main`.
     """
     try:
-        status = main([*command, *sys.argv[1:]])
+        with interruptions_kept():
+            status = main([*command, *sys.argv[1:]])
     except Stopped as stopped:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # who presses it again does not want to wait at all
         sys.stdout.flush()

@@ -3,13 +3,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from mamba_cd_plugin.cli.main import COMMANDS, Stopped, main
+from mamba_cd_plugin.cli.main import COMMANDS, Stopped, interruptions_kept, main
 from mamba_cd_plugin.resources import bases_of, configs_dir, copy_config, find_config, list_configs
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +51,25 @@ def test_an_interruption_while_libraries_load_ends_the_process_itself(monkeypatc
         assert seen[1] == signal.SIG_IGN == signal.getsignal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_an_interruption_where_nothing_may_be_raised_is_raised_again(capfd: pytest.CaptureFixture) -> None:
+
+    class Dying:
+
+        def __del__(self) -> None:
+            nonlocal deaths
+            deaths += 1
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError('not reached')
+
+    deaths, before = 0, (sys.unraisablehook, signal.getsignal(signal.SIGALRM))
+    with pytest.raises(KeyboardInterrupt), interruptions_kept():
+        Dying()  # Python ignores what its destructor raises
+        time.sleep(30)
+        pytest.fail('it was lost')
+    assert deaths == 1 and before == (sys.unraisablehook, signal.getsignal(signal.SIGALRM))
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0) and 'KeyboardInterrupt' not in capfd.readouterr().err
 
 
 def test_an_interruption_that_a_library_has_made_an_error_of(monkeypatch: pytest.MonkeyPatch) -> None:
