@@ -2,7 +2,7 @@
 import argparse
 import os
 
-from ..synthetic import write_dataset
+from ..synthetic import NUISANCES, write_dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes; the files do not depend on it')
     parser.add_argument('--easy', action='store_true',
                         help='both dates alike in season and light, registered to a pixel, most with change')
+    parser.add_argument('--without', nargs='+', default=[], choices=NUISANCES, metavar='NUISANCE',
+                        help=f'what shall not differ between the dates beside buildings: {", ".join(NUISANCES)}')
+    parser.add_argument('--quiet-share', type=float, metavar='SHARE',
+                        help='share of scenes in which no building may change (default: 0.45; easy scenes: 0.05)')
     parser.add_argument('--overwrite', action='store_true', help='replace scenes made with other parameters')
 
 
@@ -35,4 +39,6 @@ def run(args: argparse.Namespace) -> None:
     if args.pairs is not None:
         val, test = round(0.08 * args.pairs), round(0.12 * args.pairs)
         counts = args.pairs - val - test, val, test
-    write_dataset(args.out, *counts, size, args.seed, args.workers, args.overwrite, args.easy)
+    nuisances = [name for name in NUISANCES if name not in args.without]
+    write_dataset(args.out, *counts, size, args.seed, args.workers, args.overwrite, args.easy, nuisances,
+                  args.quiet_share)

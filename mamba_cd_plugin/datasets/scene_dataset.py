@@ -1,5 +1,5 @@
 """Generated scenes as a data set without files: each is drawn on demand in the workers of the loader."""
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -7,7 +7,7 @@ from mmengine.dataset import DefaultSampler
 from mmseg.datasets import BaseCDDataset
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 
-from ..synthetic import Size, check_size, generate_pair, warm_up
+from ..synthetic import NUISANCES, Size, check_nuisances, check_size, generate_pair, warm_up
 from .pair_dataset import PairCDDataset
 
 
@@ -27,6 +27,7 @@ class SyntheticCDDataset(BaseCDDataset):
         size: Size of a scene in pixels, one number or (height, width).
         seed: The scenes of two seeds have nothing in common. The written data sets of
             ``tools/dataset_converters/synthetic.py`` have none in common with these either.
+        easy, nuisances, quiet_share: See :func:`mamba_cd_plugin.synthetic.generate_pair`.
         **kwargs: ``pipeline`` and others of :class:`mmseg.datasets.BaseCDDataset`.
 
     Raises:
@@ -35,12 +36,15 @@ class SyntheticCDDataset(BaseCDDataset):
 
     METAINFO = PairCDDataset.METAINFO
 
-    def __init__(self, length: int = 2000, size: Size = 256, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, length: int = 2000, size: Size = 256, seed: int = 0, easy: bool = False,
+                 nuisances: Collection[str] = NUISANCES, quiet_share: float | None = None, **kwargs: Any) -> None:
         if length < 1 or seed < 0:
             raise ValueError(f'length = {length}, seed = {seed}; expected at least 1 scene and a seed >= 0')
         self.length = length
         self.size = check_size(size)
         self.seed = seed
+        check_nuisances(nuisances, quiet_share)
+        self.scenes: dict[str, Any] = dict(easy=easy, nuisances=tuple(nuisances), quiet_share=quiet_share)
         super().__init__(**{**kwargs, 'serialize_data': False})  # there is no list to share between workers
 
     def full_init(self) -> None:
@@ -59,7 +63,7 @@ class SyntheticCDDataset(BaseCDDataset):
     def get_data_info(self, idx: int) -> dict:
         """Scene number ``idx``, which may lie beyond the length."""
         # The 1 tells these seeds from those of written data sets, which have three numbers.
-        pair = generate_pair((self.seed, 1, int(idx), 1), self.size)
+        pair = generate_pair((self.seed, 1, int(idx), 1), self.size, **self.scenes)
         name = f'scene_{self.seed}_{idx}'
         return dict(img=np.concatenate([pair.a, pair.b], axis=2), gt_seg_map=pair.label // 255, img_path=name,
                     img_path2=name, seg_map_path=name, img_shape=self.size, ori_shape=self.size, sample_idx=idx,

@@ -1,5 +1,5 @@
 """One scene at two dates: plan it, draw it twice, photograph it, and mark the buildings that changed."""
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,9 @@ from .town import Town
 
 Size = int | tuple[int, int]
 
+# What differs between the dates without being change: what stands and lies on the ground, the texture of the ground,
+# season and sunlight, camera and its processing, registration.
+NUISANCES = ('objects', 'ground', 'season', 'camera', 'registration')
 SMALLEST = 32  # px; below, nothing that stands on the ground fits in
 # Pixels drawn around the picture, for the shadows of what stands outside and for the misregistration.
 _MARGIN = 16
@@ -64,6 +67,19 @@ def check_size(size: Size) -> tuple[int, int]:
     if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) and n >= SMALLEST for n in pair):
         raise ValueError(f'size = {size!r}: expected one number of pixels or (height, width), each at least {SMALLEST}')
     return int(pair[0]), int(pair[1])
+
+
+def check_nuisances(nuisances: Collection[str], quiet_share: float | None) -> None:
+    """Check what `generate_pair` is given.
+
+    Raises:
+        ValueError: If a nuisance is unknown, or the share is below 0 or above 1.
+    """
+    unknown = sorted({nuisances} if isinstance(nuisances, str) else set(nuisances) - set(NUISANCES))
+    if unknown:
+        raise ValueError(f'nuisances: found {", ".join(unknown)}; expected some of the list {", ".join(NUISANCES)}')
+    if quiet_share is not None and not 0 <= quiet_share <= 1:
+        raise ValueError(f'quiet_share = {quiet_share}: expected a share from 0 to 1')
 
 
 def _grid_lines(rng: np.random.Generator, low: float, high: float) -> list[float]:
@@ -119,36 +135,40 @@ def _fill_block(town: Town, rect: tuple[float, float, float, float], quiet: bool
     cover_land(town, block, levelled=growth.raw and rng.random() < 0.6)
 
 
-def generate_pair(seed: int | Sequence[int], size: Size = 256, nuisances: bool = True,
-                  largest_offset: float = LARGEST_OFFSET, easy: bool = False) -> ScenePair:
+def generate_pair(seed: int | Sequence[int], size: Size = 256, nuisances: Collection[str] = NUISANCES,
+                  largest_offset: float = LARGEST_OFFSET, easy: bool = False,
+                  quiet_share: float | None = None) -> ScenePair:
     """Draws a pair of images of one place and the label of its changed buildings, all from a seed.
 
     Args:
         seed: Whole number or sequence of such, as for ``numpy.random.SeedSequence``.
         size: Pixels, one number or (height, width).
-        nuisances: Whether season, light, shadows, vehicles, trees, ground, camera and registration differ between
-            the dates too. Without, the two images differ by the changed buildings and their shadows only.
+        nuisances: Which of `NUISANCES` differ between the dates, too. Without any, the two images differ by the changed
+            buildings and their shadows only.
         largest_offset: Bound of the misregistration in px.
         easy: Whether the dates are alike in season and light, registered to a pixel, and mostly show change.
+        quiet_share: Share of scenes, 0 to 1, in which no building may change, 0.45 by default or 0.05 of easy ones;
+            less in scenes of more than 256 x 256 px. In others it may happen, too, that none does.
 
     Returns:
         The images and the label; the same on each call with the same software.
 
     Raises:
-        ValueError: If the size is not one.
+        ValueError: If the size or a nuisance is not one, or the share not a share.
     """
     height, width = check_size(size)
+    check_nuisances(nuisances, quiet_share)
     shape = (height + 2 * _MARGIN, width + 2 * _MARGIN)
-    seeds = np.random.SeedSequence(seed).spawn(4)
+    seeds = np.random.SeedSequence(seed).spawn(5)
     rng, *dates = (np.random.default_rng(s) for s in seeds[:3])
-    quiet_share = _EASY_QUIET_SHARE if easy else _QUIET_SHARE
+    if quiet_share is None:
+        quiet_share = _EASY_QUIET_SHARE if easy else _QUIET_SHARE
     largest_offset = min(largest_offset, _EASY_OFFSET) if easy else largest_offset
     quiet = rng.random() < quiet_share * min(1, _QUIET_AREA / (height * width))
     plan = plan_scene(rng, shape, quiet)
     relief = Relief.random(rng, shape)
-    if not nuisances:
+    if 'objects' not in nuisances:
         plan = plan.without_nuisances()
-        dates = [np.random.default_rng(seeds[1]) for _ in dates]
     alike = rng.random() < (1 if easy else _ALIKE)
     weathering = rng.uniform(*(_ALIKE_WEATHERING if alike else _WEATHERING))
     strength = _ALIKE_STRENGTH if alike else 1.0
@@ -156,12 +176,15 @@ def generate_pair(seed: int | Sequence[int], size: Size = 256, nuisances: bool =
     images: list[np.ndarray] = []
     roofs: dict = {}
     for date, own in enumerate(dates):
-        shared = np.random.default_rng(seeds[3]) if alike else own
-        season, sun, camera = Season.random(shared), Sun.random(shared), Camera.random(own, strength)
-        scene = render(plan, date, shape, relief.weathered(own, weathering), season, sun, roofs)
-        if date == 0 and nuisances:
+        # What does not differ is drawn from a source that begins anew at each date.
+        common = np.random.default_rng(seeds[4])
+        source = {name: own if name in nuisances else common for name in NUISANCES}
+        light = np.random.default_rng(seeds[3]) if alike else source['season']
+        season, sun, camera = Season.random(light), Sun.random(light), Camera.random(source['camera'], strength)
+        scene = render(plan, date, shape, relief.weathered(source['ground'], weathering), season, sun, roofs)
+        if date == 0 and 'registration' in nuisances:
             scene = misregister(scene, own, largest_offset)
-        images.append(camera.expose(scene[inner], own))
+        images.append(camera.expose(scene[inner], source['camera']))
     return ScenePair(images[0], images[1], np.ascontiguousarray(render_label(plan, shape)[inner]))
 
 

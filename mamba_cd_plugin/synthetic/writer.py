@@ -3,7 +3,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import Pool
@@ -16,7 +16,7 @@ import numpy as np
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
-from .scene import Size, check_size, generate_pair, warm_up
+from .scene import NUISANCES, Size, check_nuisances, check_size, generate_pair, warm_up
 
 METADATA_NAME = 'synthetic.json'
 SPLITS = ('train', 'val', 'test')
@@ -29,7 +29,8 @@ _PNG_PARAMS = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMW
 
 
 def write_dataset(root: str | Path, num_train: int, num_val: int, num_test: int, size: Size = 256, seed: int = 0,
-                  num_workers: int = 1, overwrite: bool = False, easy: bool = False) -> bool:
+                  num_workers: int = 1, overwrite: bool = False, easy: bool = False,
+                  nuisances: Collection[str] = NUISANCES, quiet_share: float | None = None) -> bool:
     """Writes ``root/{train,val,test}/{A,B,label}/NAME.png`` and a small metadata file beside them.
 
     The files are the same for any number of workers, and scene number i of a split does not depend on how many there
@@ -42,7 +43,7 @@ def write_dataset(root: str | Path, num_train: int, num_val: int, num_test: int,
         seed: Seed of the whole data set.
         num_workers: Processes.
         overwrite: Whether to replace generated scenes that were made with other parameters.
-        easy: See `generate_pair`.
+        easy, nuisances, quiet_share: See `generate_pair`.
 
     Returns:
         Whether anything was written: False if `root` already holds just these scenes.
@@ -57,6 +58,7 @@ def write_dataset(root: str | Path, num_train: int, num_val: int, num_test: int,
         raise ValueError(f'Pairs per split: {counts}; expected no negative number and at least one pair in all')
     if num_workers < 1 or seed < 0:
         raise ValueError(f'num_workers = {num_workers}, seed = {seed}; expected at least 1 worker and a seed >= 0')
+    check_nuisances(nuisances, quiet_share)
     wanted = {
         'generator': __package__,
         'version': GENERATOR_VERSION,
@@ -64,6 +66,9 @@ def write_dataset(root: str | Path, num_train: int, num_val: int, num_test: int,
         'size': list(check_size(size)),
         'seed': seed,
         'easy': easy,
+        # Both only where they are not as usual, so that data sets from before they existed are still known.
+        **({} if set(nuisances) == set(NUISANCES) else {'nuisances': sorted(nuisances)}),
+        **({} if quiet_share is None else {'quiet_share': quiet_share}),
     }
     if _holds(root, wanted, overwrite):
         print_log(f'{root} already holds these scenes')
@@ -95,8 +100,8 @@ def _holds(root: Path, wanted: dict[str, Any], overwrite: bool) -> bool:
     if found != wanted:
         if overwrite:
             return False
-        differences = ', '.join(f'{key} {found.get(key)} instead of {value}' for key, value in wanted.items()
-                                if found.get(key) != value)
+        differences = ', '.join(f'{key} {found.get(key, "as usual")} instead of {wanted.get(key, "as usual")}'
+                                for key in {**wanted, **found} if found.get(key) != wanted.get(key))
         raise FileExistsError(f'{root} holds other generated scenes: {differences}. Choose another folder, or pass '
                               '--overwrite (overwrite=True) to replace them.')
     for split, count in wanted['counts'].items():
@@ -120,7 +125,8 @@ def _read_metadata(root: Path) -> dict[str, Any] | None:
 def _write_pairs(root: Path, wanted: dict[str, Any], num_workers: int) -> list[float]:
     """Generates and writes all pairs; returns the share of changed pixels of each."""
     tasks = [(split, i) for split in SPLITS for i in range(wanted['counts'][split])]
-    write = partial(_write_pair, root, tuple(wanted['size']), wanted['seed'], wanted['easy'])
+    options = {key: wanted[key] for key in ('easy', 'nuisances', 'quiet_share') if key in wanted}
+    write = partial(_write_pair, root, tuple(wanted['size']), wanted['seed'], options)
     bar, shares = ProgressBar(len(tasks)), []
     if num_workers == 1:
         for task in tasks:
@@ -148,9 +154,9 @@ def _one_opencv_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _write_pair(root: Path, size: tuple[int, int], seed: int, easy: bool, task: tuple[str, int]) -> float:
+def _write_pair(root: Path, size: tuple[int, int], seed: int, options: dict[str, Any], task: tuple[str, int]) -> float:
     split, index = task
-    pair = generate_pair((seed, SPLITS.index(split), index), size, easy=easy)
+    pair = generate_pair((seed, SPLITS.index(split), index), size, **options)
     # OpenCV takes BGR.
     for folder, image in zip(FOLDERS, (pair.a[..., ::-1], pair.b[..., ::-1], pair.label)):
         mmcv.imwrite(np.ascontiguousarray(image), str(root / split / folder / f'{split}_{index:04d}.png'), _PNG_PARAMS)

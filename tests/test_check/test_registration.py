@@ -14,7 +14,7 @@ SHIFTS = [(0., 0.), (1.5, 0.), (0., -1.5), (1.06, 1.06), (-3.3, 2.7), (0.25, -0.
 @pytest.fixture(scope='module')
 def scenes():
     """Scenes whose dates differ by their buildings only."""
-    return [generate_pair(seed, 128, nuisances=False) for seed in range(3)]
+    return [generate_pair(seed, 128, nuisances=()) for seed in range(3)]
 
 
 @pytest.mark.parametrize('dx, dy', SHIFTS)
@@ -105,7 +105,7 @@ def test_mates_of_different_places(step, found, root, write):
     for role in ('A', 'B', 'label'):
         (root / 'test' / role).mkdir(parents=True)
     for number in range(count):
-        pair = generate_pair([9, number], 96, nuisances=False)
+        pair = generate_pair([9, number], 96, nuisances=())
         write(root / f'test/A/{number}.png', pair.a)
         write(root / f'test/B/{(number + step) % count}.png', pair.b)
         write(root / f'test/label/{number}.png', pair.label)

@@ -27,6 +27,15 @@ def test_a_scene_by_its_number():
     assert item['img_shape'] == item['ori_shape'] == (40, 48)
 
 
+def test_what_differs_is_passed_on():
+    options = dict(easy=True, nuisances=['camera'], quiet_share=1.0)
+    item = SyntheticCDDataset(length=4, size=32, seed=3, **options)[2]
+    pair = generate_pair((3, 1, 2, 1), 32, **options)
+    assert np.array_equal(item['img'], np.concatenate([pair.a, pair.b], 2))
+    with pytest.raises(ValueError, match='nuisances: found clouds'):
+        SyntheticCDDataset(nuisances=['clouds'])
+
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_every_epoch_has_scenes_of_its_own(workers):
     assert sorted(numbers(0, workers)) == [f'scene_3_{i}' for i in range(4)]

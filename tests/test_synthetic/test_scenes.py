@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mamba_cd_plugin.synthetic import ScenePair, generate_pair, write_dataset, writer
+from mamba_cd_plugin.synthetic import NUISANCES, ScenePair, generate_pair, write_dataset, writer
 from mamba_cd_plugin.synthetic.buildings import outline_parts
 from mamba_cd_plugin.synthetic.camera import misregister
 from mamba_cd_plugin.synthetic.frame import Frame
@@ -67,6 +67,21 @@ class TestPair:
 
         assert shows_change(easy) > shows_change(hard)
         assert difference_of_dates(easy) < difference_of_dates(hard)
+
+    def test_quiet_share(self):
+        quiet = [generate_pair((5, i), 64, quiet_share=1.0) for i in range(12)]
+        assert not any(pair.label.any() for pair in quiet)
+        busy = [generate_pair((5, i), 64, quiet_share=0.0) for i in range(12)]
+        assert sum(pair.label.any() for pair in busy) > 3
+
+    @pytest.mark.parametrize('wrong, message', [
+        (dict(nuisances=('camera', 'clouds')), 'found clouds; expected some of the list objects, ground, season'),
+        (dict(nuisances='camera'), 'found camera; expected some of the list'),
+        (dict(quiet_share=45), 'quiet_share = 45: expected a share from 0 to 1'),
+    ])
+    def test_bad_differences_are_named(self, wrong, message):
+        with pytest.raises(ValueError, match=message):
+            generate_pair(0, 64, **wrong)
 
     def test_other_seed_other_pair(self):
         assert not np.array_equal(generate_pair(1, 96).a, generate_pair(2, 96).a)
@@ -178,8 +193,21 @@ class TestLabel:
             appeared += int(label.any())
         assert appeared >= 5
 
+    @pytest.mark.parametrize('nuisance', NUISANCES)
+    def test_each_nuisance_alone_makes_the_dates_differ(self, nuisance):
+        pairs = [generate_pair(seed, 64, nuisances=(nuisance, ), quiet_share=1.0) for seed in range(6)]
+        assert not any(pair.label.any() for pair in pairs)
+        # Seasons are alike in two scenes of five, and on a small piece of ground nothing may come or go.
+        assert sum(not np.array_equal(pair.a, pair.b) for pair in pairs) >= 3
+
+    def test_what_is_left_out_is_the_same_at_both_dates(self):
+        # Only the shift is left, of 4 px at most, which hardly changes the mean colour.
+        for seed in range(4):
+            pair = generate_pair(seed, 96, nuisances=('registration', ), quiet_share=1.0)
+            assert pair.a.mean((0, 1)) == pytest.approx(pair.b.mean((0, 1)), abs=4)
+
     def test_a_scene_without_changes_and_nuisances_is_twice_the_same(self):
-        pairs = [generate_pair(seed, 48, nuisances=False) for seed in range(20)]
+        pairs = [generate_pair(seed, 48, nuisances=()) for seed in range(20)]
         same = [pair for pair in pairs if np.array_equal(pair.a, pair.b)]
         assert 0 < len(same) < 20
         assert not any(pair.label.any() for pair in same)
@@ -295,6 +323,17 @@ class TestWriter:
         assert json.loads((tmp_path / 'out' / METADATA_NAME).read_text())['seed'] == 6
         assert [p.name for p in tmp_path.iterdir()] == ['out']
 
+    def test_other_differences_are_other_scenes(self, tmp_path):
+        write_dataset(tmp_path / 'out', **self.ARGS)
+        fewer = dict(nuisances=('camera', 'season'), quiet_share=0.2)
+        with pytest.raises(FileExistsError, match=r"nuisances as usual instead of \['camera', 'season'\], quiet_share"):
+            write_dataset(tmp_path / 'out', **self.ARGS, **fewer)
+        write_dataset(tmp_path / 'out', **self.ARGS, **fewer, overwrite=True)
+        pair = generate_pair((5, 0, 0), (40, 56), **fewer)
+        assert np.array_equal(cv2.imread(str(tmp_path / 'out/train/B/train_0000.png'))[..., ::-1], pair.b)
+        with pytest.raises(FileExistsError, match='quiet_share 0.2 instead of as usual'):
+            write_dataset(tmp_path / 'out', **self.ARGS)
+
     def test_foreign_folders_are_never_replaced(self, tmp_path):
         (tmp_path / 'notes.txt').write_text('mine')
         with pytest.raises(FileExistsError, match='no folder of generated scenes'):
@@ -347,6 +386,13 @@ class TestTool:
     def test_pairs_are_shared_out(self, tmp_path, monkeypatch):
         self._run(monkeypatch, str(tmp_path / 'out'), '--pairs', '13', '--workers', '1', '--size', '32')
         assert [len(list((tmp_path / 'out' / split / 'A').iterdir())) for split in SPLITS] == [10, 1, 2]
+
+    def test_differences_may_be_left_out(self, tmp_path, monkeypatch):
+        words = (str(tmp_path / 'out'), '--pairs', '1', '--workers', '1', '--size', '32')
+        self._run(monkeypatch, *words, '--without', 'camera', 'registration', '--quiet-share', '0')
+        metadata = json.loads((tmp_path / 'out' / METADATA_NAME).read_text())
+        assert metadata['nuisances'] == ['ground', 'objects', 'season']
+        assert metadata['quiet_share'] == 0
 
     def test_too_many_sizes(self, tmp_path, monkeypatch):
         with pytest.raises(SystemExit):
