@@ -68,6 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', type=int, default=256, metavar='PX', help='side of the pair for FLOPs and seconds')
     parser.add_argument('--seconds', type=float, default=5., metavar='S', help='of timing per config (default 5)')
     parser.add_argument('--dry-run', action='store_true', help='print the plan and do nothing')
+    parser.add_argument('--table', action='store_true',
+                        help='train nothing: write the table and the charts of the trials that are finished')
 
 
 def describe_plan(trials: list[Trial], budget: str) -> str:
@@ -80,6 +82,22 @@ def describe_plan(trials: list[Trial], budget: str) -> str:
         failed = f'; failed before: {outcome.error}' if outcome.status == 'failed' else ''
         table.add_row([trial.name, trial.seed, state + failed, trial.folder])
     return f'{table}\n{len(trials)} trials; {budget}'
+
+
+def keep_finished(trials: list[Trial], work_dir: Path) -> list[Trial]:
+    """The trials that are finished; says which are not.
+
+    Raises:
+        ValueError: If none is.
+    """
+    finished = [trial for trial in trials if read_outcome(trial).status == 'done']
+    if not finished:
+        raise ValueError(f'--table: none of the {len(trials)} trials is finished in {work_dir}; without --table they '
+                         'are trained')
+    missing = [trial.title for trial in trials if trial not in finished]
+    if missing:
+        print_log(f'Not finished, and not in the table: {"; ".join(missing)}')
+    return finished
 
 
 def run(args: argparse.Namespace) -> int:
@@ -108,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print_log(describe_plan(trials, budget))
         return 0
+    if args.table:
+        trials = keep_finished(trials, work_dir)
     outputs = OutputFolder(work_dir, option='--work-dir')
     outputs.refuse_foreign([*file_names('ablation'), COSTS])
     # Like Ctrl-C: the trainings end with this process.

@@ -68,6 +68,15 @@ def test_plan_training_table(ablation: Callable[..., object], capsys: pytest.Cap
     assert len(list(Path('work_dirs/ablation/good_seed0/masks').glob('*.png'))) == 6
     assert Path('work_dirs/ablation/ablation_errors.png').stat().st_size > 5000
 
+    Path('work_dirs/ablation/ablation_costs.png').unlink()
+    assert ablation(*arguments, '--table', '--seeds', '0', '1') == 0
+    said = capsys.readouterr().out
+    assert 'Not finished, and not in the table: bad, seed 0; bad, seed 1; good, seed 1' in said
+    with open('work_dirs/ablation/ablation.csv', newline='') as file:
+        assert [row['config'] for row in csv.DictReader(file)] == ['good']
+    assert Path('work_dirs/ablation/ablation_costs.png').exists()
+    assert not Path('work_dirs/ablation/good_seed1').exists()
+
     assert ablation(*arguments, '--dry-run') == 0
     plan = capsys.readouterr().out
     assert 'finished' in plan and 'training; failed before: KeyError' in plan
@@ -75,4 +84,5 @@ def test_plan_training_table(ablation: Callable[..., object], capsys: pytest.Cap
 
 def test_what_is_wrong_is_said_in_a_line(ablation: Callable[..., object]) -> None:
     assert 'config missing.py does not exist' in str(ablation('missing.py'))
+    assert str(ablation('good.py', '--table')).startswith('error: --table: none of the 1 trials is finished in work_dirs')
     assert str(ablation('good.py', '--jobs', '0')).startswith('error: --jobs must be 1 or more')
