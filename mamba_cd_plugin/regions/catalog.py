@@ -47,7 +47,8 @@ def write_vrt(path: Path, out: Path, grid: RegionGrid, blocks: Sequence[tuple[in
                       'again') from error
     root = ElementTree.Element('VRTDataset', rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     if grid.crs:
-        ElementTree.SubElement(root, 'SRS', dataAxisToSRSAxisMapping='1,2').text = grid.crs
+        # Without dataAxisToSRSAxisMapping: x is east then, also in a CRS whose first axis is north, such as EPSG:3035.
+        ElementTree.SubElement(root, 'SRS').text = grid.crs
     ElementTree.SubElement(root, 'GeoTransform').text = ', '.join(map(repr, grid.affine.to_gdal()))
     band = ElementTree.SubElement(root, 'VRTRasterBand', dataType=GDAL_TYPES[dtype], band='1', blockXSize='512',
                                   blockYSize='512')

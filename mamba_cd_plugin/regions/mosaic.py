@@ -23,8 +23,9 @@ from .grid import RegionGrid, moved
 
 # GDAL's answer to a web server that is busy or restarts; the user's own settings go before.
 WEB_SETTINGS = dict(GDAL_HTTP_MAX_RETRY='3', GDAL_HTTP_RETRY_DELAY='1')
-# Rasters that are open on a moved grid: those of a row of windows, whose shifts are mostly a few.
-MOST_VIEWS = 64
+# Rasters of one date that are open at a time, and of these on a moved grid: those of a row of windows are fewer, and
+# systems let a process open 256 files (macOS) or 1,024. One takes up to four, with its alpha band and its cloud mask.
+MOST_OPEN = 64
 NO_CLOUDS = (None, None)
 
 
@@ -70,12 +71,19 @@ class _View(NamedTuple):
     origin: tuple[int, int]
 
 
+class _OpenRaster(NamedTuple):
+    """A raster that is open: the file, how it is read where it is not moved, and what closes both."""
+    image: RasterImage
+    view: _View
+    stack: ExitStack
+
+
 class MosaicImage:
     """The rasters of one date; where several have data, the first of them counts.
 
     Args:
         label: 'A' or 'B'.
-        rasters: The rasters in order of priority; all of them are opened.
+        rasters: The rasters in order of priority. All of them are opened, but only :data:`MOST_OPEN` stay open.
         grid: Grid of the region.
         bands: Band numbers that the user wants, or None.
         nodata: A value that takes the place of the files' nodata values, or None.
@@ -93,20 +101,34 @@ class MosaicImage:
                  move: Callable[[Window], tuple[float, float]] | None = None) -> None:
         self.label, self._rasters, self._grid, self._clouds, self._move = label, list(rasters), grid, clouds, move
         self.notes: list[str] = []
-        cloud_band = None if clouds is None else clouds.image_band
-        self._files: list[RasterImage] = []
-        self._views: list[_View] = []
+        self._bands, self._nodata = bands, nodata
+        self._open: OrderedDict[int, _OpenRaster] = OrderedDict()
         self._moved_views: OrderedDict[tuple[int, float, float], tuple[_View, ExitStack]] = OrderedDict()
-        for number, raster in enumerate(rasters):
-            path = openable(raster.path)
-            with naming_files(path):
-                self._files.append(RasterImage(label, path, bands, nodata, stack, examine=False,
-                                               cloud_band=cloud_band))
-            self._views.append(self._open_view(number, 0., 0., stack))
-        stack.callback(self._close_moved_views)
+        stack.callback(self._close)
+        for number in reversed(range(len(rasters))):  # what is wrong with one is known before any is read
+            first = self._opened(number).image
+        # Of the values that :meth:`read` gives: their type, and their scale and offset in the header.
+        self.dtype, self.scaling = first.dtype, first.scaling
 
-    def _open_view(self, number: int, dx: float, dy: float, stack: ExitStack) -> _View:
-        raster, image = self._rasters[number], self._files[number]
+    def _opened(self, number: int) -> _OpenRaster:
+        """A raster as it is, opened again where it was closed for others."""
+        if number in self._open:
+            self._open.move_to_end(number)
+            return self._open[number]
+        path = openable(self._rasters[number].path)
+        cloud_band = None if self._clouds is None else self._clouds.image_band
+        with ExitStack() as stack:
+            with naming_files(path):
+                image = RasterImage(self.label, path, self._bands, self._nodata, stack, examine=False,
+                                    cloud_band=cloud_band)
+            view = self._open_view(number, image, 0., 0., stack)
+            self._open[number] = _OpenRaster(image, view, stack.pop_all())
+        if len(self._open) > MOST_OPEN:
+            self._close_raster(next(iter(self._open)))
+        return self._open[number]
+
+    def _open_view(self, number: int, image: RasterImage, dx: float, dy: float, stack: ExitStack) -> _View:
+        raster = self._rasters[number]
         rows, columns = raster.window
         is_direct = raster.direct and dx == dy == 0
         target = GridTarget.of(self._grid, dx, dy)
@@ -121,32 +143,28 @@ class MosaicImage:
         return _View(image, clouds, (rows.start, columns.start) if is_direct else (0, 0))
 
     def _view(self, number: int, dx: float, dy: float) -> _View:
+        raster = self._opened(number)
         if dx == dy == 0:
-            return self._views[number]
+            return raster.view
         key = number, dx, dy
         if key in self._moved_views:
             self._moved_views.move_to_end(key)
             return self._moved_views[key][0]
         with ExitStack() as stack:
-            view = self._open_view(number, dx, dy, stack)
+            view = self._open_view(number, raster.image, dx, dy, stack)
             self._moved_views[key] = view, stack.pop_all()
-        if len(self._moved_views) > MOST_VIEWS:
+        if len(self._moved_views) > MOST_OPEN:
             self._moved_views.popitem(last=False)[1][1].close()
         return view
 
-    def _close_moved_views(self) -> None:
-        while self._moved_views:
-            self._moved_views.popitem()[1][1].close()
+    def _close_raster(self, number: int) -> None:
+        for key in [key for key in self._moved_views if key[0] == number]:  # they read from it
+            self._moved_views.pop(key)[1].close()
+        self._open.pop(number).stack.close()
 
-    @property
-    def dtype(self) -> str:
-        """Type of the values that :meth:`read` gives."""
-        return self._files[0].dtype
-
-    @property
-    def scaling(self) -> tuple[float, float]:
-        """Scale and offset of the values in the header."""
-        return self._files[0].scaling
+    def _close(self) -> None:
+        for number in list(self._open):
+            self._close_raster(number)
 
     def read(self, window: RasterWindow, factor: int, resampling: Resampling) -> tuple[np.ndarray, np.ndarray]:
         """Values (h, w, 3) as they are, and where they are data (h, w); see :meth:`RasterImage.read`.

@@ -13,7 +13,9 @@ shapely = pytest.importorskip('shapely')
 pytest.importorskip('pyarrow')
 pystac = pytest.importorskip('pystac')
 
-from mamba_cd_plugin.inference.array_pair import ArrayPair  # noqa: E402  after the skips
+from rasterio.shutil import copy as copy_raster  # noqa: E402  after the skips
+
+from mamba_cd_plugin.inference.array_pair import ArrayPair  # noqa: E402
 from mamba_cd_plugin.inference.pairs import ReadOptions  # noqa: E402
 from mamba_cd_plugin.inference.polygons import vectorize  # noqa: E402
 from mamba_cd_plugin.regions.finish import FinishOptions, RegionFacts, finish  # noqa: E402
@@ -137,6 +139,18 @@ def test_everything_that_a_region_leaves(tmp_path, change, write_region, predict
     (out / 'summary.json').unlink()  # as a run that was killed leaves it
     finish(out, FinishOptions(page=False))
     assert not (out / 'index.html').exists() and not (out / 'changes.fgb').exists()
+
+
+@pytest.mark.parametrize('crs', ['EPSG:3035', 'EPSG:32632'])
+def test_the_virtual_raster_has_its_axes_as_its_blocks_have_them(tmp_path, change, write_region, crs):
+    """The first axis of EPSG:3035 is north. rasterio does not ask which one x is, but gdalwarp does."""
+    write_region(tmp_path / 'out', *change, 200, crs=crs)
+    finish(tmp_path / 'out', FinishOptions(page=False))
+    axes = []
+    for name in ('mask.vrt', 'blocks/0_0/mask.tif'):
+        copy_raster(str(tmp_path / 'out' / name), str(tmp_path / 'axes.vrt'), driver='VRT')  # by GDAL, which names them
+        axes.append(re.search('<SRS dataAxisToSRSAxisMapping="([12,]+)"', (tmp_path / 'axes.vrt').read_text())[1])
+    assert axes == (['1,2'] * 2 if crs == 'EPSG:32632' else ['2,1'] * 2)
 
 
 @pytest.mark.parametrize('choice', ['gpkg', 'geojson', 'fgb'])

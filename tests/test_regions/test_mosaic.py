@@ -174,6 +174,33 @@ def test_many_rasters_are_one_image(tools: Any, tmp_path: Path) -> None:
                 assert np.array_equal(tile.pair[..., :3][tile.valid], wanted[tile.valid])
 
 
+def test_more_rasters_than_a_process_may_open(tools: Any, tmp_path: Path) -> None:
+    """Wide values are stretched by all rasters of a date at once; systems let a process open 256 or 1,024 files."""
+    resource = pytest.importorskip('resource')
+    images = np.random.default_rng(5).integers(100, 4000, (2, 16, 16 * 80, 3), dtype=np.uint16)
+    for name, image in zip(('before', 'after'), images):
+        for number in range(80):
+            tools.write(tmp_path / f'{name}/{number:02}.tif', image[:, 16 * number:16 * number + 16], 0, 16 * number)
+    region = tools.open(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A new file gets the lowest number that is free, and no number may reach the limit.
+    probe = (tmp_path / 'before/00.tif').open('rb')
+    free = probe.fileno()
+    probe.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(free + 140, soft), hard))
+    try:
+        with MosaicPair(region.plan.grid, region.plan.a.placed(), region.plan.b.placed(), ReadOptions()) as pair:
+            low = np.percentile(images.reshape(2, -1, 3)[:, ::2], 2, axis=1)
+            tile = pair.read(Window(Span(0, 16), Span(0, 16 * 80)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert tile.valid.all()
+    for date, values in zip(images, (tile.pair[..., :3], tile.pair[..., 3:])):
+        share = (values.astype(float).ravel() / 255, (date.astype(float).ravel() - 100) / 3900)
+        assert np.corrcoef(*share)[0, 1] > 0.99
+    assert np.allclose([stretch.low for stretch in pair.stretches], low, atol=60)
+
+
 def test_the_grid_is_that_of_most_rasters(tools: Any, tmp_path: Path) -> None:
     image = np.full((60, 80, 3), 9, np.uint8)
     tools.write(tmp_path / 'before/0.tif', image[:30, :40], size=1.)
