@@ -1,15 +1,24 @@
 """Settings of a config overridden by ``key=value``, with unknown keys refused."""
 import argparse
 import difflib
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config, DictAction
 
 # Keys that mmengine's Runner reads and a config need not have.
 RUNNER_KEYS = {
-    'auto_scale_lr', 'custom_hooks', 'env_cfg', 'experiment_name', 'launcher', 'load_from', 'log_level',
-    'log_processor', 'param_scheduler', 'randomness', 'resume', 'visualizer', 'work_dir'
+    'activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_hooks', 'efficient_conv_bn_eval', 'env_cfg',
+    'experiment_name', 'find_unused_parameters', 'launcher', 'load_from', 'log_level', 'log_processor',
+    'model_wrapper_cfg', 'param_scheduler', 'randomness', 'resume', 'sync_bn', 'visualizer', 'work_dir'
 }
+# All that a run reads: these, what every config has, and what mmengine's Config and this package read.
+READ_KEYS = RUNNER_KEYS | {
+    'custom_imports', 'data_preprocessor', 'data_root', 'default_hooks', 'default_scope', 'model', 'optim_wrapper',
+    'runner_type', 'test_cfg', 'test_dataloader', 'test_evaluator', 'train_cfg', 'train_dataloader', 'tta_model',
+    'tta_pipeline', 'val_cfg', 'val_dataloader', 'val_evaluator'
+}
+SHOWN = 4  # places in a message
 
 
 class OptionsAction(DictAction):
@@ -57,7 +66,10 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
 
 
 def check_option(cfg: Config, key: str) -> None:
-    """Refuse an override whose parent does not exist, which mmengine would merge silently and then never read.
+    """Refuse an override that mmengine would merge silently, and nobody would read.
+
+    That is one whose parent does not exist, or one of a variable of the config file, such as ``max_epochs``: what
+    it is for was computed when the file was read.
 
     Args:
         cfg: the config before the override.
@@ -65,9 +77,18 @@ def check_option(cfg: Config, key: str) -> None:
             not written out in a config, and a part refuses one it does not know.
 
     Raises:
-        KeyError: naming the unknown part and the most similar keys there are.
+        KeyError: naming the unknown part and the most similar keys there are, or where the variable's value stands.
     """
     *parents, last = key.split('.')
+    top, _, below = key.partition('.')
+    # Runner reads a data_preprocessor beside the model only where the model has none.
+    if top in cfg and (top not in READ_KEYS or top == 'data_preprocessor' and top in (cfg.get('model') or {})):
+        read = {name: node for name, node in cfg.items() if name in READ_KEYS and name != top}
+        places = ['.'.join(filter(None, (place, below))) for place in _places(read, cfg[top])][:SHOWN]
+        instead = f'; the same value stands in {", ".join(places)}' if places else ''
+        raise KeyError(f'--cfg-options {key}: {top} is a variable of the config file, which was put where it is needed '
+                       f'when the file was read, so that no run would notice. Set the keys that it is for{instead}. '
+                       'What code of your own reads, change in the config file')
     if not parents and last in RUNNER_KEYS:
         return
     node = cfg
@@ -81,3 +102,13 @@ def check_option(cfg: Config, key: str) -> None:
         node = node[int(part)] if isinstance(node, (list, tuple)) else node[part]
         if not hasattr(node, 'keys') and not isinstance(node, (list, tuple)):
             break  # the option replaces a plain value by something nested
+
+
+def _places(node: Any, value: Any, path: str = '') -> Iterator[str]:
+    """Dotted keys of what equals a value; nothing below them."""
+    for key, inner in node.items() if isinstance(node, dict) else enumerate(node):
+        place = f'{path}.{key}' if path else str(key)
+        if type(inner) is type(value) and inner == value:
+            yield place
+        elif isinstance(inner, (dict, list, tuple)):
+            yield from _places(inner, value, place)

@@ -82,14 +82,22 @@ def with_small_crops(dataloader: Any, divisor: int) -> dict:
     if sampler['type'] != 'ChangeBalancedSampler':
         raise ValueError('train_cfg.small_crops needs the ChangeBalancedSampler, which can show more pairs in an '
                          f'epoch; train_dataloader.sampler is {sampler["type"]}')
-    size = cropping['crop_size']
-    height, width = (size, size) if isinstance(size, int) else size
-    if divisor < 2 or height % divisor or width % divisor:
-        raise ValueError(f'train_cfg.small_crops: a crop of {height} x {width} pixels cannot be divided by {divisor}')
-    cropping['crop_size'] = height // divisor, width // divisor
+    cropping['crop_size'] = _divide('a crop', cropping['crop_size'], divisor)
+    for step in steps:  # what fills up images that are smaller than a crop
+        if step.get('type') == 'Pad' and step.get('size') is not None:
+            step['size'] = _divide('a Pad', step['size'], divisor)
     factor = divisor**2
     return {**dataloader, 'batch_size': factor * batch_size, 'dataset': {**dataset, 'pipeline': steps},
             'sampler': {**sampler, 'rounds': factor * sampler.get('rounds', 1)}}
+
+
+def _divide(what: str, size: int | tuple[int, int], divisor: int) -> tuple[int, int]:
+    """Both sides divided, whichever is the height: mmcv's Pad takes the width first."""
+    sides = (size, size) if isinstance(size, int) else size
+    if divisor < 2 or any(side % divisor for side in sides):
+        raise ValueError(f'train_cfg.small_crops: {what} of {sides[0]} x {sides[1]} pixels cannot be divided by '
+                         f'{divisor}')
+    return sides[0] // divisor, sides[1] // divisor
 
 
 @LOOPS.register_module()

@@ -102,16 +102,19 @@ def refit_schedule(runner: Runner, changes: Changes) -> None:
                        f'rate after iteration {runner.iter} is {max(rates):.3g}')
 
 
-def warn_of_short_schedule(runner: Runner) -> None:
-    """Warn if a schedule in epochs is shorter than the training, as it is when only max_epochs was raised."""
+def warn_of_other_length(runner: Runner) -> None:
+    """Warn if a schedule in epochs is not as long as the training, as it is when only max_epochs was changed."""
     if not isinstance(runner.train_loop, EpochBasedTrainLoop):
         return
     cfgs = runner.cfg.get('param_scheduler') or []
-    for cfg in cfgs if isinstance(cfgs, (list, tuple)) else [cfgs]:
-        length = cfg.get('T_max')
-        if length and cfg.get('by_epoch', True) and cfg.get('begin', 0) + length < runner.max_epochs:
-            runner.logger.warning(f'The schedule {cfg["type"]} ends after T_max = {length} epochs, the training after '
-                                  f'{runner.max_epochs}; set param_scheduler.N.T_max as well.')
+    for number, cfg in enumerate(cfgs if isinstance(cfgs, (list, tuple)) else [cfgs]):
+        end = cfg.get('begin', 0) + (cfg.get('T_max') or 0)
+        if not cfg.get('T_max') or not cfg.get('by_epoch', True) or end == runner.max_epochs:
+            continue
+        what = 'the last epochs have another rate than meant' if end < runner.max_epochs else \
+            'the rate is cut off before it has come down'
+        runner.logger.warning(f'The schedule {cfg["type"]} ends after epoch {end}, the training after epoch '
+                              f'{runner.max_epochs}: {what}. Set param_scheduler.{number}.T_max as well.')
 
 
 def _extend(runner: Runner, schedulers: Any, cfgs: Any, changes: Changes) -> None:

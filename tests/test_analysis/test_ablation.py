@@ -10,9 +10,10 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 import torch
+from mmengine.config import Config
 
 from mamba_cd_plugin.analysis.ablation.execute import STOPPED, Subprocesses, last_words, run_all
-from mamba_cd_plugin.analysis.ablation.plan import Outcome, Trial, make_plan, read_outcome
+from mamba_cd_plugin.analysis.ablation.plan import Outcome, Trial, make_plan, read_outcome, write_config
 from mamba_cd_plugin.analysis.ablation.scatter import draw_costs, drawable_rows
 from mamba_cd_plugin.analysis.ablation.table import (
     Row,
@@ -107,6 +108,17 @@ def test_all_are_trained_as_one_config_is(plan: Callable[..., list[Trial]]) -> N
     assert second.cfg.default_hooks.param_scheduler == dict(type='TimeBudgetHook', minutes=2, clock='cpu')
 
 
+def test_a_model_of_the_users_package_is_imported_where_it_is_trained(plan: Callable[..., list[Trial]]) -> None:
+    """A process of its own reads the config that is written, in which only the model is the user's."""
+    imports = "custom_imports = dict(imports={}, allow_failed_imports=False)"
+    Path('recipe.py').write_text(CONFIG + imports.format(['mamba_cd_plugin.registration']))
+    Path('first.py').write_text(CONFIG + imports.format(['mamba_cd_plugin.registration', 'wave']))
+    trial, = plan('first', seeds=(0, ), recipe='recipe.py')
+    write_config(trial)
+    assert Config.fromfile(trial.config_file).custom_imports == dict(
+        imports=['mamba_cd_plugin.registration', 'wave'], allow_failed_imports=False)
+
+
 SCHEDULE = """
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, begin=0, end=50),
@@ -149,6 +161,8 @@ def test_all_can_be_trained_with_the_loss_of_one(plan: Callable[..., list[Trial]
         dict(type='A', loss_weight=2, _scope_='mmseg'), dict(type='B', _scope_='mmseg')]
     own = plan('second', seeds=(0, ), recipe='recipe.py')[0]
     assert own.cfg.model.decode_head.loss_decode == dict(type='C')
+    with pytest.raises(ValueError, match=r'^--same-loss: \S*second\.py has no losses with names'):
+        plan('first', seeds=(0, ), recipe='second.py', same_loss=True)
 
 
 def test_plan_refuses_what_cannot_work(plan: Callable[..., list[Trial]], here: Path) -> None:

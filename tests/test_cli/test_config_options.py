@@ -1,12 +1,14 @@
 """Configs as the command line names and changes them."""
 import argparse
+import re
 from pathlib import Path
 
 import pytest
 
 from mamba_cd_plugin.cli.experiment import add_common_arguments, load_config
 
-CONFIG = str(Path(__file__).parents[2] / 'configs/cdmamba_v8_levircd.py')
+CONFIGS = Path(__file__).parents[2] / 'configs'
+CONFIG = str(CONFIGS / 'cdmamba_v8_levircd.py')
 
 
 def read(*arguments: str):
@@ -42,6 +44,23 @@ def test_options_may_add_an_argument_or_a_key_of_the_runner() -> None:
 def test_a_misspelt_option_is_refused(option: str, message: str) -> None:
     with pytest.raises(KeyError, match=message):
         read(CONFIG, '--cfg-options', option)
+
+
+@pytest.mark.parametrize(('name', 'option', 'places'), [
+    ('cdmamba_v8_small_levircd', 'max_epochs=7', 'train_cfg.max_epochs, param_scheduler.1.T_max'),
+    ('cdmamba_v8_small_levircd', 'crop_size=64',
+     'train_dataloader.dataset.pipeline.2.crop_size, train_dataloader.dataset.pipeline.3.size'),
+    ('cdmamba_v8_levircd', 'train_pipeline.4.prob=0', 'train_dataloader.dataset.pipeline.4.prob'),
+    ('cdmamba_v8_levircd', 'data_preprocessor.mean=[1,2,3]', 'model.data_preprocessor.mean'),
+])
+def test_an_option_that_no_run_would_notice_is_refused(name: str, option: str, places: str) -> None:
+    """What a config computed from the variable stays as it is, whatever becomes of the variable."""
+    with pytest.raises(KeyError, match=re.escape(f'the same value stands in {places}.')):
+        read(str(CONFIGS / f'{name}.py'), '--cfg-options', option)
+
+
+def test_what_torch_asks_for_can_be_added() -> None:
+    assert read(CONFIG, '--cfg-options', 'find_unused_parameters=True').find_unused_parameters is True
 
 
 @pytest.mark.parametrize(('word', 'message'), [

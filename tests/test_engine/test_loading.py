@@ -191,3 +191,16 @@ def test_a_head_of_other_classes_is_refused(option: dict) -> None:
     parts = dict.fromkeys(['skip', 'block', 'edge', 'fusion', 'final', 'loss_decode', 'norm_cfg', 'act_cfg'])
     with pytest.raises(ValueError, match='num_classes = . and out_channels = ., expected 2 and 1'):
         EdgeGuidedHead(in_channels=[8, 16], **parts, **option)
+
+
+@pytest.mark.parametrize(('length', 'told'), [
+    (2, []),
+    (1, ['ends after epoch 1, the training after epoch 2: the last epochs have another rate than meant']),
+    (5, ['ends after epoch 5, the training after epoch 2: the rate is cut off before it has come down'])])
+def test_a_schedule_of_another_length_is_told(make_runner: Make, length: int, told: list[str]) -> None:
+    """As it is after train_cfg.max_epochs alone was changed."""
+    runner = make_runner({**cosine(2), 'param_scheduler': cosine(length)['param_scheduler']}, CHECKS)
+    runner.train()
+    log, = Path(runner.work_dir).glob('*/*.log')
+    lines = [line.partition('CosineAnnealingLR ')[2] for line in log.read_text().splitlines() if 'The schedule' in line]
+    assert lines == [f'{text}. Set param_scheduler.1.T_max as well.' for text in told]

@@ -41,7 +41,8 @@ def options(tmp_path: Path) -> dict[str, object]:
         label[20:30, 20:40] = 255 * (name % 2)
         Image.fromarray(label).save(tmp_path / f'train/label/{name}.png')
     dataset = dict(type='PairCDDataset', data_root=str(tmp_path), pipeline=[
-        dict(type='LoadImagePair'), dict(type='LoadChangeLabel'), CROP, dict(type='PackSegInputs')])
+        dict(type='LoadImagePair'), dict(type='LoadChangeLabel'), CROP,
+        dict(type='Pad', size=CROP['crop_size'][::-1], pad_val=dict(img=0., seg=255)), dict(type='PackSegInputs')])
     return {
         'train_dataloader': dict(_delete_=True, batch_size=2, num_workers=0, drop_last=True, dataset=dataset,
                                  sampler=dict(type='ChangeBalancedSampler', change_share=0.5)),

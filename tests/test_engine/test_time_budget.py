@@ -1,14 +1,19 @@
 """A training that is fitted into a time, by a clock of which every step takes a known part."""
 import math
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from mamba_cd_plugin.engine.hooks import progress_hooks
+from mamba_cd_plugin.engine.resume import ResumeError
 
 Make = Callable[..., Runner]
 # Three epochs of two steps: cos(pi * 0/6), cos(pi * 1/6), ...
@@ -98,6 +103,48 @@ def test_a_resume_has_the_time_that_was_left(train: Callable[..., SimpleNamespac
     assert second.rates == pytest.approx([cosine(step // 2) for step in range(4, 12)])
     third = train(5., start=2e6, resume=True)
     assert (third.epochs, third.rates) == (6, [])
+
+
+def test_a_resume_within_an_epoch_moves_no_schedule_twice(make_runner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM comes in the second of two steps of epoch 2; the rates go on as they would have."""
+    loops = {'train_cfg.type': 'CDTrainLoop', 'default_hooks.checkpoint.type': 'ResumableCheckpointHook'}
+    budget = {'default_hooks.param_scheduler': dict(type='TimeBudgetHook', minutes=1), 'param_scheduler': SCHEDULE,
+              'optim_wrapper.optimizer.lr': 1., 'train_cfg.val_interval': 9, **loops}
+    rates = []
+    for start, resume in ((1000., False), (1e6, True)):
+        clock = Clock(start, 5.)
+        monkeypatch.setattr(progress_hooks, 'time', SimpleNamespace(monotonic=lambda clock=clock: clock.now))
+        runner = make_runner({**budget, 'resume': resume})
+        runner.register_hook(clock, 'HIGHEST')
+        if not resume:
+            stop = Hook()
+            stop.after_train_iter = lambda runner, **_: runner.iter == 2 and os.kill(os.getpid(), signal.SIGTERM)
+            runner.register_hook(stop, 'HIGHEST')
+            with pytest.raises(SystemExit):
+                runner.train()
+        else:
+            runner.train()
+        rates += clock.rates
+    assert rates == pytest.approx([cosine(step // 2) for step in range(12)])
+    with pytest.raises(ResumeError, match='had wall time of 60 s and now has wall time of 120 s'):
+        make_runner({**budget, 'resume': True, 'default_hooks.param_scheduler.minutes': 2}).train()
+
+
+@pytest.mark.parametrize('batches', [2, 4])
+def test_gradients_are_accumulated_in_added_epochs_too(train: Callable[..., SimpleNamespace], batches: int,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 12 steps the config's six are divisible by 2, and leave a rest of 2 when divided by 4."""
+    factors = []
+
+    def noted(wrapper: OptimWrapper, loss: torch.Tensor) -> torch.Tensor:
+        scaled = scale(wrapper, loss)
+        factors.append(round(float(loss.detach() / scaled.detach())))
+        return scaled
+
+    scale = OptimWrapper.scale_loss
+    monkeypatch.setattr(OptimWrapper, 'scale_loss', noted)
+    run = train(5., **{'optim_wrapper.accumulative_counts': batches})
+    assert (run.epochs, factors) == (6, [batches] * 12)
 
 
 def test_an_epoch_longer_than_the_budget_is_said(train: Callable[..., SimpleNamespace]) -> None:

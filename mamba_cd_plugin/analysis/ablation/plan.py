@@ -166,20 +166,37 @@ def _load_configs(configs: Sequence[str]) -> dict[str, Config]:
 
 
 def _train_like(cfg: Config, recipe: Config, same_loss: bool) -> Config:
-    """The recipe with a config's model, and what several GPUs must know of it.
+    """The recipe with a config's model, and what its processes must know of it: what it imports, and what GPUs need.
 
     A loss of its own can decide more in a short training than the model does. Losses of further outputs stay.
     """
     mixed = copy.deepcopy(recipe)
     mixed.model = copy.deepcopy(cfg.model)
     if same_loss:
-        losses, own = recipe.model.decode_head.loss_decode, cfg.model.decode_head.get('loss_decode')
+        losses, own = _named_losses(recipe), cfg.model.decode_head.get('loss_decode')
         # Our heads name their losses; mmseg's, and with them Open-CD's, have one loss or a list.
         named = own is not None and 'type' not in own and not isinstance(own, list)
         mixed.model.decode_head.loss_decode = copy.deepcopy(losses) if named else \
-            [dict(loss, _scope_='mmseg') for loss in losses.values()]
+            [dict(loss, _scope_='mmseg') for loss in losses.values() if loss is not None]
     mixed.find_unused_parameters = cfg.get('find_unused_parameters', False)
+    imports = [name for each in (recipe, cfg) for name in _imports(each)]
+    if len(set(imports)) > len(set(_imports(recipe))):  # the parts of a model may be registered by the user's package
+        mixed.custom_imports = dict(imports=list(dict.fromkeys(imports)), allow_failed_imports=False)
     return mixed
+
+
+def _imports(cfg: Config) -> list[str]:
+    names = (cfg.get('custom_imports') or {}).get('imports') or []
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _named_losses(recipe: Config) -> dict[str, Any]:
+    losses = recipe.model.get('decode_head', {}).get('loss_decode')
+    if not isinstance(losses, dict) or 'type' in losses:
+        raise ValueError(f'--same-loss: {recipe.filename} has no losses with names in model.decode_head.loss_decode, '
+                         'as the heads of this package have them. Leave --same-loss out, or choose another config for '
+                         '--as')
+    return losses
 
 
 def _set_epochs(cfg: Config, name: str, epochs: int) -> None:

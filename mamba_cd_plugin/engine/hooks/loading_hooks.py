@@ -6,7 +6,7 @@ from mmseg.registry import HOOKS
 
 from ..config_text import parse_config_text
 from ..optim_constructor import regroup_checkpoint
-from ..resume import Changes, check_resume, config_of_checkpoint, refit_schedule, warn_of_short_schedule
+from ..resume import Changes, check_resume, config_of_checkpoint, refit_schedule, warn_of_other_length
 from ..weights import OtherWeightsError, fit_weights, weights_of
 
 
@@ -94,4 +94,4 @@ class ResumeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Put the learning rate where this config has it."""
         refit_schedule(runner, self._changes)
-        warn_of_short_schedule(runner)
+        warn_of_other_length(runner)

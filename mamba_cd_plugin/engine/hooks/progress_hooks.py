@@ -8,6 +8,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
 from ...private_names import set_epochs
+from ..resume import ResumeError
 
 # Key in mmengine's message hub, which travels with the checkpoints.
 STOPPING_STATE = 'early_stopping'
@@ -60,7 +61,8 @@ class TimeBudgetHook(ParamSchedulerHook):
 
     Only whole epochs are trained. After each, ``max_epochs`` is set to the number that comes nearest to the budget,
     validations included, so that the last epoch is validated and saved as always. A resumed run has the remaining
-    time. Such a run is not reproducible bit by bit: its number of steps depends on the machine.
+    time. Such a run is not reproducible bit by bit: its number of steps depends on the machine. Batches at its end that
+    make no whole step of accumulated gradients are lost.
 
     Args:
         minutes: Time of the training, from its first step; building the model is not counted.
@@ -88,6 +90,7 @@ class TimeBudgetHook(ParamSchedulerHook):
 
         Raises:
             TypeError: If the training is not counted in epochs.
+            ResumeError: If the run that is resumed had another budget.
         """
         loop = runner.train_loop
         if not isinstance(loop, EpochBasedTrainLoop):
@@ -96,30 +99,54 @@ class TimeBudgetHook(ParamSchedulerHook):
         self._epochs, self._iters = loop.max_epochs, loop.max_iters
         state = runner.message_hub.get_info(BUDGET_STATE) or dict(
             elapsed=0., epochs=0, iters=0, fitting=loop.max_epochs)
+        budget, before = (self.seconds, self._clock), state.get('budget')
+        if before is not None and tuple(before) != budget:
+            raise ResumeError(
+                '--resume with another time budget: TimeBudgetHook had {1} time of {0:g} s and now has {3} time of '
+                '{2:g} s. The schedule has followed the old one and cannot be moved back. Set it back, or begin a new '
+                'training from these weights: --cfg-options load_from=CHECKPOINT with another --work-dir.'.format(
+                    *before, *budget))
         self._start = self._now() - state['elapsed']
         self._epochs_moved, self._iters_moved = state['epochs'], state['iters']
         self._fit(runner, state['fitting'])
+        # mmengine divides the last losses by what is left over for a last step, counted from the config's epochs. There
+        # may be more of them: then it would divide by that number for the rest of the training, or by 0.
+        runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, -1)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         """Advance the schedulers that count iterations to the elapsed time."""
-        while self._iters_moved < int(self._progress() * self._iters):
+        elapsed = self._elapsed()
+        while self._iters_moved < int(self._progress(elapsed) * self._iters):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
             self._iters_moved += 1
+        self._note(runner, elapsed)  # a checkpoint within the epoch holds the schedulers as they are now
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Move the schedulers that count epochs, and decide how many epochs there will be."""
-        while self._epochs_moved < int(self._progress() * self._epochs):
+        elapsed = self._elapsed()
+        while self._epochs_moved < int(self._progress(elapsed) * self._epochs):
             super().after_train_epoch(runner)
             self._epochs_moved += 1
-        done, elapsed = runner.epoch + 1, self._elapsed()  # the loop counts the epoch only after its hooks
+        done = runner.epoch + 1  # the loop counts the epoch only after its hooks
         self._fit(runner, max(done, round(self.seconds * done / elapsed)))
-        runner.message_hub.update_info(BUDGET_STATE, dict(
-            elapsed=elapsed, epochs=self._epochs_moved, iters=self._iters_moved, fitting=runner.max_epochs))
+        self._note(runner, elapsed)
         if done == 1 and elapsed > 1.5 * self.seconds:
             runner.logger.warning(
                 f'One epoch took {elapsed / 60:.1f} minutes, more than the whole budget of {self.seconds / 60:g}: the '
                 'run ends with it. Make epochs shorter, by train_dataloader.dataset.indices=N for the first N pairs.')
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Step the schedulers that follow the score, and let the checkpoint know of the time of the validation."""
+        super().after_val_epoch(runner, metrics)
+        if self._epochs:  # of a training
+            self._note(runner, self._elapsed())
+
+    def _note(self, runner: Runner, elapsed: float) -> None:
+        """Note the state where the next checkpoint takes it along."""
+        runner.message_hub.update_info(BUDGET_STATE, dict(
+            elapsed=elapsed, epochs=self._epochs_moved, iters=self._iters_moved, fitting=runner.max_epochs,
+            budget=(self.seconds, self._clock)))
 
     def _fit(self, runner: Runner, epochs: int) -> None:
         loop = runner.train_loop
@@ -136,5 +163,5 @@ class TimeBudgetHook(ParamSchedulerHook):
     def _now(self) -> float:
         return time.process_time() if self._clock == 'cpu' else time.monotonic()
 
-    def _progress(self) -> float:
-        return min(1., self._elapsed() / self.seconds)
+    def _progress(self, elapsed: float) -> float:
+        return min(1., elapsed / self.seconds)
