@@ -63,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grid = parser.add_argument_group('grid')
     grid.add_argument('--aoi', help='polygons; only what lies inside is predicted')
     grid.add_argument('--crs', help='CRS of the results; that of most rasters before by default')
-    grid.add_argument('--resolution', type=float, help='side of a pixel; that of most rasters before by default')
+    grid.add_argument('--resolution', type=float, help='side of a pixel in units of the CRS; that of most rasters '
+                      'before by default')
     grid.add_argument('--block', type=int, default=4096, help='side of a block in pixels')
 
     running = parser.add_argument_group('model')

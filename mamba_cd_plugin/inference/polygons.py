@@ -9,20 +9,18 @@ import numpy as np
 import rasterio
 import shapely
 from mmengine.logging import print_log
-from pyproj import CRS, Geod, Transformer
+from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 from rasterio import features
 from shapely import Polygon
 
-from ..io.grids import map_points
+from ..io.grids import ELLIPSOID, map_points
 from .job import PROBABILITY_STEPS
 from .outlines import OUTLINES
 from .splitting import LARGEST_WINDOW, PixelPolygons, Reader, can_be_split, split_polygons
 
 # Rows that are rasterised at a time: a strip of a 100,000 px wide image then takes 200 MB.
 STRIP_ROWS = 512
-# The ellipsoid of the areas. National ones differ from it by less than 0.02 %.
-ELLIPSOID = Geod(ellps='WGS84')
 
 
 def vectorize(mask_path: Path, probability: np.ndarray, min_area: float, outline: str = 'pixels',

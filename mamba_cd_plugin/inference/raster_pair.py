@@ -14,7 +14,17 @@ from rasterio.shutil import copy as copy_raster
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
-from ..io.grids import check_location, coverage, describe_difference, same_grid, warp_scales, wrapped_crs
+from ..io.grids import (
+    check_location,
+    coverage,
+    describe_crs,
+    describe_difference,
+    describe_oblong,
+    how_to_assign,
+    same_grid,
+    warp_scales,
+    wrapped_crs,
+)
 from ..io.radiometry import (
     Stretch,
     check_value_range,
@@ -248,19 +258,32 @@ class RasterPair(PairSource):
         self._images = a, b
         self.origin = dict(a=file_origin(path_a), b=file_origin(path_b))
         grid = a.dataset
-        self.height, self.width, self.crs = grid.height, grid.width, grid.crs
-        self.transform = None if grid.crs is None and grid.transform.is_identity else grid.transform
+        self.height, self.width = grid.height, grid.width
+        # A CRS without a place would make metres of pixels.
+        self.transform = None if grid.transform.is_identity else grid.transform
+        self.crs = None if self.transform is None else grid.crs
         self.notes = [f'{image.label}: {note}' for image in self._images for note in image.notes]
         if self.transform is not None and self.transform.determinant > 0:
             self.notes.append('A is stored mirrored (such as bottom row first); so are the results')
+        oblong = describe_oblong(grid)
+        if oblong and self.crs is not None:
+            self.notes.append(f'A: {oblong}')
         if not same_grid(a.dataset, b.dataset):
             self.notes.append(describe_difference(a.dataset, b.dataset, coverage(a.dataset, b.dataset)))
             b.warp_to(a.dataset, stack)
         elif a.sample.shape == b.sample.shape and np.array_equal(a.sample, b.sample):
             self.notes.append('A and B hold the same values: are they two copies of one image?')
+        if self.crs is None:
+            self.notes.append(self._describe_no_place(grid))
         self._stretches = self._find_stretches(options)
         for image in self._images:
             del image.sample, image.sample_valid
+
+    @staticmethod
+    def _describe_no_place(grid: DatasetReader) -> str:
+        lack, remedy = ('no CRS', how_to_assign(grid.name)) if grid.crs is None else (
+            f'a CRS ({describe_crs(grid.crs)}), but neither origin nor pixel size', 'gdal_edit.py -a_ullr')
+        return f'A and B have {lack}, so that areas, also that of --min-area, are in pixels ({remedy} assigns it)'
 
     def _find_stretches(self, options: ReadOptions) -> list[Stretch | None]:
         if options.value_range is None and all(image.dtype == 'uint8' for image in self._images):

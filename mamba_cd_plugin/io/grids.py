@@ -2,10 +2,12 @@
 import math
 import warnings
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyproj
-from pyproj import Transformer
+from pyproj import Geod, Transformer
 from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 from rasterio import Affine
@@ -17,6 +19,11 @@ from rasterio.io import DatasetReader
 SAME_PIXELS = 0.01
 # A coarser B holds too little to compare; said, not refused, since the user may have nothing better.
 COARSE = 1.5
+# Pixels that are so much longer than wide show buildings as no image of the training does; degrees do from 37 degrees
+# of latitude on.
+OBLONG = 1.25
+# The ellipsoid of lengths and areas. National ones differ from it by less than 0.02 %.
+ELLIPSOID = Geod(ellps='WGS84')
 # Points per side of A from which its share that B covers is taken: to 0.4 % of either side.
 SAMPLE_POINTS = 256
 
@@ -51,7 +58,7 @@ def same_grid(a: DatasetReader, b: DatasetReader) -> bool:
     if (a.crs is None) != (b.crs is None):
         without, other = (a, b) if a.crs is None else (b, a)
         raise ValueError(f'{without.name} has no CRS, but {other.name} has {describe_crs(other.crs)}; so it cannot be '
-                         f'known where it lies. Assign its CRS: rio edit-info --crs EPSG:<code> {without.name}')
+                         f'known where it lies. Assign its CRS: {how_to_assign(without.name)}')
     same = a.shape == b.shape and bool(np.abs(_shifts(a, b)).max() < SAME_PIXELS)
     if not same and a.crs is None:
         raise ValueError(f'{a.name} ({a.width} x {a.height}{_origin(a)}) and {b.name} ({b.width} x {b.height}'
@@ -60,10 +67,20 @@ def same_grid(a: DatasetReader, b: DatasetReader) -> bool:
                          'pixels')
     for one in (a, b):
         if not same and one.transform.is_identity:
-            raise ValueError(f'{one.name} has a CRS ({describe_crs(one.crs)}), but neither origin nor pixel size, so '
-                             'it cannot be known where it lies. Assign them: gdal_edit.py -a_ullr <left> <top> '
-                             f'<right> <bottom> {one.name}')
+            raise ValueError(f'{one.name} {describe_lost(one)}')
     return same
+
+
+def describe_lost(dataset: DatasetReader) -> str:
+    """What a raster lacks that has a CRS, but no geotransform."""
+    return (f'has a CRS ({describe_crs(dataset.crs)}), but neither origin nor pixel size, so it cannot be known where '
+            f'it lies. Assign them: gdal_edit.py -a_ullr <left> <top> <right> <bottom> {dataset.name}')
+
+
+def how_to_assign(name: str) -> str:
+    """The command that gives a raster its CRS, from a .prj beside it, which GDAL itself does not read."""
+    beside = Path(name).with_suffix('.prj')
+    return f'gdal_edit.py -a_srs {beside} {name}' if beside.is_file() else f'rio edit-info --crs EPSG:<code> {name}'
 
 
 def _origin(dataset: DatasetReader) -> str:
@@ -177,6 +194,35 @@ def to_degrees(crs: CRS, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.n
         return Transformer.from_crs(crs.to_wkt(), 'EPSG:4326', always_xy=True).transform(x, y)
     except ProjError:
         return None
+
+
+def ground_size(grid: Any) -> tuple[float, float] | None:
+    """Width and height on the ground, in metres, of the pixel in the middle; None where its place is not known.
+
+    Args:
+        grid: Has ``crs``, ``transform``, ``width`` and ``height``.
+    """
+    corners = np.array([(0, 0), (1, 0), (0, 1)]) + (grid.width / 2, grid.height / 2)
+    degrees = None if grid.crs is None else to_degrees(grid.crs, *map_points(grid.transform, corners).T)
+    if degrees is None or not np.isfinite(degrees).all():
+        return None
+    (x, right, below), (y, right_y, below_y) = degrees
+    return ELLIPSOID.inv(x, y, right, right_y)[2], ELLIPSOID.inv(x, y, below, below_y)[2]
+
+
+def describe_oblong(grid: Any) -> str:
+    """What is wrong with pixels that are no squares on the ground, such as those of degrees; '' for others.
+
+    Args:
+        grid: See :func:`ground_size`.
+    """
+    sides = ground_size(grid)
+    if sides is None or max(sides) <= OBLONG * min(sides):
+        return ''
+    (x, ), (y, ) = to_degrees(grid.crs, *map_points(grid.transform, np.array([(grid.width / 2, grid.height / 2)])).T)
+    utm = (32600 if y >= 0 else 32700) + int((x + 180) % 360 // 6) + 1
+    return (f'a pixel is {sides[0]:.3g} m wide and {sides[1]:.3g} m high on the ground, so that buildings look '
+            f'squeezed, as none that the model was trained on. Square pixels: gdalwarp -t_srs EPSG:{utm} -r bilinear')
 
 
 def describe_crs(crs: CRS) -> str:

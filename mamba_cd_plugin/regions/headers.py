@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 import rasterio
 
-from ..io.grids import check_location
+from ..io.grids import check_location, describe_lost, how_to_assign
 from ..io.rasters import RASTER_ERRORS, choose_bands
 from .clouds import CloudOptions
 
@@ -79,8 +79,10 @@ def read_header(found: Found, bands: Sequence[int] | None, clouds: CloudOptions 
                 rasterio.open(path) as file:
             check_location(file)
             if file.crs is None:
-                return Unusable(path, 'has no CRS, so it cannot be known where it lies. Assign it: rio edit-info --crs '
-                                      f'EPSG:<code> {path}')
+                return Unusable(path, 'has no CRS, so it cannot be known where it lies. Assign it: '
+                                      f'{how_to_assign(path)}')
+            if file.transform.is_identity:
+                return Unusable(path, describe_lost(file))
             choice = choose_bands(file, bands)
             facts = [path, file.nodata, [str(colour) for colour in file.colorinterp], choice.indexes]
             if clouds is not None:

@@ -32,6 +32,8 @@ WARPED_REACH, DIRECT_REACH = 8., -0.5
 WARP_MARGIN = 2
 # Two rasters whose pixels differ by less than this share of their side have the same pixel.
 SAME_SIZE = 1e-6
+# A resolution that leaves less than one step of the encoder is meant in other units, such as metres instead of degrees.
+LEAST_SIDE = 32
 # A grid of more is that of a mistake, such as one raster with the wrong CRS; and it is where GDAL's sizes end.
 LARGEST_SIDE = 2**31 - 1
 
@@ -224,6 +226,9 @@ def choose_grid(rasters: Sequence[Raster], block: int, crs: str | None, resoluti
     if max(height, width) > LARGEST_SIDE:
         raise ValueError(f'the rasters before spread over {height:,} x {width:,} pixels; has one of them the wrong '
                          'CRS?')
+    if resolution is not None and max(height, width) < LEAST_SIDE <= max(model.height, model.width):
+        raise ValueError(f'--resolution {resolution:g}: gives the region {height} x {width} pixels; expected the side '
+                         f'of a pixel in the units of {describe_crs(new_crs)} ({new_crs.units_factor[0]})')
     return RegionGrid(new_crs.to_wkt(), tuple(moved(affine, top, left))[:6], height, width, block)
 
 

@@ -14,7 +14,7 @@ from ..inference.pairs import ReadOptions, Window
 from ..inference.raster_pair import RasterImage
 from ..inference.windows import PredictOptions
 from ..io.files import OutputFolder, whole_file
-from ..io.grids import describe_crs
+from ..io.grids import describe_crs, describe_oblong, ground_size
 from ..io.radiometry import Stretch, check_value_range
 from .alignment import Move, as_move
 from .blocks import worker_model
@@ -23,11 +23,11 @@ from .engine import Outcome
 from .finish import SUMMARY, FinishOptions, RegionFacts, finish
 from .grid import BLOCKS, GRID, LOGS, MANIFEST, RegionGrid, block_folder, block_name
 from .job import PROBABILITIES, BlockTask, Job, block_digest, is_done, open_pair, windows_of
-from .mosaic import MosaicPair, openable
+from .mosaic import GridTarget, MosaicPair, openable
 from .pictures import RegionPictures
 from .plan import Plan, make_plan
 from .shift import measure_places, sum_up_places
-from .sources import DateSources, find_rasters
+from .sources import DateSources, find_rasters, shared_rasters
 
 PICTURE = 'plan.png'
 # What fits into the memory differs from machine to machine, and the last bit with it. Blocks predict whole batches, so
@@ -115,6 +115,7 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
     sources = (find_rasters('before', options.before, options.order, options.asset, reading.bands, clouds[0]),
                find_rasters('after', options.after, options.order, options.asset, reading.bands_b or reading.bands,
                             clouds[1]))
+    shared_rasters(*sources)
     plan = make_plan(sources[0].rasters, sources[1].rasters, options.block, options.crs, options.resolution,
                      None if options.aoi is None else Path(options.aoi))
     model = worker_model(options.checkpoint, options.config, model_device)
@@ -199,10 +200,11 @@ def prepare_folder(region: Region, options: RegionOptions, only_plan: bool = Fal
 def describe_plan(region: Region) -> list[str]:
     """The plan in words: blocks, pixels, gaps, rasters that are left out, notes on the images."""
     plan, grid = region.plan, region.plan.grid
-    size = abs(grid.affine.determinant)**0.5
+    size, sides = abs(grid.affine.determinant)**0.5, ground_size(GridTarget.of(grid))
+    ground = '' if sides is None else f' ({sides[0]:.3g} x {sides[1]:.3g} m on the ground)'
     warped = [int((~date.direct).sum()) for date in (plan.a, plan.b)]
-    lines = [f'grid: {grid.height:,} x {grid.width:,} px of {size:.6g} in {describe_crs(grid.rasterio_crs)}, in '
-             f'{grid.shape[0]:,} x {grid.shape[1]:,} blocks of {grid.block:,} px',
+    lines = [f'grid: {grid.height:,} x {grid.width:,} px of {size:.6g} in {describe_crs(grid.rasterio_crs)}{ground}, '
+             f'in {grid.shape[0]:,} x {grid.shape[1]:,} blocks of {grid.block:,} px',
              *(f'{label}: {len(date.rasters):,} rasters on it, {count:,} of them warped'
                for label, date, count in zip(('before', 'after'), (plan.a, plan.b), warped)),
              f'blocks: {len(plan.blocks):,} to predict with {plan.pixels():,} px; '
@@ -210,7 +212,11 @@ def describe_plan(region: Region) -> list[str]:
     lines += [f'gap: {len(blocks):,} blocks have {reason}: {_few(blocks)}' for reason, blocks in plan.gaps.items()]
     for label, source in zip(('before', 'after'), region.sources):
         lines += [f'{label}: {one.path} is left out: {one.reason}' for one in source.unusable]
-    return lines + _notes(region)
+    both = shared_rasters(*region.sources)
+    if both:
+        lines.append(f'{len(both):,} rasters stand for both dates, such as {both[0]}: they show no change')
+    oblong = describe_oblong(GridTarget.of(grid))
+    return lines + ([f'grid: {oblong}, or --crs here'] if oblong else []) + _notes(region)
 
 
 def _notes(region: Region) -> list[str]:

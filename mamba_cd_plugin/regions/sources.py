@@ -83,6 +83,20 @@ def find_rasters(label: str, inputs: Sequence[str], order: str = 'first', asset:
     return DateSources(rasters, unusable)
 
 
+def shared_rasters(before: DateSources, after: DateSources) -> list[str]:
+    """The rasters that stand for both dates, between which nothing can change.
+
+    Raises:
+        ValueError: If they are all that one of the dates has.
+    """
+    names = [{one.path: os.path.realpath(one.path) for one in date.rasters} for date in (before, after)]
+    shared = set(names[0].values()) & set(names[1].values())
+    if shared and any(shared == set(date.values()) for date in names):
+        raise ValueError(f'--before and --after name the same rasters, such as {min(shared)}; expected the earlier '
+                         'images and the later ones')
+    return sorted(path for path, real in names[1].items() if real in shared)
+
+
 def _expand(text: str, asset: str | None, cloud: str | None) -> list[Found]:
     """The rasters that one input names."""
     if text.startswith(tuple(ELSEWHERE)) or text.startswith('/vsi'):

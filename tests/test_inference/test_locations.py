@@ -142,6 +142,45 @@ def test_a_crs_without_a_position(write, image):
         open_pair(write('a.tif', image), write('b.tif', image, Affine.identity()))
 
 
+@pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning', "ignore:'crs' was not provided")
+def test_a_crs_without_a_position_makes_no_metres_of_pixels(tmp_path, write, inferencer, local_model, image):
+    """As of tiles that were written with the CRS of their scene only: the pixel would be one of a metre off Africa."""
+    local_model.forward = lambda pairs: (pairs[..., 0] != pairs[..., 3]).astype(np.float32)
+    later = image.copy()
+    later[10:20, 10:25] ^= 128
+    paths = write('a.tif', image, Affine.identity()), write('b.tif', later, Affine.identity())
+    summary = inferencer(paths, out_dir=str(tmp_path / 'out'), **SMALL)['predictions'][0]
+    assert (summary['changed_area_px'], summary['polygons']) == (150, 1)
+    assert summary['notes'] == ['A and B have a CRS (EPSG:32632), but neither origin nor pixel size, so that areas, '
+                                'also that of --min-area, are in pixels (gdal_edit.py -a_ullr assigns it)']
+    with rasterio.open(tmp_path / 'out/a_mask.tif') as mask:
+        assert mask.crs is None and mask.transform.is_identity
+
+
+def test_a_projection_file_that_gdal_does_not_read_is_named(tmp_path, write, image):
+    """ArcGIS writes .tif, .tfw and .prj, of which GDAL reads the first two."""
+    a, b = write('a.tif', image, crs=None), write('b.tif', image + 1)
+    (tmp_path / 'a.prj').write_text(rasterio.CRS.from_epsg(32632).wkt)
+    with pytest.raises(ValueError, match='a.tif has no CRS, but .*b.tif has EPSG:32632.*gdal_edit.py -a_srs .*a.prj '):
+        open_pair(a, b)
+    with open_pair(a, write('c.tif', image + 1, crs=None)) as source:
+        assert source.notes == [f'A and B have no CRS, so that areas, also that of --min-area, are in pixels '
+                                f'(gdal_edit.py -a_srs {tmp_path / "a.prj"} {a} assigns it)']
+
+
+@pytest.mark.parametrize(('crs', 'corner', 'utm'), [
+    ('EPSG:4326', (10, 60), 32632), ('EPSG:4326', (-70, -60), 32719), ('EPSG:4326', (10, 20), None),
+    ('EPSG:3857', (0, 8399737.9), None), ('EPSG:32632', (500000, 6650000), None)])
+def test_pixels_that_are_no_squares_on_the_ground_are_said(write, image, crs, corner, utm):
+    size = 1e-5 if crs == 'EPSG:4326' else 1.
+    grid = Affine(size, 0, corner[0], 0, -size, corner[1])
+    with open_pair(write('a.tif', image, grid, crs), write('b.tif', image + 1, grid, crs)) as source:
+        # At 60 degrees one of longitude is 55.80 km and one of latitude 111.41 km, at 20 degrees 104.6 and 110.7 km.
+        notes = ['A: a pixel is 0.558 m wide and 1.11 m high '] if utm else []
+        assert [note[:note.index('on')] for note in source.notes] == notes
+        assert all(f'gdalwarp -t_srs EPSG:{utm} ' in note for note in source.notes)
+
+
 def test_the_same_file_twice(tmp_path, write, image, read):
     a = write('a.tif', image)
     (tmp_path / 'link.tif').symlink_to(a)

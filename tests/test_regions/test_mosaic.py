@@ -222,6 +222,26 @@ def test_the_grid_is_that_of_most_rasters(tools: Any, tmp_path: Path) -> None:
         tools.open(tmp_path)
 
 
+def test_inputs_that_were_meant_otherwise(tools: Any, tmp_path: Path) -> None:
+    """The same rasters for both dates, and metres where the CRS has degrees: hours of work for an empty result."""
+    image = np.random.default_rng(2).integers(1, 255, (60, 80, 3), np.uint8)
+    for number in range(2):
+        tools.write(tmp_path / f'before/{number}.tif', image, 0, 80 * number)
+        tools.write(tmp_path / f'after/{number}.tif', image + 1, 0, 80 * number)
+    (tmp_path / 'again').symlink_to(tmp_path / 'before')
+    with pytest.raises(ValueError, match='--before and --after name the same rasters, such as .*before/0.tif'):
+        tools.open(tmp_path, after=[str(tmp_path / 'again')])
+    one = str(tmp_path / 'before/1.tif')
+    lines = '\n'.join(describe_plan(tools.open(tmp_path, after=[str(tmp_path / 'after/0.tif'), one])))
+    assert f'1 rasters stand for both dates, such as {one}' in lines
+    with pytest.raises(ValueError, match=r'--resolution 0.5: gives the region 1 x 0 pixels.*EPSG:4326 \(degree\)'):
+        tools.open(tmp_path, crs='EPSG:4326', resolution=0.5)
+    lines = '\n'.join(describe_plan(tools.open(tmp_path, out='degrees', crs='EPSG:4326', resolution=5e-6)))
+    # At 47.85 degrees one of longitude is 74.84 km and one of latitude 111.2 km.
+    assert 'in EPSG:4326 (0.374 x 0.556 m on the ground)' in lines
+    assert 'grid: a pixel is 0.374 m wide and 0.556 m high on the ground' in lines
+
+
 def test_others_read_what_a_region_leaves(tools: Any, two_rasters: Path) -> None:
     """Every COG by rio-cogeo, GeoParquet by geopandas and by DuckDB, which asks neither GDAL nor shapely."""
     cogeo, duckdb = pytest.importorskip('rio_cogeo'), pytest.importorskip('duckdb')

@@ -164,9 +164,15 @@ def test_rasters_on_the_web(folder: Path, server: str) -> None:
     assert len(missing) == 1 and 'cannot be read as a raster' in missing[0].reason
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_what_cannot_be_used_is_named(folder: Path) -> None:
     write(folder / 'tiles/nowhere.tif', crs=None)
     write(folder / 'tiles/two.tif', bands=2)
+    plain = folder / 'plain.tif'
+    with rasterio.open(plain, 'w', driver='GTiff', count=3, height=4, width=5, dtype='uint8', crs='EPSG:32632'):
+        pass
+    with pytest.raises(ValueError, match='plain.tif: has a CRS .EPSG:32632., but neither origin nor pixel size'):
+        names([plain])
     found = find_rasters('before', [str(folder / 'tiles')], bands=[1, 2, 3])
     assert [Path(one.path).stem for one in found.rasters] == ['a', 'b', 'c']
     assert [one.reason[:10] for one in found.unusable] == ['has no CRS', f'{folder}'[:10]]
