@@ -3,7 +3,7 @@ import argparse
 
 from mmengine.config import Config
 
-from ..engine.checkpoint import find_checkpoint
+from ..engine.checkpoint import require_checkpoint
 from ..engine.precision import AMP_DTYPES, enable_test_amp
 from ..engine.workers import end_workers
 from .experiment import RUN_ERRORS, add_common_arguments, build_runner, load_config
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     """Test."""
     with one_line((OSError, ValueError, KeyError)):
         cfg = load_config(args)
-        checkpoint = find_checkpoint(args.checkpoint)
+        checkpoint = require_checkpoint(args.checkpoint)
         if args.amp:
             enable_test_amp(cfg, args.amp)
     cfg.load_from = checkpoint

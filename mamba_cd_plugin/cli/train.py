@@ -4,11 +4,13 @@ The run's folder gets the log, the checkpoints (best_changed_F1.pth), TensorBoar
 """
 import argparse
 
+from ..engine.checkpoint import require_checkpoint
 from ..engine.precision import (
     AMP_DTYPES,
     accumulate_gradients,
     compile_parts,
     enable_training_amp,
+    scale_learning_rate,
     synchronise_batch_norm,
 )
 from ..engine.recovery import choose_start
@@ -34,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--sync-bn', action='store_true', help='synchronise BatchNorm over several GPUs')
     parser.add_argument('--compile', action='store_true', help='torch.compile the encoder and the neck')
     parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size (base batch 12)')
+        '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size, from '
+        'the one that the config says it is for (auto_scale_lr.base_batch_size)')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -47,9 +50,11 @@ def run(args: argparse.Namespace) -> None:
             accumulate_gradients(cfg, args.accumulate)
         if args.sync_bn:
             synchronise_batch_norm(cfg)
-    if args.auto_scale_lr:
-        cfg.auto_scale_lr.enable = True
+        if args.auto_scale_lr:
+            scale_learning_rate(cfg)
     choose_start(cfg, args.resume)
+    if cfg.get('load_from') and not cfg.resume:
+        cfg.load_from = require_checkpoint(cfg.load_from)
     try:
         runner = build_runner(cfg)
         if args.compile:

@@ -4,10 +4,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import ConcatDataset, DefaultSampler, RepeatDataset
 from mmseg.registry import DATA_SAMPLERS
-
-from .pair_dataset import PairCDDataset
 
 
 class RepeatedIndex(int):
@@ -38,7 +36,7 @@ class ChangeBalancedSampler(DefaultSampler):
     one; of the other group some are left out, others in each epoch.
 
     Args:
-        dataset: The pairs.
+        dataset: The pairs; also several data sets in mmengine's ConcatDataset or RepeatDataset.
         change_share: Share of pairs with a changed pixel, above 0 and below 1. Where the data hold only pairs with or
             only pairs without change, it does not matter.
         length: Pairs in an epoch. Default None: as many as the data set has. With few pairs a larger number saves the
@@ -48,10 +46,11 @@ class ChangeBalancedSampler(DefaultSampler):
         **kwargs: ``seed`` and ``round_up``, see mmengine's DefaultSampler.
 
     Raises:
+        TypeError: If the data set cannot tell which pairs show a change, and ``shows_change`` does not either.
         ValueError: If ``change_share``, ``length`` or ``rounds`` is out of range.
     """
 
-    def __init__(self, dataset: PairCDDataset, change_share: float = 0.7, length: int | None = None, rounds: int = 1,
+    def __init__(self, dataset: Any, change_share: float = 0.7, length: int | None = None, rounds: int = 1,
                  shows_change: Sequence[bool] | None = None, **kwargs: Any) -> None:
         if not 0 < change_share < 1:
             raise ValueError(f'change_share is {change_share}; expected a share above 0 and below 1')
@@ -63,7 +62,7 @@ class ChangeBalancedSampler(DefaultSampler):
         if length is not None or rounds > 1:
             self.num_samples = -(-(length or len(dataset)) * rounds // self.world_size)
             self.total_size = self.num_samples * self.world_size
-        self.shows_change = np.asarray(dataset.find_changed() if shows_change is None else shows_change, bool)
+        self.shows_change = np.asarray(_find_changed(dataset) if shows_change is None else shows_change, bool)
         self.changed, self.unchanged = np.flatnonzero(self.shows_change), np.flatnonzero(~self.shows_change)
         if not self.changed.size or not self.unchanged.size:
             change_share = float(self.changed.size > 0)
@@ -78,6 +77,19 @@ class ChangeBalancedSampler(DefaultSampler):
         drawn = changed + unchanged
         order = torch.randperm(len(drawn), generator=generator).tolist()
         return iter([drawn[place] for place in order[self.rank:self.total_size:self.world_size]])
+
+
+def _find_changed(dataset: Any) -> np.ndarray:
+    """Whether each pair of a data set shows a change, bool (N,)."""
+    if isinstance(dataset, ConcatDataset):
+        return np.concatenate([_find_changed(each) for each in dataset.datasets])
+    if isinstance(dataset, RepeatDataset):
+        return np.tile(_find_changed(dataset.dataset), dataset.times)
+    if not hasattr(dataset, 'find_changed'):
+        raise TypeError(f'ChangeBalancedSampler: {type(dataset).__name__} has no find_changed(), which says for each '
+                        'pair whether its label shows a change, as PairCDDataset does. Add it, give the sampler '
+                        'shows_change, or choose DefaultSampler')
+    return np.asarray(dataset.find_changed(), bool)
 
 
 def _draw(group: np.ndarray, count: int, generator: torch.Generator) -> list[RepeatedIndex]:

@@ -25,13 +25,14 @@ def with_data_root(dataloader: Any, data_root: str | None) -> Any:
     if not isinstance(dataloader, dict) or not data_root:
         return dataloader
     dataloader = copy.deepcopy(dataloader)
-    for dataset in _innermost(dataloader.get('dataset')):
+    for dataset in innermost(dataloader.get('dataset')):
         if dataset.get('data_root') is None:
             dataset['data_root'] = data_root
     return dataloader
 
 
-def _innermost(dataset: Any) -> Iterator[dict]:
+def innermost(dataset: Any) -> Iterator[dict]:
+    """The configs of the data sets inside wrappers such as ConcatDataset, or that of the data set itself."""
     if not isinstance(dataset, dict):  # already built, or absent
         return
     wrapped = dataset.get('datasets', [dataset['dataset']] if 'dataset' in dataset else None)
@@ -39,4 +40,4 @@ def _innermost(dataset: Any) -> Iterator[dict]:
         yield dataset
     else:
         for inner in wrapped:
-            yield from _innermost(inner)
+            yield from innermost(inner)

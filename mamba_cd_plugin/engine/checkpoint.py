@@ -147,6 +147,18 @@ def find_checkpoint(name: str | Path) -> str:
     return path
 
 
+def require_checkpoint(name: str | Path) -> str:
+    """:func:`find_checkpoint`, before anything is built that takes long.
+
+    Raises:
+        FileNotFoundError: If there is no such file, and no weights of that name.
+    """
+    path = find_checkpoint(name)
+    if '://' not in path and not os.path.isfile(os.path.expanduser(path)):
+        raise FileNotFoundError(f'checkpoint {path} does not exist')
+    return path
+
+
 # mmengine's loaders by what an address begins with. Those that download first read the file by torch.hub, without
 # restriction.
 _LOADERS = {

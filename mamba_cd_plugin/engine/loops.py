@@ -1,4 +1,5 @@
 """mmengine's loops on the config's one data root, with a training that can be resumed at any iteration."""
+import copy
 import signal
 import threading
 from typing import Any
@@ -7,7 +8,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, Tes
 from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
 
-from ..datasets.data_root import with_data_root
+from ..datasets.data_root import innermost, with_data_root
 from ..private_names import count_epoch
 from .seeds import with_seeds
 from .workers import with_steady_workers
@@ -73,21 +74,24 @@ def with_small_crops(dataloader: Any, divisor: int) -> dict:
             be divided.
     """
     try:
-        sampler, dataset, batch_size = (dataloader[key] for key in ('sampler', 'dataset', 'batch_size'))
-        steps = [dict(step) for step in dataset['pipeline']]
-        cropping, = (step for step in steps if 'crop_size' in step)
+        sampler, dataset, batch_size = (copy.deepcopy(dataloader[key]) for key in ('sampler', 'dataset', 'batch_size'))
+        pipelines = [each['pipeline'] for each in innermost(dataset)]
+        croppings = [step for steps in pipelines for step in steps if 'crop_size' in step]
+        if len(croppings) != len(pipelines):
+            raise ValueError
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError('train_cfg.small_crops needs a train_dataloader with one transform that has a crop_size, such '
-                         'as RandomChangeCrop') from error
+                         'as RandomChangeCrop, in each pipeline') from error
     if sampler['type'] != 'ChangeBalancedSampler':
         raise ValueError('train_cfg.small_crops needs the ChangeBalancedSampler, which can show more pairs in an '
                          f'epoch; train_dataloader.sampler is {sampler["type"]}')
-    cropping['crop_size'] = _divide('a crop', cropping['crop_size'], divisor)
-    for step in steps:  # what fills up images that are smaller than a crop
+    for step in croppings:
+        step['crop_size'] = _divide('a crop', step['crop_size'], divisor)
+    for step in (step for steps in pipelines for step in steps):  # what fills up images that are smaller than a crop
         if step.get('type') == 'Pad' and step.get('size') is not None:
             step['size'] = _divide('a Pad', step['size'], divisor)
     factor = divisor**2
-    return {**dataloader, 'batch_size': factor * batch_size, 'dataset': {**dataset, 'pipeline': steps},
+    return {**dataloader, 'batch_size': factor * batch_size, 'dataset': dataset,
             'sampler': {**sampler, 'rounds': factor * sampler.get('rounds', 1)}}
 
 

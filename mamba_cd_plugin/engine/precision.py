@@ -99,8 +99,20 @@ def accumulate_gradients(cfg: Config, steps: int) -> None:
     if steps < 1:
         raise ValueError(f'--accumulate {steps}: expected the number of batches that make one step, at least 1')
     cfg.optim_wrapper.accumulative_counts = steps
-    if 'auto_scale_lr' in cfg:
+    if (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
         cfg.auto_scale_lr.base_batch_size = cfg.auto_scale_lr.base_batch_size / steps
+
+
+def scale_learning_rate(cfg: Config) -> None:
+    """Let mmengine scale the learning rate with the batch size.
+
+    Raises:
+        ValueError: If the config does not say which batch size its rate is for.
+    """
+    if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
+        raise ValueError('--auto-scale-lr: the config does not say which batch size its learning rate is for; add '
+                         'auto_scale_lr = dict(base_batch_size=N)')
+    cfg.auto_scale_lr.enable = True
 
 
 def synchronise_batch_norm(cfg: Config) -> None:

@@ -59,6 +59,8 @@ def check_resume(runner: Runner, before: ConfigDict | None) -> Changes:
         return {}
     changed = changed_settings(before, runner.cfg.to_dict())
     optimizer = _below(changed, OPTIMIZER_KEYS)
+    if not any((cfg.get('auto_scale_lr') or {}).get('enable') for cfg in (before, runner.cfg)):  # it scales nothing
+        optimizer = {key: value for key, value in optimizer.items() if not key.startswith('auto_scale_lr')}
     if optimizer:
         raise ResumeError(
             f'--resume with another optimizer: {describe_changes(optimizer)}. A resumed optimizer keeps the values of '

@@ -68,7 +68,8 @@ class SeededSampler(Sampler):
     """
 
     def __init__(self, sampler: dict, dataset: Sized, seed: int | None = None) -> None:
-        self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
+        shown = dataset.dataset if isinstance(dataset, SeededDataset) else dataset
+        self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=shown, seed=seed))
         self.seed = int(getattr(self.sampler, 'seed', None) or seed or 0)
         self._size = len(dataset)
         self._skipped = 0

@@ -1,13 +1,20 @@
 """The share of pairs with change in an epoch."""
 import pickle
+import shutil
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from mmengine.runner import Runner
+from PIL import Image
 
 from mamba_cd_plugin.datasets import ChangeBalancedSampler
+from mamba_cd_plugin.engine.seeds import with_seeds
+
+TINY = (32, 32)  # pixels of the tiny pairs
 
 
 class Pairs:
@@ -34,6 +41,20 @@ def test_an_epoch_has_the_share_and_no_pair_before_its_turn() -> None:
     assert first == list(sampler)  # a resumed run draws the same
     sampler.set_epoch(1)
     assert first != list(sampler)
+
+
+def test_data_sets_are_joined_and_repeated(tiny_pairs: Path, tmp_path: Path) -> None:
+    """Four pairs that all show a change, and twice the same with an empty first label."""
+    shutil.copytree(tiny_pairs / 'train', tmp_path / 'train')
+    Image.new('L', TINY).save(tmp_path / 'train/label/0.png')
+    one, other = (dict(type='PairCDDataset', data_root=str(root), pipeline=[]) for root in (tiny_pairs, tmp_path))
+    both = dict(type='ConcatDataset', datasets=[one, dict(type='RepeatDataset', dataset=other, times=2)])
+    loader = Runner.build_dataloader(with_seeds(dict(
+        batch_size=2, num_workers=0, sampler=dict(type='ChangeBalancedSampler', change_share=0.5), dataset=both)), 0)
+    assert loader.sampler.sampler.unchanged.tolist() == [4, 8]
+    assert Counter(index in (4, 8) for index in map(int, loader.sampler)) == {True: 6, False: 6}
+    with pytest.raises(TypeError, match=r'list has no find_changed\(\)'):
+        ChangeBalancedSampler([0, 1])
 
 
 @pytest.mark.parametrize('changed', [(), tuple(range(10))])

@@ -135,6 +135,11 @@ def test_the_same_schedule_is_restored_and_not_replayed(make_runner: Make, monke
 def test_a_changed_optimizer_is_refused(make_runner: Make, trained: Path) -> None:
     with pytest.raises(ResumeError, match=r'optim_wrapper\.optimizer\.lr was 0\.01 and is now 0\.02'):
         make_runner({**cosine(2), 'optim_wrapper.optimizer.lr': 0.02, 'resume': True}, CHECKS).train()
+    # The batch size of a scaling that is off changes nothing; one that is on would.
+    make_runner({**cosine(2), 'auto_scale_lr': dict(enable=False, base_batch_size=16), 'resume': True}, CHECKS).train()
+    with pytest.raises(ResumeError, match=r'auto_scale_lr\.enable was not set and is now True'):
+        make_runner({**cosine(2), 'auto_scale_lr': dict(enable=True, base_batch_size=16), 'resume': True},
+                    CHECKS).train()
 
 
 def test_a_plateau_schedule_gets_the_new_end_and_no_new_settings(make_runner: Make) -> None:

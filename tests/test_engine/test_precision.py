@@ -66,8 +66,12 @@ def test_what_the_config_gets(gpu, no_gpu):
     assert cfg.optim_wrapper == dict(type='AutocastOptimWrapper', dtype='bfloat16', accumulative_counts=4,
                                      optimizer=dict(type='SGD', lr=0.1))
     assert cfg.auto_scale_lr.base_batch_size == 3  # a step of 4 x 3 pairs has the rate of 12
+    precision.scale_learning_rate(cfg)
+    assert cfg.auto_scale_lr.enable is True
     with pytest.raises(ValueError, match='--accumulate 0'):
         precision.accumulate_gradients(cfg, 0)
+    with pytest.raises(ValueError, match='--auto-scale-lr: .*add auto_scale_lr = dict'):
+        precision.scale_learning_rate(Config(dict(auto_scale_lr=dict(enable=False))))
     gpu(False)
     cfg = settings()
     precision.enable_training_amp(cfg, 'auto')

@@ -79,6 +79,13 @@ def test_two_of_five_epochs_are_on_small_crops_also_when_resumed(make_runner: Ma
 LOADER = dict(batch_size=2, sampler=dict(type='ChangeBalancedSampler'), dataset=dict(pipeline=[CROP]))
 
 
+def test_each_of_several_data_sets_is_cropped() -> None:
+    joined = dict(type='ConcatDataset', datasets=[dict(pipeline=[CROP]), dict(pipeline=[dict(CROP, crop_size=64)])])
+    small = with_small_crops({**LOADER, 'dataset': joined}, 2)
+    assert [each['pipeline'][0]['crop_size'] for each in small['dataset']['datasets']] == [(16, 24), (32, 32)]
+    assert joined['datasets'][0]['pipeline'] == [CROP]
+
+
 @pytest.mark.parametrize(('changes', 'divisor', 'message'), [
     (dict(sampler=dict(type='DefaultSampler')), 2, 'needs the ChangeBalancedSampler.*is DefaultSampler'),
     (dict(dataset=dict(pipeline=[])), 2, 'one transform that has a crop_size'),

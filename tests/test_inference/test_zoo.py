@@ -93,6 +93,18 @@ def test_the_commands_say_the_terms_once(packaged: Path, told: list[str], monkey
     assert told.count(LICENCE) == 1
 
 
+@pytest.mark.parametrize('words', [
+    ['test', 'cdmamba_v8_levircd', 'no_such_file.pth', '--cfg-options'],
+    ['train', 'cdmamba_v8_levircd', '--cfg-options', 'load_from=no_such_file.pth'],
+], ids=lambda words: words[0])
+def test_a_checkpoint_that_is_not_there_is_told_before_the_data_are_read(tmp_path: Path, words: list[str],
+                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match='^error: checkpoint no_such_file.pth does not exist'):
+        main([*words, 'data_root=/does/not/exist'])
+    assert not any(tmp_path.iterdir())
+
+
 def test_models_lists_them(packaged: Path, capsys: pytest.CaptureFixture) -> None:
     main(['models'])
     said = ' '.join(capsys.readouterr().out.replace('|', ' ').split())

@@ -11,6 +11,9 @@ optim_wrapper = dict(
     paramwise_cfg=dict(full_rate_fan_in=100),
     clip_grad=dict(max_norm=5.))  # an unlucky batch of the first steps; later norms are 1 to 4
 
+# Those rates are for batches of 16, not for the plateau's 12.
+auto_scale_lr = dict(base_batch_size=16)
+
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True),
