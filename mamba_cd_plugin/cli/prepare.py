@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='values for black and white, for images of more than 8 bits')
     parser.add_argument('--scale', type=float, default=1., metavar='FACTOR',
                         help=f'only for {OWN_DATA}: resize the images first; 2 makes pixels of 0.5 m from 1 m')
+    parser.add_argument('--ignore-value', type=int, metavar='VALUE',
+                        help=f'only for {OWN_DATA}: value of label pixels without ground truth')
     parser.add_argument('--accept-incomplete', action='store_true', help='use what is there, whatever is missing')
 
 
@@ -43,12 +45,14 @@ def run(args: argparse.Namespace) -> int:
     if args.scale != 1 and args.dataset != OWN_DATA:
         raise ValueError(f'--scale {args.scale:g}: {args.dataset} is cut as it is, so that scores can be compared. To '
                          f'resize it, arrange it in train|val|test / A, B, label and name it {OWN_DATA}.')
+    if args.ignore_value is not None and args.dataset != OWN_DATA:
+        raise ValueError(f'--ignore-value {args.ignore_value}: the labels of {args.dataset} have no such value')
     facts = own_facts(args.source, args.scale) if args.dataset == OWN_DATA else CATALOG[args.dataset]
     tiling = Tiling(args.size, args.overlap, args.edges or facts.edges,
                     facts.val_share if args.val_share is None else args.val_share)
     try:
         converter = Converter(facts, args.source, args.out, tiling, args.workers, args.accept_incomplete,
-                              value_range=args.value_range, scale=args.scale)
+                              value_range=args.value_range, scale=args.scale, ignore_value=args.ignore_value)
         reports = converter.run()
     except KeyboardInterrupt:
         print_log('interrupted; run the same command again to resume')

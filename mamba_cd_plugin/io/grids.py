@@ -1,17 +1,20 @@
 """Where rasters lie, and how the pixel grids of two of them lie to each other."""
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyproj
+import rasterio
 from pyproj import Geod, Transformer
 from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 from rasterio import Affine
 from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 # Grids whose corners differ by less are one grid: far below what registration or a model can tell, and above the
@@ -26,6 +29,10 @@ OBLONG = 1.25
 ELLIPSOID = Geod(ellps='WGS84')
 # Points per side of A from which its share that B covers is taken: to 0.4 % of either side.
 SAMPLE_POINTS = 256
+
+# Files that are taken pixel by pixel may lie so far apart by their headers, in pixels: rounding, and half-pixel habits.
+APART = 0.75
+TIFF_SUFFIXES = ('.tif', '.tiff')
 
 ToPixels = Callable[[np.ndarray], np.ndarray]
 
@@ -92,6 +99,39 @@ def _shifts(a: DatasetReader, b: DatasetReader) -> np.ndarray:
     """Distances, in pixels of A, of points of B from where they would be if B had A's grid."""
     points = _lattice(b, 3)
     return to_pixels(b, a)(points) - points
+
+
+def describe_apart(paths: Mapping[str, str]) -> str:
+    """Which of the GeoTIFFs of a training pair lies elsewhere than the first; '' where none says so.
+
+    Args:
+        paths: Files of one size that are taken pixel by pixel, by their role. Other kinds, files without georeference
+            and unreadable ones say nothing.
+    """
+    with ExitStack() as stack, warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        located: dict[str, DatasetReader] = {}
+        for role, path in paths.items():
+            if path.lower().endswith(TIFF_SUFFIXES):
+                try:
+                    dataset = stack.enter_context(rasterio.open(path))
+                    check_location(dataset)
+                except (RasterioError, ValueError):  # the reader says what is wrong
+                    continue
+                if not dataset.transform.is_identity:
+                    located[role] = dataset
+        for number, (role, b) in enumerate(located.items()):
+            first, a = next(iter(located.items()))
+            if number == 0 or a.shape != b.shape or (a.crs is None) != (b.crs is None):
+                continue
+            try:
+                away = float(np.abs(_shifts(a, b)).max())
+            except ValueError:  # a local CRS, of which nobody knows
+                continue
+            if not away <= APART:
+                far = f'{away:,.1f} px' if np.isfinite(away) else 'far'
+                return f'by its georeference {role} lies {far} from {first}'
+    return ''
 
 
 def matrix(dataset: DatasetReader) -> np.ndarray:

@@ -56,6 +56,20 @@ def cropped_counterpart(root, read, write):
     write(root / 'train/B/3.png', read(root / 'train/B/3.png')[:-1])
 
 
+@fault('apart', 'error', names=['3'])
+def label_that_lies_elsewhere(root, read, **_):
+    """As tiles of a label that was rasterised with another origin; A and B agree to a tenth of a pixel."""
+    rasterio = pytest.importorskip('rasterio')
+    for role, left in (('A', 500000), ('B', 500000.05), ('label', 500002)):
+        path = root / f'train/{role}/3.png'
+        bands = np.atleast_3d(read(path)).transpose(2, 0, 1)
+        path.unlink()
+        with rasterio.open(path.with_suffix('.tif'), 'w', driver='GTiff', count=len(bands), height=bands.shape[1],
+                           width=bands.shape[2], dtype='uint8', crs='EPSG:32632',
+                           transform=rasterio.Affine(0.5, 0, left, 0, -0.5, 5300000)) as file:
+            file.write(bands)
+
+
 @fault('odd_size', 'warning', names=['3'])
 def cropped_pair(root, read, write):
     for role in ('A', 'B', 'label'):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mamba_cd_plugin.cli import main
+from mamba_cd_plugin.io.labels import read_label
 from mamba_cd_plugin.preparation.convert import CATALOG, DatasetFacts, OfficialSplit, split_folders
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +145,42 @@ def test_images_are_made_smaller_by_means_over_areas(tmp_path):
     expected = np.zeros((4, 4), np.uint8)
     expected[2, 2] = 255
     assert (np.asarray(Image.open(tmp_path / 'out/train/label/town_0_0.png')) == expected).all()
+
+
+@pytest.mark.parametrize('scale, given', [(1, 'nodata'), (2, 'nodata'), (1, 'value')])
+def test_pixels_without_ground_truth_stay_without(tmp_path, capsys, scale, given):
+    """255 of 8 bits times 255 is 1, a change; and a tile of 0 and 1 only would pass every later check."""
+    rasterio = pytest.importorskip('rasterio')
+    label = np.zeros((8, 16), np.uint8)
+    label[:4, :4], label[:, 12:] = 1, 7 if given == 'value' else 255
+    own_pair(tmp_path / 'own', np.full((8, 16, 3), 9, np.uint8), label)
+    options = ['--ignore-value', '7'] if given == 'value' else []
+    if given == 'nodata':
+        (tmp_path / 'own/train/label/town.png').unlink()
+        with rasterio.open(tmp_path / 'own/train/label/town.tif', 'w', driver='GTiff', count=1, height=8, width=16,
+                           dtype='uint8', nodata=255, transform=rasterio.Affine(1, 0, 5, 0, -1, 9)) as file:
+            file.write(label, 1)
+    size = 8 * scale
+    command = ['prepare', 'folder', str(tmp_path / 'own'), str(tmp_path / 'out'), '--size', str(size)]
+    assert main([*command, *options, *(['--scale', str(scale)] if scale > 1 else [])]) == 0
+    said = capsys.readouterr().out
+    assert '1 tiles have pixels without ground truth, which are 128 in their labels: set ignore_value=128' in said
+    tiles = [read_label(str(tmp_path / f'out/train/label/town_0_{column}.png'), 128) for column in (0, 1)]
+    expected = np.kron(np.where(label == 1, 1, np.where(label > 1, 255, 0)), np.ones((scale, scale), int))
+    assert (tiles[0] == expected[:, :size]).all() and (tiles[1] == expected[:, size:]).all()
+    assert set(np.unique(tiles[1])) == {0, 255}
+
+
+def test_a_label_that_lies_elsewhere_is_refused(tmp_path, capsys):
+    rasterio = pytest.importorskip('rasterio')
+    own_pair(tmp_path / 'own', np.full((8, 8, 3), 9, np.uint8), np.zeros((8, 8), np.uint8))
+    for role, left in (('A', 500000), ('B', 500000), ('label', 500001.5)):
+        (tmp_path / f'own/train/{role}/town.png').unlink()
+        with rasterio.open(tmp_path / f'own/train/{role}/town.tif', 'w', driver='GTiff', count=1, height=8, width=8,
+                           dtype='uint8', transform=rasterio.Affine(.5, 0, left, 0, -.5, 5300000)) as file:
+            file.write(np.zeros((1, 8, 8), np.uint8))
+    assert main(['prepare', 'folder', str(tmp_path / 'own'), str(tmp_path / 'out'), '--size', '8']) == 1
+    assert 'town: by its georeference label lies 3.0 px from A, but pixels are taken as they' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('dataset, scale, message', [

@@ -4,6 +4,7 @@ import os
 import os.path as osp
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,7 @@ class PairFacts:
         changed_pixels: Their number.
         judged_pixels: Number of pixels that are not ignored.
         shift: Shift of B against A; None where it cannot be measured.
+        apart: Which file lies elsewhere than the others by its georeference, and how far; '' if none.
     """
 
     split: str
@@ -167,6 +169,7 @@ class PairFacts:
     changed_pixels: int = 0
     judged_pixels: int = 0
     shift: Shift | None = None
+    apart: str = ''
 
 
 def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: int | None = None,
@@ -197,6 +200,9 @@ def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: int
     if with_shift and len({image.shape for image in images.values()}) == 1 and len(images) == 2:
         mask = label == 1 if label is not None and label.shape == images['A'].shape[:2] else None
         facts['shift'] = measure_shift(images['A'], images['B'], mask)
+    if find_spec('rasterio') is not None:
+        from ...io.grids import describe_apart
+        facts['apart'] = describe_apart({role: paths[role] for role in ROLES if role in paths})
     return PairFacts(split, name, files, **facts)
 
 

@@ -115,6 +115,17 @@ def find_unequal_sizes(split: SplitFacts, _: Limits) -> Iterator[Finding]:
                       'or resample them alike', list(unequal))
 
 
+def find_files_apart(split: SplitFacts, _: Limits) -> Iterator[Finding]:
+    """Pairs of which a file lies elsewhere by its georeference, though all are taken pixel by pixel."""
+    apart = {pair.name: pair.apart for pair in split.pairs if pair.apart}
+    if apart:
+        name, what = next(iter(apart.items()))
+        yield Finding('apart', ERROR, split.name, f'the files of a pair lie in different places ({name}: {what}), but '
+                      'training takes them pixel by pixel; warp them onto one grid (gdalwarp -te -tr, or '
+                      'gdal_rasterize for labels), or, if the georeference is wrong, remove it (gdal_edit.py -unsetgt)',
+                      list(apart))
+
+
 def find_odd_sizes(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     """Pairs of another size than most of the split, which do not fit into one batch with them."""
     sizes = {pair.name: pair.files['A'].size for pair in split.pairs if 'A' in pair.files and pair.files['A'].size}
@@ -302,7 +313,7 @@ def find_unmatched_pairs(split: SplitFacts, limits: Limits) -> Iterator[Finding]
 
 SPLIT_CHECKS: tuple[Callable[[SplitFacts, Limits], Iterable[Finding]], ...] = (
     find_interrupted_conversions, find_missing_folders, find_missing_counterparts, find_extra_files,
-    find_unreadable_files, find_unequal_sizes, find_odd_sizes, find_wrong_modes, find_missing_data,
+    find_unreadable_files, find_unequal_sizes, find_files_apart, find_odd_sizes, find_wrong_modes, find_missing_data,
     find_blank_images, find_identical_dates, find_wrong_label_values, find_splits_without_change, find_inverted_labels,
     find_slivers, find_duplicates, find_common_shift, find_shifted_pairs, find_unmatched_pairs)
 DATASET_CHECKS: tuple[Callable[[list[SplitFacts], Limits], Iterable[Finding]], ...] = (find_leaks, )

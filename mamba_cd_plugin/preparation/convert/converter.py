@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from .catalog import ROLES, DatasetFacts
 from .sources import Scene, SplitProblem, find_scenes, list_sources
 from .split_folder import SplitFolder
-from .tiles import SceneReader, Tile, open_scene, open_scene_rasters, stage_raster
+from .tiles import STORED_IGNORED, SceneReader, Tile, open_scene, open_scene_rasters, stage_raster
 from .tiling import Expected, Tiling, expected_counts, set_aside, tile_origins
 
 # Below the output while it is made: members of zips, and decoded rasters. Hidden, so that it is never a source.
@@ -36,6 +36,7 @@ class SplitReport:
         expected: Number of tiles of the complete data set.
         problems: Descriptions of missing or broken files.
         path: Folder of the split; ends in ``.partial`` unless the split is complete.
+        ignored_tiles: Number of tiles with pixels without ground truth, of those that were written now.
     """
 
     images: int
@@ -43,6 +44,7 @@ class SplitReport:
     expected: Expected
     problems: list[str] = field(default_factory=list)
     path: str = ''
+    ignored_tiles: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -83,6 +85,7 @@ class Converter:
         progress: Whether to draw progress bars on stderr.
         value_range: Values of the images that become 0 and 255; needed where they have more than 8 bits.
         scale: Factor on the sides of the images before they are cut; ``facts`` hold the sizes after it.
+        ignore_value: The value in the labels that marks pixels without ground truth. Default None: there is none.
     """
 
     def __init__(self,
@@ -94,7 +97,8 @@ class Converter:
                  accept_incomplete: bool = False,
                  progress: bool = True,
                  value_range: tuple[float, float] | None = None,
-                 scale: float = 1.) -> None:
+                 scale: float = 1.,
+                 ignore_value: int | None = None) -> None:
         self.facts = facts
         self.source = source
         self.out = out
@@ -104,6 +108,7 @@ class Converter:
         self.progress = progress
         self.value_range = value_range
         self.scale = scale
+        self.ignore_value = ignore_value
         self.scratch = osp.join(out, _SCRATCH)
         self._staged: dict[tuple[str, str | None], str] = {}
 
@@ -147,6 +152,8 @@ class Converter:
             settings['value_range'] = list(self.value_range)
         if self.scale != 1:
             settings['scale'] = self.scale
+        if self.ignore_value is not None:
+            settings['ignore_value'] = self.ignore_value
         return SplitFolder(self.out, split, settings)
 
     def _convert_split(self, jobs: list[_Job], folder: SplitFolder, expected: Expected,
@@ -160,7 +167,7 @@ class Converter:
         report.problems = [] if report.is_complete else problems
         if report.tiles and (report.is_complete or self.accept_incomplete):
             folder.finish()
-        report.path = folder.path
+        report.path, report.ignored_tiles = folder.path, len(folder.ignored)
         return report
 
     def _jobs(self, scenes: list[Scene]) -> Iterator[_Job]:
@@ -218,7 +225,7 @@ class Converter:
     def _open(self, scene: Scene) -> AbstractContextManager[SceneReader]:
         if self.facts.rasters:
             return open_scene_rasters(scene, {role: self._staged_path(scene, role) for role in ROLES})
-        return open_scene(scene, self.scratch, self.value_range, self.scale)
+        return open_scene(scene, self.scratch, self.value_range, self.scale, self.ignore_value)
 
     def _check_shape(self, scene: Scene, shape: tuple[int, int]) -> None:
         """Refuse images that are not of the official size: their tiles would show another scale or another part."""
@@ -264,6 +271,11 @@ def format_reports(facts: DatasetFacts, tiling: Tiling, out: str, reports: dict[
         lines.append(f'{split:8}{images:>18}{tiles:>22}  {_state(report)}')
     if 'val' not in facts.splits and 'val' in reports:
         lines.append(f'{facts.title} has no official validation split: the end of train was set aside for it.')
+    ignored = sum(report.ignored_tiles for report in reports.values())
+    if ignored:
+        lines.append(f'{ignored:,} tiles have pixels without ground truth, which are {STORED_IGNORED} in their labels: '
+                     f'set ignore_value={STORED_IGNORED} of the data sets in the config, and --ignore-value '
+                     f'{STORED_IGNORED} of mamba-cd check.')
     for split, report in reports.items():
         if report.problems:
             lines.append(f'{split}:\n  {_listed(report.problems)}')

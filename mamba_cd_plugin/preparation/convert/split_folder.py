@@ -10,7 +10,7 @@ from PIL import Image
 from ...io.files import whole_file
 from .catalog import ROLES
 from .sources import RECORD
-from .tiles import Tile
+from .tiles import STORED_IGNORED, Tile
 
 # The fastest level of zlib: its files are 2 % larger than those of the default, in a quarter of the time.
 _COMPRESS_LEVEL = 1
@@ -47,6 +47,7 @@ class SplitFolder:
         if osp.isdir(self.path):
             self._check_settings()
         self.jobs = self._read_journal()
+        self.ignored: set[str] = set()  # tiles with pixels without ground truth, of those that are written now
 
     @property
     def tiles(self) -> set[str]:
@@ -70,8 +71,12 @@ class SplitFolder:
                 part.write_text(''.join(json.dumps(job) + '\n' for job in self.jobs.items()), 'utf-8')
 
     def write(self, name: str, tile: Tile) -> None:
-        """Write the three files of a tile, the label as 0 and 255."""
-        for role, array in zip(ROLES, (tile.a, tile.b, tile.label * np.uint8(255))):
+        """Write the three files of a tile, the label as 0 and 255, and :data:`STORED_IGNORED` where it is ignored."""
+        ignored = tile.label > 1
+        label = np.where(ignored, np.uint8(STORED_IGNORED), np.where(tile.label == 1, np.uint8(255), np.uint8(0)))
+        if ignored.any():
+            self.ignored.add(name)
+        for role, array in zip(ROLES, (tile.a, tile.b, label)):
             path = osp.join(self.path, role, f'{name}.png')
             with whole_file(path, sync=False) as part:  # empty files are looked for when a conversion resumes
                 Image.fromarray(array).save(part, format='PNG', compress_level=_COMPRESS_LEVEL)

@@ -4,6 +4,7 @@ import os
 import os.path as osp
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -12,9 +13,12 @@ import numpy as np
 
 from ...io.files import whole_file
 from ...io.labels import open_label, read_label, read_label_window
-from ...io.pictures import read_rgb
+from ...io.pictures import IGNORE_INDEX, read_rgb
 from .catalog import ROLES, scaled_side
 from .sources import Scene, SourceFile, on_disk, unpack
+
+# What a tile's label says of pixels without ground truth, beside 0 and 255; the data set needs it as its ignore_value.
+STORED_IGNORED = 128
 
 
 class Tile(NamedTuple):
@@ -22,7 +26,7 @@ class Tile(NamedTuple):
 
     Attributes:
         a, b: RGB images, (h, w, 3) uint8.
-        label: (h, w) uint8, 0 unchanged and 1 changed.
+        label: (h, w) uint8, 0 unchanged, 1 changed and 255 ignored.
     """
 
     a: np.ndarray
@@ -45,7 +49,7 @@ class SceneReader(Protocol):
 
 @contextmanager
 def open_scene(scene: Scene, scratch: str, value_range: tuple[float, float] | None = None,
-               scale: float = 1.) -> Iterator[SceneReader]:
+               scale: float = 1., ignore_value: int | None = None) -> Iterator[SceneReader]:
     """Read the three files of a scene as a whole, members of zips by way of `scratch`.
 
     Args:
@@ -53,6 +57,7 @@ def open_scene(scene: Scene, scratch: str, value_range: tuple[float, float] | No
         scratch: Folder for what is unpacked.
         value_range: Values of the images that become 0 and 255; needed where they have more than 8 bits.
         scale: Factor on the number of pixels along each side.
+        ignore_value: The value in the labels that marks pixels without ground truth.
 
     Raises:
         OSError: If a file cannot be decoded to its end.
@@ -62,7 +67,8 @@ def open_scene(scene: Scene, scratch: str, value_range: tuple[float, float] | No
     def read_image(path: str) -> np.ndarray:
         return read_rgb(path, value_range=value_range)
 
-    readers = dict(A=read_image, B=read_image, label=read_label)
+    readers = dict(A=read_image, B=read_image, label=lambda path: read_label(path, ignore_value))
+    _check_places(scene)
     arrays = {role: _read(scene.files[role], readers[role], scratch) for role in ROLES}
     _check_sizes(scene, {role: array.shape[:2] for role, array in arrays.items()})
     if scale != 1:
@@ -150,7 +156,9 @@ def _resized(array: np.ndarray, scale: float) -> np.ndarray:
     interpolation = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
     if array.ndim == 3:
         return cv2.resize(array, size, interpolation=interpolation)
-    return (cv2.resize(array.astype(np.float32), size, interpolation=interpolation) > 0.5).astype(np.uint8)
+    changed, ignored = (cv2.resize((array == value).astype(np.float32), size, interpolation=interpolation) > 0.5
+                        for value in (1, IGNORE_INDEX))
+    return np.where(ignored, np.uint8(IGNORE_INDEX), changed.astype(np.uint8))
 
 
 def _read(file: SourceFile, reader: Callable[[str], np.ndarray], scratch: str) -> np.ndarray:
@@ -159,6 +167,18 @@ def _read(file: SourceFile, reader: Callable[[str], np.ndarray], scratch: str) -
             return reader(path)
         except (OSError, ValueError) as error:  # named by where it came from, not by where it was unpacked
             raise type(error)(str(error).replace(path, file.label)) from error
+
+
+def _check_places(scene: Scene) -> None:
+    """Refuse GeoTIFFs of which one lies elsewhere: nobody could see it in the tiles."""
+    if find_spec('rasterio') is None:
+        return
+    from ...io.grids import describe_apart
+    apart = describe_apart({role: scene.files[role].container for role in ROLES if scene.files[role].member is None})
+    if apart:
+        raise ValueError(f'{apart}, but pixels are taken as they come. Warp the files onto one grid (gdalwarp -te -tr, '
+                         'or gdal_rasterize for labels), or, if the georeference is wrong, remove it (gdal_edit.py '
+                         '-unsetgt)')
 
 
 def _check_sizes(scene: Scene, shapes: dict[str, tuple[int, int]]) -> None:
