@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', help='file to write; .onnx, or .pt2 for torch.export')
-    parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
+    parser.add_argument('--config', help='config file, for a checkpoint that holds none, or '
+                        'whose model has parts of your own, which the file imports')
     parser.add_argument(
         '--size', type=int, help=f'fix the side of the images (default: any multiple of {ALIGN} px)')
     parser.add_argument('--trust-checkpoint', action='store_true', help='run whatever code the checkpoint contains')

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--checkpoint', default=STARTER,
         help='checkpoint (.pth), model of `mamba-cd export` (.onnx), or the name of weights of the package (default: '
         f'{STARTER})')
-    parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
+    parser.add_argument('--config', help='config file, for a checkpoint that holds none, or '
+                        'whose model has parts of your own, which the file imports')
     parser.add_argument('--device', help='such as cpu or cuda; the best there is by default')
     parser.add_argument('--dry-run', action='store_true', help='print the plan, draw it into OUT/plan.png, and stop')
 

@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='checkpoint (.pth, .safetensors), model of `mamba-cd export` (.onnx), or the name of weights of the '
         f'package (default: {STARTER})')
     parser.add_argument('--out', required=True, help='folder for the results')
-    parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
+    parser.add_argument('--config', help='config file, for a checkpoint that holds none, or '
+                        'whose model has parts of your own, which the file imports')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: the best available)')
     parser.add_argument('--trust-checkpoint', action='store_true', help='run whatever code the checkpoint contains')
     parser.add_argument('--fresh', action='store_true', help='start over, even if there is an earlier result')

@@ -15,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument('checkpoint', help='training checkpoint')
     parser.add_argument('out', help='.pth or .safetensors file to write; a hash of its content is added to the name')
-    parser.add_argument('--config', help='config file, only for a checkpoint that holds none')
+    parser.add_argument('--config', help='config file, for a checkpoint that holds none, or '
+                        'whose model has parts of your own, which the file imports')
     parser.add_argument(
         '--metrics', nargs='+', action=OptionsAction, help='scores to write into it, such as test_changed_F1=0.9012')
     parser.add_argument(

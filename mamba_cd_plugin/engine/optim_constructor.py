@@ -16,12 +16,21 @@ def _is_about_one_parameter(message: str) -> bool:
     return message.startswith('paramwise_options') or 'is skipped since its requires_grad' in message
 
 
-def fan_in(weight: Tensor) -> int:
-    """How many numbers each output of a layer sums over, from its weight (out, in, ...).
+# What mmengine's constructor knows, and our key; anything else would be passed over in silence.
+PARAMWISE_KEYS = {
+    'bias_decay_mult', 'bias_lr_mult', 'bypass_duplicate', 'custom_keys', 'dcn_offset_lr_mult', 'dwconv_decay_mult',
+    'flat_decay_mult', 'full_rate_fan_in', 'norm_decay_mult'
+}
 
-    The projections of the selective scan are (direction, out, in).
+
+def fan_in(weight: Tensor, is_kernel: bool = False) -> int:
+    """How many numbers each output of a layer sums over.
+
+    Args:
+        weight: (out, in, ...), or (direction, out, in) of the projections of the selective scan.
+        is_kernel: Whether three dimensions are those of a one-dimensional convolution, (out, in, length).
     """
-    return weight.shape[-1] if weight.ndim == 3 else weight[0].numel()
+    return weight.shape[-1] if weight.ndim == 3 and not is_kernel else weight[0].numel()
 
 
 # The second name is in the configs that older work dirs and checkpoints carry.
@@ -42,11 +51,18 @@ class FanInOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     the 24 channels of the small V8's level 1, the trunk of level 4 (192 channels) grew from an rms of 0.9 to 9 in 100
     steps. With the rule one rate suits all levels and all sizes of a model. Source: Yang et al. 2021, "Tensor
     Programs V", arXiv 2203.03466, table 3 (Adam, hidden weights).
+
+    Raises:
+        ValueError: If ``paramwise_cfg`` has a key that nobody reads, or ``full_rate_fan_in`` is below 1.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper of a model."""
         logger = MMLogger.get_current_instance()
+        unknown = sorted(self.paramwise_cfg.keys() - PARAMWISE_KEYS)
+        if unknown:
+            raise ValueError(f'optim_wrapper.paramwise_cfg has the unknown keys {", ".join(unknown)}; known are '
+                             f'{", ".join(sorted(PARAMWISE_KEYS))}')
         self._choose_fused(getattr(model, 'module', model))
         with log_without(_is_about_one_parameter):
             wrapper = super().__call__(model)
@@ -60,7 +76,8 @@ class FanInOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Add the parameters of a module, and at the end those of the whole model in few groups."""
         super().add_params(params, module, prefix, *args, **kwargs)
         if not prefix:  # mmengine calls it again for each child
-            self._slow_wide_layers(params, MMLogger.get_current_instance())
+            self._warn_of_idle_keys(module)
+            self._slow_wide_layers(params, module, MMLogger.get_current_instance())
             params[:] = merge_groups(params)
 
     def _choose_fused(self, model: nn.Module) -> None:
@@ -71,18 +88,28 @@ class FanInOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if kind is not None and free and on_gpu and 'fused' in inspect.signature(kind).parameters:
             self.optimizer_cfg: dict[str, Any] = {**settings, 'fused': True}  # a copy: the config is the user's
 
-    def _slow_wide_layers(self, groups: list[dict], logger: MMLogger) -> None:
+    def _warn_of_idle_keys(self, module: nn.Module) -> None:
+        names = [name for name, _ in module.named_parameters()]
+        idle = [key for key, factors in self.paramwise_cfg.get('custom_keys', {}).items()
+                if 'lr_mult' in factors and not any(key in name for name in names)]
+        if idle:
+            MMLogger.get_current_instance().warning(
+                f'optim_wrapper.paramwise_cfg.custom_keys: no parameter has {" or ".join(idle)} in its name, so that '
+                f'this changes no learning rate; names are such as {names[0]}')
+
+    def _slow_wide_layers(self, groups: list[dict], module: nn.Module, logger: MMLogger) -> None:
         limit = self.paramwise_cfg.get('full_rate_fan_in')
         if limit is None:
             return
         if not limit >= 1:
             raise ValueError(f'optim_wrapper.paramwise_cfg.full_rate_fan_in is {limit}; expected a number of inputs, '
                              'at least 1')
-        slowed = 0
+        slowed, kernels = 0, {id(part.weight) for part in module.modules() if isinstance(part, nn.Conv1d)}
         for group in groups:
             weight, = group['params']
-            if weight.ndim > 1 and fan_in(weight) > limit:
-                group['lr'] = group.get('lr', self.base_lr) * limit / fan_in(weight)
+            inputs = fan_in(weight, id(weight) in kernels) if weight.ndim > 1 else 0
+            if inputs > limit:
+                group['lr'] = group.get('lr', self.base_lr) * limit / inputs
                 slowed += weight.numel()
         logger.info(f'{slowed:,} weights of layers with more than {limit} inputs learn at {limit} / inputs of the rate')
 

@@ -8,7 +8,7 @@ from mmseg.registry import TRANSFORMS
 
 from mamba_cd_plugin.datasets import PairPhotoMetricDistortion, RandomChangeCrop, RandomSwapDates
 
-CROP = (20, 20)
+CROP = [20, 20]  # a list, as --cfg-options gives it
 GEOMETRIC = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomFlip', prob=[0.4, 0.4], direction=['horizontal', 'vertical']),

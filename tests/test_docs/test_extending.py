@@ -11,11 +11,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
 
+from mamba_cd_plugin.datasets import with_data_root
 from mamba_cd_plugin.inference.models import TileModel
 from mamba_cd_plugin.inference.outputs import FORMATS
 from mamba_cd_plugin.models.structures import LevelFeatures
@@ -76,8 +77,25 @@ def command(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int
 
 def test_the_page_lists_its_files() -> None:
     listed = re.findall(r'^    ([\w/]+\.py)$', PAGE, re.M)
-    assert sorted(listed) == sorted(FILES) and len(FILES) == 10
+    assert sorted(listed) == sorted(FILES) and len(FILES) == 11
     assert set(re.findall(r'^\|.*`(my_change/\w+\.py)`', PAGE, re.M)) < set(FILES)
+
+
+def test_pairs_in_other_folders_are_read(project: Path, tiny_pairs: Path, tmp_path: Path) -> None:
+    for split in ('train', 'val', 'test'):
+        for ours, theirs in (('A', '2018'), ('B', '2024'), ('label', 'changes')):
+            shutil.copytree(tiny_pairs / split / ours, tmp_path / split / theirs)
+    with Image.open(tmp_path / 'train/changes/0.png') as image:
+        label = np.array(image) // 255
+    label[0] = 2
+    Image.fromarray(label).save(tmp_path / 'train/changes/0.png')
+    cfg = Config.fromfile(project / 'configs/_base_/datasets/my_pairs.py')
+    for loader, number in ((cfg.train_dataloader, 4), (cfg.val_dataloader, 2), (cfg.test_dataloader, 2)):
+        pairs = DATASETS.build(with_data_root(loader, str(tmp_path)).dataset)
+        assert len(pairs) == number
+    first = DATASETS.build(with_data_root(dict(dataset=dict(cfg.train_dataloader.dataset, pipeline=cfg.test_pipeline)),
+                                          str(tmp_path))['dataset'])[0]
+    assert first['data_samples'].gt_sem_seg.data[0].unique().tolist() == [0, 1, 255]
 
 
 def test_v9_has_the_new_parts_and_trains(model: nn.Module) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import CosineAnnealingLR, DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.runner import Runner
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -45,6 +46,11 @@ def test_wide_layers_learn_at_a_smaller_rate() -> None:
     assert found[2, 64] == pytest.approx(32 / 64)
 
 
+def test_a_convolution_over_one_dimension_is_no_projection_of_the_scan() -> None:
+    constructor = FanInOptimWrapperConstructor(dict(optimizer=dict(type='SGD', lr=1.)), dict(full_rate_fan_in=32))
+    assert rates(constructor(nn.Sequential(nn.Conv1d(40, 1, 3))))[1, 40, 3] == pytest.approx(32 / 120)
+
+
 def test_without_the_key_all_learn_alike() -> None:
     assert set(rates(build()).values()) == {1.}
 
@@ -56,6 +62,15 @@ def test_fan_in_by_hand() -> None:
 def test_no_input_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match='full_rate_fan_in is 0'):
         build(full_rate_fan_in=0)
+
+
+def test_keys_that_change_nothing_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(MMLogger, 'warning', lambda logger, text: told.append(text))
+    build(custom_keys={'narrow.weight': dict(lr_mult=0.1), 'backbone.norm': dict(lr_mult=0.1), 'Ds': dict(decay_mult=0.)})
+    assert [text.partition(' has ')[2][:13] for text in told] == ['backbone.norm']  # other factors are for some models
+    with pytest.raises(ValueError, match='paramwise_cfg has the unknown keys full_rate_fanin; known are'):
+        build(full_rate_fanin=100)
 
 
 def test_older_configs_name_it_otherwise() -> None:

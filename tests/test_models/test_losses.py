@@ -3,7 +3,11 @@ import math
 
 import pytest
 import torch
+from mmengine.structures import PixelData
 from mmseg.models.losses import LovaszLoss
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import nn
 
 from mamba_cd_plugin.models.losses import (
     BinaryDiceLoss,
@@ -81,6 +85,24 @@ def test_lovasz_ignores_ignored_pixels() -> None:
     loss = lovasz()(LOGITS, torch.tensor([[[1, 255]]]), ignore_index=255)
     assert loss.item() == pytest.approx(0.5)
     assert lovasz()(LOGITS, torch.full((1, 1, 2), 255), ignore_index=255).item() == 0
+
+
+def test_a_batch_without_ground_truth_costs_nothing_in_any_head(toy_v8: nn.Module) -> None:
+    """Also by mmseg's cross entropy, which by itself fails on it."""
+    head = toy_v8.decode_head
+    head.loss_decode = nn.ModuleList([
+        MODELS.build(dict(type='CrossEntropyLoss', use_sigmoid=True, avg_non_ignore=True, loss_name='loss_bce')),
+        lovasz(), BinaryDiceLoss()])
+    logits = torch.zeros(2, 1, 8, 8, requires_grad=True)
+
+    def losses(label: int) -> dict[str, torch.Tensor]:
+        truth = PixelData(data=torch.full((1, 8, 8), label))
+        return head.loss_by_feat(logits, [SegDataSample(gt_sem_seg=truth) for _ in range(2)])
+
+    assert {name: loss.item() for name, loss in losses(255).items()} == dict(loss_bce=0., loss_lovasz=0., loss_dice=0.)
+    sum(losses(255).values()).backward()
+    assert not logits.grad.any()
+    assert losses(0)['loss_bce'].item() == pytest.approx(math.log(2))
 
 
 def test_lovasz_without_change_counts_the_worst_pixel_only() -> None:

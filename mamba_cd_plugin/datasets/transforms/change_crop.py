@@ -1,4 +1,5 @@
 """A random crop that favours changed pixels."""
+from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms.utils import cache_randomness
@@ -24,8 +25,8 @@ class RandomChangeCrop(RandomCrop):
         change_prob: Probability of a window around a changed pixel, in [0, 1].
     """
 
-    def __init__(self, crop_size: int | tuple[int, int], change_prob: float = 0.5) -> None:
-        super().__init__(crop_size)
+    def __init__(self, crop_size: int | Sequence[int], change_prob: float = 0.5) -> None:
+        super().__init__(crop_size if isinstance(crop_size, int) else tuple(crop_size))  # --cfg-options gives a list
         if not 0 <= change_prob <= 1:
             raise ValueError(f'change_prob is {change_prob}; expected a probability from 0 to 1.')
         self.change_prob = change_prob

@@ -7,6 +7,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.utils import SampleList
 from torch import Tensor
 
+from mamba_cd_plugin.models.losses import OneLogitLoss
 from mamba_cd_plugin.models.structures import FusedPyramid
 
 
@@ -63,6 +64,7 @@ class ChangeHead(BaseDecodeHead):
 
         mmseg's own resizes the logits to the labels, which would hide labels of another size, and adds ``acc_seg``,
         which for one logit compares class 0 with the label whatever was predicted. Computed in float32 under autocast.
+        Where every pixel is ignored, a loss of mmseg's is 0 as ours are: its cross entropy fails there.
 
         Raises:
             ValueError: if the labels do not have the size of the images.
@@ -73,5 +75,7 @@ class ChangeHead(BaseDecodeHead):
                              f'images {tuple(seg_logits.shape[2:])}; a step of the pipeline resizes or crops only one '
                              'of them')
         with torch.autocast(seg_logits.device.type, enabled=False):  # sums over all pixels, whatever the model ran in
-            return {loss.loss_name: loss(seg_logits.float(), labels, ignore_index=self.ignore_index)
+            logits = seg_logits.float()
+            return {loss.loss_name: loss(logits, labels, ignore_index=self.ignore_index)
+                    if isinstance(loss, OneLogitLoss) or (labels != self.ignore_index).any() else 0 * logits.sum()
                     for loss in self.loss_decode}
