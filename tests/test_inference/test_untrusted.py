@@ -1,6 +1,7 @@
 """Every entry refuses a checkpoint that would run a command, and nothing runs."""
 import os
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -137,7 +138,7 @@ def test_train_resume_and_test(tmp_path, marker, toy_checkpoint, toy_config, dat
 
 @pytest.mark.parametrize('make', [evil_pickle, evil_config_text])
 @pytest.mark.parametrize('command', [
-    ['mosaic', '--before', '{raster}', '--after', '{raster}', '--checkpoint', '{evil}', '--out', '{out}'],
+    ['mosaic', '--before', '{raster}', '--after', '{later}', '--checkpoint', '{evil}', '--out', '{out}'],
     ['benchmark-predict', '{evil}', '--sizes', '128x128', '--out', '{out}'],
     ['check-predict', '{evil}', '--size', '1024x1024', '--out', '{out}'],
 ], ids=lambda words: words[0])
@@ -149,8 +150,9 @@ def test_mosaic_and_checks_of_prediction(tmp_path, marker, toy_checkpoint, make,
     with rasterio.open(raster, 'w', driver='GTiff', width=64, height=64, count=3, dtype='uint8', crs='EPSG:32632',
                        transform=rasterio.Affine(1, 0, 500_000, 0, -1, 5_300_000)) as file:
         file.write(np.random.default_rng(0).integers(1, 255, (3, 64, 64), dtype=np.uint8))
+    later = shutil.copy(raster, tmp_path / 'b.tif')
     with pytest.raises(SystemExit, match='error: .*evil.pth.* refused'):
-        main([word.format(evil=evil, raster=raster, out=tmp_path / 'out') for word in command])
+        main([word.format(evil=evil, raster=raster, later=later, out=tmp_path / 'out') for word in command])
 
 
 def test_report(tmp_path, marker, toy_checkpoint, toy_config, data):
