@@ -83,9 +83,9 @@ def untrusted_model_config(cfg: ConfigDict, source: str) -> ConfigDict:
         elif key in ('type', '_scope_'):
             if not is_registered(value) and key == 'type':
                 raise ValueError(
-                    f'{source}: the config text inside asks for {value!r}, which no imported package registers. Is it a '
-                    'part of your own, name the config in its work dir, whose custom_imports import it (--config, or the '
-                    'argument config in Python); if the checkpoint is from others, do not use it.')
+                    f'{source}: the config text inside asks for {value!r}, which no imported package registers. Is it '
+                    'a part of your own, name the config in its work dir, whose custom_imports import it (--config, or '
+                    'the argument config in Python); if the checkpoint is from others, do not use it.')
             if key == '_scope_' and value not in _scopes():
                 raise ValueError(f'{source}: the config text inside asks for the scope {value!r}, which is unknown')
         elif '/' in value or '\\' in value or value.endswith(PICKLE_SUFFIXES):
