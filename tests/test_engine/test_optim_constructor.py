@@ -67,7 +67,8 @@ def test_no_input_at_all_is_refused() -> None:
 def test_keys_that_change_nothing_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(MMLogger, 'warning', lambda logger, text: told.append(text))
-    build(custom_keys={'narrow.weight': dict(lr_mult=0.1), 'backbone.norm': dict(lr_mult=0.1), 'Ds': dict(decay_mult=0.)})
+    build(custom_keys={'narrow.weight': dict(lr_mult=0.1), 'backbone.norm': dict(lr_mult=0.1),
+                       'Ds': dict(decay_mult=0.)})
     assert [text.partition(' has ')[2][:13] for text in told] == ['backbone.norm']  # other factors are for some models
     with pytest.raises(ValueError, match='paramwise_cfg has the unknown keys full_rate_fanin; known are'):
         build(full_rate_fanin=100)
