@@ -111,6 +111,11 @@ def run(args: argparse.Namespace) -> int:
                           f'({error})') from error
     if args.workers < 1:
         raise ValueError(f'--workers: expected at least 1, got {args.workers}')
+    # A county takes minutes to plan: what needs no plan is checked first.
+    finishing = _fields(args, FinishOptions)
+    finishing.check_alone(args.probability)
+    if args.shard is not None:
+        engine.parse_shard(args.shard)
     checkpoint = str(resolve_checkpoint(args.checkpoint))
     for line in describe_weights(checkpoint):
         print_log(line, logger='current')
@@ -122,7 +127,6 @@ def run(args: argparse.Namespace) -> int:
                                'cpu' if elsewhere else options.device)
     for line in region.describe_plan(whole):
         print_log(line, logger='current')
-    finishing = _fields(args, FinishOptions)
     finishing.check_region(whole.out, whole.plan.grid, options.probability)
     region.prepare_folder(whole, options, args.dry_run)
     if args.dry_run:

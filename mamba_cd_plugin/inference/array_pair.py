@@ -96,10 +96,13 @@ class ArrayPair(PairSource):
 
 def _load(image: Any, bands: Sequence[int] | None, highest: int, label: str) -> Picture:
     """An image with three channels."""
-    if isinstance(image, (str, Path)):
-        return read_picture(str(image))
-    if isinstance(image, PillowImage.Image):
-        return to_picture(image, label)
+    if isinstance(image, (str, Path, PillowImage.Image)):
+        if bands is not None:
+            name = image if isinstance(image, (str, Path)) else label
+            raise ValueError(f'{name}: is a picture, whose red, green and blue are known; --bands '
+                             f'{" ".join(map(str, bands))} is for rasters and arrays. Leave it out, or convert the '
+                             'picture: gdal_translate -of GTiff')
+        return to_picture(image, label) if isinstance(image, PillowImage.Image) else read_picture(str(image))
     array, note = _bands_last(_as_array(image, label), highest, label)
     chosen = list(bands or ((1, 2, 3) if array.shape[2] >= 3 else (1, )))
     if len(chosen) not in (1, 3) or not all(1 <= band <= array.shape[2] for band in chosen):

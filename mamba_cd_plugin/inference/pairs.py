@@ -49,6 +49,7 @@ class ReadOptions(NamedTuple):
 
     Attributes:
         bands: Numbers, from 1, of A's red, green and blue band, or of one grey band; None to choose by their names.
+            Refused for pictures (PNG, JPEG).
         bands_b: The same for B; None: as for A.
         value_range: Values that become 0 and 255; None: see :class:`~.radiometry.Stretch`.
         nodata: Pixels with this value in all bands have no data, in the place of the files' own nodata values.

@@ -56,6 +56,17 @@ def axis_weights(spans: list[Span], size: int, overlap: int, margin: int) -> lis
     return [(weight / total[start:stop]).astype(np.float32) for weight, (start, stop) in zip(raw, spans)]
 
 
+def check_windows(tile: int, overlap: int, align: int) -> None:
+    """Refuse windows that cannot lie side by side; args as of :class:`WindowGrid`.
+
+    Raises:
+        ValueError: If tile and overlap do not fit together.
+    """
+    if overlap < 4 or 2 * overlap > tile or (tile - overlap) % align:
+        raise ValueError(f'a tile of {tile} and an overlap of {overlap} pixels do not fit together: the overlap '
+                         f'must be 4 pixels to half a tile, and tile - overlap a multiple of {align}')
+
+
 class WindowGrid:
     """Overlapping windows over an image, row by row, with weights that are separable and add up to 1 at every pixel.
 
@@ -71,9 +82,7 @@ class WindowGrid:
     """
 
     def __init__(self, height: int, width: int, tile: int, overlap: int, align: int = ALIGN) -> None:
-        if overlap < 4 or 2 * overlap > tile or (tile - overlap) % align:
-            raise ValueError(f'a tile of {tile} and an overlap of {overlap} pixels do not fit together: the overlap '
-                             f'must be 4 pixels to half a tile, and tile - overlap a multiple of {align}')
+        check_windows(tile, overlap, align)
         self.height, self.width = height, width
         self.rows = axis_spans(height, tile, overlap, align)
         self.columns = axis_spans(width, tile, overlap, align)
@@ -228,12 +237,13 @@ class PredictOptions(NamedTuple):
         """The options with what the model decides filled in.
 
         Raises:
-            ValueError: If the threshold is no probability.
+            ValueError: If the threshold is no probability, or the windows cannot lie side by side.
         """
         threshold = model.threshold if self.threshold is None else self.threshold
         if not 0 < threshold < 1:
             raise ValueError(f'threshold: expected a probability between 0 and 1, got {threshold}')
         if model.side is None:
+            check_windows(self.tile, self.overlap, model.align)
             return self._replace(threshold=threshold)
         return self._replace(tile=model.side, overlap=model.side // 4, threshold=threshold)
 

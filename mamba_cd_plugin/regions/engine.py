@@ -290,10 +290,20 @@ def shard_of(tasks: Sequence[BlockTask], shard: str) -> list[BlockTask]:
     Raises:
         ValueError: If that is no shard.
     """
+    number, count = parse_shard(shard)
+    return list(tasks[number - 1::count])
+
+
+def parse_shard(shard: str) -> tuple[int, int]:
+    """The number of a shard, from 1, and how many there are, of a text such as '3/16'.
+
+    Raises:
+        ValueError: If that is no shard.
+    """
     try:
         number, count = (int(part) for part in shard.split('/'))
         if not 1 <= number <= count:
             raise ValueError
     except ValueError:
         raise ValueError(f'--shard {shard}: expected a number and how many there are, from 1/16 to 16/16') from None
-    return list(tasks[number - 1::count])
+    return number, count

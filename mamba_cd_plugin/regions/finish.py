@@ -65,6 +65,22 @@ class FinishOptions(NamedTuple):
         check_options(self, polygons=[record.choice for record in VECTOR_FORMATS])
         return self
 
+    def check_alone(self, probability: str) -> None:
+        """Make sure, before any raster is looked at, that the options fit together.
+
+        Args:
+            probability: How blocks store the probability: 'none', 'uint8' or 'float32'.
+
+        Raises:
+            ValueError, FileNotFoundError: If they do not, or the zones are not there.
+        """
+        if self.check().split is not None and probability == 'none':
+            raise ValueError(NO_PROBABILITY)
+        if self.zones is None and self.zone_name is not None:
+            raise ValueError(f'--zone-name {self.zone_name}: expected --zones with it, the file with that column')
+        if self.zones is not None and not Path(self.zones).is_file():
+            raise FileNotFoundError(f'--zones {self.zones} does not exist')
+
     def check_region(self, out: Path, grid: RegionGrid, probability: str) -> None:
         """Make sure, before anything is predicted, that a region can have its files.
 
@@ -78,8 +94,7 @@ class FinishOptions(NamedTuple):
             FileNotFoundError: If the zones are not there.
             FileExistsError: If a file is there that this package did not make.
         """
-        if self.check().split is not None and probability == 'none':
-            raise ValueError(NO_PROBABILITY)
+        self.check_alone(probability)
         check_format(vector_format(self.polygons), 'the region', grid.rasterio_crs)
         self.read_zones(grid)
         OutputFolder(out, option='--out').refuse_foreign(FILES)

@@ -111,6 +111,10 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
     if options.probability not in PROBABILITIES:
         raise ValueError(f'probability: expected one of {", ".join(PROBABILITIES)}, got {options.probability!r}')
     check_value_range(reading.value_range)
+    if options.aoi is not None and not Path(options.aoi).is_file():
+        raise FileNotFoundError(f'--aoi {options.aoi}: does not exist')
+    model = worker_model(options.checkpoint, options.config, model_device)
+    running = running.fitted_to(model)
     clouds = cloud_options(options.cloud_band, options.cloud_band_b, options.cloud_asset, options.cloud_values)
     sources = (find_rasters('before', options.before, options.order, options.asset, reading.bands, clouds[0]),
                find_rasters('after', options.after, options.order, options.asset, reading.bands_b or reading.bands,
@@ -118,8 +122,6 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
     shared_rasters(*sources)
     plan = make_plan(sources[0].rasters, sources[1].rasters, options.block, options.crs, options.resolution,
                      None if options.aoi is None else Path(options.aoi))
-    model = worker_model(options.checkpoint, options.config, model_device)
-    running = running.fitted_to(model)
     if running.batch_size is None:
         on_gpu = (options.device or model_device or '').startswith('cuda')
         running = running._replace(batch_size=GPU_BATCH if on_gpu else CPU_BATCH)

@@ -94,6 +94,17 @@ def save_16_bits(path, array):
     return path
 
 
+def test_band_numbers_of_pictures_are_refused(tmp_path, town):
+    """A PNG says which of its bands is red; numbers for it were left aside without a word."""
+    from PIL import Image
+    images = [Image.fromarray(image) for image in town(40, 60)]
+    for name, image in zip('ab', images):
+        image.save(tmp_path / f'{name}.png')
+    for pair in ((tmp_path / 'a.png', tmp_path / 'b.png'), images):
+        with pytest.raises(ValueError, match='(a.png|A): is a picture.* --bands 3 2 1 is for rasters and arrays'):
+            open_pair(*pair, ReadOptions(bands=[3, 2, 1]))
+
+
 @pytest.mark.parametrize('bands', [None, 3, 4])
 def test_16_bit_pictures_keep_their_bits(tmp_path, bands):
     # Of 1000..1099, eight bits would leave the same value everywhere.

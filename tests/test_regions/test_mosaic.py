@@ -10,6 +10,7 @@ import pytest
 rasterio = pytest.importorskip('rasterio')
 pytest.importorskip('pyarrow')
 
+from mamba_cd_plugin.cli import main  # noqa: E402
 from mamba_cd_plugin.inference import ChangeDetectionInferencer  # noqa: E402
 from mamba_cd_plugin.inference.pairs import ReadOptions, Span, Window  # noqa: E402
 from mamba_cd_plugin.regions.engine import run_blocks  # noqa: E402
@@ -240,6 +241,18 @@ def test_inputs_that_were_meant_otherwise(tools: Any, tmp_path: Path) -> None:
     # At 47.85 degrees one of longitude is 74.84 km and one of latitude 111.2 km.
     assert 'in EPSG:4326 (0.374 x 0.556 m on the ground)' in lines
     assert 'grid: a pixel is 0.374 m wide and 0.556 m high on the ground' in lines
+
+
+@pytest.mark.parametrize(('wrong', 'message'), [
+    (['--shard', '17/16'], '--shard 17/16: expected a number'), (['--zones', 'none.gpkg'], 'none.gpkg does not exist'),
+    (['--aoi', 'none.gpkg'], '--aoi none.gpkg: does not exist'), (['--split', '0.8'], '--split needs the probability'),
+    (['--zone-name', 'GEN'], '--zone-name GEN: expected --zones'), (['--tile', '500'], 'a tile of 500 and an overlap')])
+def test_what_is_wrong_without_any_raster_is_said_before_they_are_looked_at(
+        tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: list[str], message: str) -> None:
+    """The headers, and the values, of a county take minutes to read."""
+    monkeypatch.setattr('mamba_cd_plugin.regions.region.find_rasters', lambda *args: pytest.fail('rasters are read'))
+    with pytest.raises(SystemExit, match=message):
+        main(['mosaic', '--before', 'a', '--after', 'b', '--out', str(tmp_path), *wrong])
 
 
 def test_others_read_what_a_region_leaves(tools: Any, two_rasters: Path) -> None:
