@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..io.files import own_outputs
+from ..io.listing import same_text
 
 # Files, or what array_pair.py takes: arrays, masked arrays, tensors, Pillow's images.
 Image = Any
@@ -192,12 +193,13 @@ def _images(folder: Path) -> dict[str, Path]:
     made_here = own_outputs(folder)  # a mask of an earlier run is no image to predict
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
+        name = same_text(path.stem)
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith('.') or path.name in made_here:
             continue
-        if path.stem in found:
-            raise ValueError(f'{found[path.stem]} and {path} have the same name, but one pair needs one of each; '
+        if name in found:
+            raise ValueError(f'{found[name]} and {path} have the same name, but one pair needs one of each; '
                              'move one away')
-        found[path.stem] = path
+        found[name] = path
     if not found:
         raise FileNotFoundError(f'{folder} holds no image (png, jpg, tif, vrt, jp2, img)')
     return found

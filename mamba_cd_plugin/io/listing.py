@@ -2,6 +2,7 @@
 import codecs
 import os.path as osp
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable
 
@@ -19,6 +20,11 @@ def is_clutter(path: str) -> bool:
                for part in re.split(r'[/\\]', path))
 
 
+def same_text(name: str) -> str:
+    """A name as most systems write it: macOS writes an umlaut, and zips it, as a letter and its dots."""
+    return unicodedata.normalize('NFC', name)
+
+
 def sort_images(files: Iterable[str]) -> tuple[dict[str, str], list[str], list[tuple[str, str]]]:
     """Images by their name without suffix.
 
@@ -32,6 +38,7 @@ def sort_images(files: Iterable[str]) -> tuple[dict[str, str], list[str], list[t
     others, doubles = [], []
     for file in sorted(files):
         name, suffix = osp.splitext(file)
+        name = same_text(name)
         if is_clutter(file):
             continue
         if suffix.lower() not in IMAGE_SUFFIXES:
@@ -58,7 +65,8 @@ def read_names(path: str, known: Collection[str], backend_args: dict | None = No
     Raises:
         ValueError: It is neither UTF-8 nor UTF-16, names nothing, or something twice.
     """
-    lines = [line.strip() for line in re.split(r'\r\n|\r|\n', _decode(fileio.get(path, backend_args), path))]
+    text = same_text(_decode(fileio.get(path, backend_args), path))
+    lines = [line.strip() for line in re.split(r'\r\n|\r|\n', text)]
     lines = [line for line in lines if line and not line.startswith('#')]
     if not lines:
         raise ValueError(f'{path} names no image; expected one name per line.')

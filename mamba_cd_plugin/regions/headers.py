@@ -32,6 +32,7 @@ class Raster:
         state: Hash that changes when the content does.
         date: Time of acquisition (ISO 8601); '' if unknown.
         cloud: File of its cloud mask; '' if there is none, or if the mask is one of its bands.
+        scaling: Scale and offset of its values.
     """
     path: str
     crs: str
@@ -42,6 +43,7 @@ class Raster:
     state: str
     date: str = ''
     cloud: str = ''
+    scaling: tuple[float, float] = (1., 0.)
 
 
 class Unusable(NamedTuple):
@@ -89,11 +91,33 @@ def read_header(found: Found, bands: Sequence[int] | None, clouds: CloudOptions 
                 facts.append(_check_clouds(found, file, clouds, choice.indexes))
             state = sha256(json.dumps([facts, _content(path, file.files)]).encode()).hexdigest()[:16]
             return Raster(path, file.crs.to_wkt(), tuple(file.transform)[:6], file.height, file.width,
-                          file.dtypes[choice.indexes[0] - 1], state, found.date or _date_of(path, file), found.cloud)
+                          file.dtypes[choice.indexes[0] - 1], state, found.date or _date_of(path, file), found.cloud,
+                          (file.scales[choice.indexes[0] - 1], file.offsets[choice.indexes[0] - 1]))
     except RASTER_ERRORS as error:
         return Unusable(path, f'cannot be read as a raster ({error})')
     except ValueError as error:
         return Unusable(path, str(error))
+
+
+def common_type(label: str, rasters: Sequence[Raster]) -> str:
+    """The type of the values of all rasters of a date.
+
+    Raises:
+        ValueError: If they have several, or the same number means different things in them: then no rule makes
+            comparable 8 bits of all.
+    """
+    types = {raster.dtype: raster.path for raster in reversed(rasters)}
+    if len(types) > 1:
+        shown = ', '.join(f'{kind} ({path})' for kind, path in sorted(types.items()))
+        raise ValueError(f'--{label}: the rasters have values of different types: {shown}. One rule cannot make 8 bits '
+                         'of both; convert one kind (gdal_translate -ot)')
+    scalings = {raster.scaling: raster.path for raster in reversed(rasters)}
+    if len(scalings) > 1 and rasters[0].dtype != 'uint8':
+        two = sorted(scalings.items())[:2]
+        shown = ', '.join(f'{scale:g} and {offset:g} ({path})' for (scale, offset), path in two)
+        raise ValueError(f'--{label}: the rasters have different scales and offsets in their headers: {shown}. One '
+                         'rule cannot make 8 bits of both; apply them first (gdal_translate -unscale -ot Float32)')
+    return rasters[0].dtype
 
 
 def _check_clouds(found: Found, file: Any, clouds: CloudOptions, colours: Sequence[int]) -> list:

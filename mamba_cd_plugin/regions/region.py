@@ -22,6 +22,7 @@ from .clouds import CloudOptions, cloud_options
 from .engine import Outcome
 from .finish import SUMMARY, FinishOptions, RegionFacts, finish
 from .grid import BLOCKS, GRID, LOGS, MANIFEST, RegionGrid, block_folder, block_name
+from .headers import common_type
 from .job import PROBABILITIES, BlockTask, Job, block_digest, is_done, open_pair, windows_of
 from .mosaic import GridTarget, MosaicPair, openable
 from .pictures import RegionPictures
@@ -137,14 +138,8 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
 def _find_stretches(plan: Plan, reading: ReadOptions,
                     clouds: Sequence[CloudOptions | None]) -> tuple[Any, Any]:
     """The stretch to 8 bits of each date: one for the whole region, as for a single pair."""
-    types = [sorted({raster.dtype for raster in date.rasters}) for date in (plan.a, plan.b)]
-    for label, found, date in zip(('before', 'after'), types, (plan.a, plan.b)):
-        if len(found) > 1:
-            first = {kind: next(one.path for one in date.rasters if one.dtype == kind) for kind in found}
-            raise ValueError(f'--{label}: the rasters have values of different types: '
-                             f'{", ".join(f"{kind} ({path})" for kind, path in first.items())}. One rule cannot make '
-                             '8 bits of both; convert one kind (gdal_translate -ot)')
-    if reading.value_range is None and types == [['uint8'], ['uint8']]:
+    types = {common_type(label, date.rasters) for label, date in (('before', plan.a), ('after', plan.b))}
+    if reading.value_range is None and types == {'uint8'}:
         return None, None
     with MosaicPair(plan.grid, plan.a.placed(), plan.b.placed(), reading, clouds=clouds) as pair:
         a, b = (None if stretch is None else (stretch.low.tolist(), stretch.high.tolist())

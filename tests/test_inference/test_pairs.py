@@ -157,6 +157,8 @@ def test_two_folders(tmp_path, town):
     found = find_pairs(tmp_path / 'A', str(tmp_path / 'B'))
     assert [(a.parent.name, a.stem, b.parent.name, b.stem) for a, b in found] == [
         ('A', 'x 1', 'B', 'x 1'), ('A', 'ü', 'B', 'ü')]
+    (tmp_path / 'B/ü.png').rename(tmp_path / 'B/u\u0308.png')  # as macOS packs it: the letter, and its dots
+    assert [a.stem for a, _ in find_pairs(tmp_path / 'A', tmp_path / 'B')] == ['x 1', 'ü']
 
 
 def test_folders_that_are_no_pairs(tmp_path):

@@ -15,6 +15,7 @@ KNOWN = {'x', 'y', 'area 1/z', 'tile_0.5m', 'été'}
     ('\ufeffx\n'.encode('utf-16-be'), ['x']),
     ('x\ny\n'.encode('utf-16-le'), ['x', 'y']),  # without a byte order mark
     ('été.png'.encode(), ['été']),
+    ('e\u0301te\u0301.png'.encode(), ['été']),  # macOS: the letter, and its accent
     (b'# of 2019\nx\n\n  y\n', ['x', 'y']),
     (b'train/A/x.png\n./y.jpg\n', ['x', 'y']),
     (b'A\\x.png\nC:\\data\\A\\y.png', ['x', 'y']),

@@ -243,6 +243,17 @@ def test_inputs_that_were_meant_otherwise(tools: Any, tmp_path: Path) -> None:
     assert 'grid: a pixel is 0.374 m wide and 0.556 m high on the ground' in lines
 
 
+def test_one_number_must_mean_one_thing_in_all_rasters_of_a_date(tools: Any, tmp_path: Path) -> None:
+    """As of Sentinel-2 before and after the offset of its processing baseline 04.00."""
+    image = np.random.default_rng(2).integers(100, 4000, (40, 50, 3), np.uint16)
+    for number in range(2):
+        tools.write(tmp_path / f'before/{number}.tif', image, 0, 50 * number)
+        with rasterio.open(tools.write(tmp_path / f'after/{number}.tif', image, 0, 50 * number), 'r+') as file:
+            file.scales, file.offsets = (1e-4, ) * 3, ((0., -0.1)[number], ) * 3
+    with pytest.raises(ValueError, match='--after: .*offsets.*: 0.0001 and -0.1 .*1.tif., 0.0001 and 0 .*0.tif'):
+        tools.open(tmp_path)
+
+
 @pytest.mark.parametrize(('wrong', 'message'), [
     (['--shard', '17/16'], '--shard 17/16: expected a number'), (['--zones', 'none.gpkg'], 'none.gpkg does not exist'),
     (['--aoi', 'none.gpkg'], '--aoi none.gpkg: does not exist'), (['--split', '0.8'], '--split needs the probability'),
