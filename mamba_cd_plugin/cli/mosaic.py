@@ -44,12 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     images.add_argument('--order', choices=('first', 'newest'), default='first', help='which of several rasters of one '
                         'date counts where they overlap: the one named first, or the newest')
     images.add_argument('--asset', help='of STAC items, the asset to take')
-    images.add_argument('--bands', type=int, nargs='+', help='numbers of the red, green and blue, or of a grey band')
+    images.add_argument('--bands', type=int, nargs='+', help='numbers, from 1, of the red, green and blue '
+                        'band, or of a grey one (default: what the headers say)')
     images.add_argument('--bands-b', type=int, nargs='+', help='the same of the later date, where it has others')
     images.add_argument('--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
-                        help='values for black and white')
+                        help='values for black and white; by default the 2nd and 98th percentile of each date, '
+                        'unless it has 8 bits')
     images.add_argument('--nodata', type=float, metavar='VALUE',
-                        help='pixels with this value in all bands have no data')
+                        help="pixels with this value in all bands have no data; replaces the files' own nodata values")
     images.add_argument('--cloud-band', type=int, metavar='N', help='number of the band that is a cloud mask: pixels '
                         'that it marks are taken from the next raster that shows them, if there is one')
     images.add_argument('--cloud-band-b', type=int, metavar='N', help='the same of the later date, where it is '
@@ -66,11 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grid.add_argument('--crs', help='CRS of the results; that of most rasters before by default')
     grid.add_argument('--resolution', type=float, help='side of a pixel in units of the CRS; that of most rasters '
                       'before by default')
-    grid.add_argument('--block', type=int, default=4096, help='side of a block in pixels')
+    grid.add_argument('--block', type=int, default=4096, help='side of a block in pixels (default: 4096)')
 
     running = parser.add_argument_group('model')
-    running.add_argument('--tile', type=int, default=run.tile, help='side of the windows in pixels')
-    running.add_argument('--overlap', type=int, default=run.overlap, help='pixels that neighbouring windows share')
+    running.add_argument('--tile', type=int, default=run.tile,
+                         help=f'side of the windows in pixels (default: {run.tile})')
+    running.add_argument('--overlap', type=int, default=run.overlap,
+                         help=f'pixels that neighbouring windows share (default: {run.overlap})')
     running.add_argument('--batch-size', type=int, help='windows per step; by default 1 on a CPU and 4 on a GPU, '
                          'whatever its memory')
     running.add_argument('--tta', action='store_true', help='average over flips')
@@ -82,8 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     writing.add_argument('--polygons', choices=[record.choice for record in VECTOR_FORMATS], default='parquet',
                          help='changes.parquet is always written; another choice writes that file too: ' + '; '.join(
                              f'{record.choice}: {record.what}' for record in VECTOR_FORMATS))
-    writing.add_argument('--min-area', type=float, default=10., help='square metres below which a polygon is dropped')
-    writing.add_argument('--outline', choices=OUTLINE_CHOICES, default='simple', help='of the polygons, as in predict')
+    writing.add_argument('--min-area', type=float, default=10., help='square metres below which a polygon is dropped '
+                         '(default: 10)')
+    writing.add_argument('--outline', choices=OUTLINE_CHOICES, default='simple', help='of the polygons, as in predict '
+                         '(default: simple)')
     writing.add_argument('--split', type=float, metavar='PROBABILITY', help='part buildings that grew together, as in '
                          'predict; needs --probability uint8 or float32')
     writing.add_argument('--zones', help='polygons, such as municipalities, for which summary.json adds changes up')

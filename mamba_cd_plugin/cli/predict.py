@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--fresh', action='store_true', help='start over, even if there is an earlier result')
 
     reading = parser.add_argument_group('images')
-    reading.add_argument('--bands', type=int, nargs='+', help='numbers of the red, green and blue, or of a grey band')
+    reading.add_argument('--bands', type=int, nargs='+', help='numbers, from 1, of the red, green and blue '
+                         'band, or of a grey one (default: what the header says)')
     reading.add_argument('--bands-b', type=int, nargs='+', help='the same for B, if its bands differ')
     reading.add_argument(
         '--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
@@ -41,8 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a collar; replaces the files' own nodata values")
 
     running = parser.add_argument_group('model')
-    running.add_argument('--tile', type=int, default=run.tile, help='side of the windows in pixels')
-    running.add_argument('--overlap', type=int, default=run.overlap, help='pixels that neighbouring windows share')
+    running.add_argument('--tile', type=int, default=run.tile,
+                         help=f'side of the windows in pixels (default: {run.tile})')
+    running.add_argument('--overlap', type=int, default=run.overlap,
+                         help=f'pixels that neighbouring windows share (default: {run.overlap})')
     running.add_argument('--batch-size', type=int, help='windows per step (default: as many as fit into memory)')
     running.add_argument('--tta', action='store_true', help='average over flips')
     running.add_argument('--threshold', type=float,
@@ -50,15 +53,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     writing = parser.add_argument_group('results')
     writing.add_argument(
-        '--probability', choices=choices('probability'), default=out.probability, help=describe_choices('probability'))
+        '--probability', choices=choices('probability'), default=out.probability,
+        help=f'also write it (default: {out.probability}). ' + describe_choices('probability'))
     writing.add_argument(
-        '--polygons', choices=choices('polygons'), default=out.polygons, help=describe_choices('polygons'))
+        '--polygons', choices=choices('polygons'), default=out.polygons,
+        help=f'default: {out.polygons}. ' + describe_choices('polygons'))
     writing.add_argument(
-        '--min-area', type=float, default=out.min_area, help='square metres below which a polygon is dropped')
+        '--min-area', type=float, default=out.min_area, help='square metres below which a polygon is dropped '
+        f'(default: {out.min_area:g}); pixels for images without a CRS')
     writing.add_argument(
         '--outline', choices=OUTLINE_CHOICES, default=out.outline, help='of the polygons: simple straightens the '
         'staircases of pixels by up to half a pixel, square gives right angles to the main direction of a building, '
-        'pixels keeps every step')
+        f'pixels keeps every step (default: {out.outline})')
     writing.add_argument(
         '--split', type=float, metavar='PROBABILITY', help='part buildings that grew together: a polygon that falls '
         'into several where only pixels of this probability and above are kept, such as 0.8')

@@ -42,6 +42,7 @@ class Zones:
             raise ValueError(f'--zones {path}: expected polygons, got {", ".join(sorted(kinds)) or "nothing"}')
         if table.crs is None:
             raise ValueError(f'--zones {path}: has no CRS, so it cannot be known where its zones lie')
+        table = table[~(table.geometry.isna() | table.geometry.is_empty)]  # rows of a table that were never drawn
         self.names = self._names(path, table, column)
         try:
             shapes = table.to_crs(crs).geometry.to_numpy()

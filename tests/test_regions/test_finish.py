@@ -174,9 +174,9 @@ def test_zones_by_hand(tmp_path, write_region):
     write_region(tmp_path / 'out', mask, mask * np.uint8(254), 32, cog=False)
     west, north = 500000, 5300000
     zones = geopandas.GeoDataFrame(
-        dict(Name=['one', 'two'], code=[7, 8]),
-        geometry=[shapely.box(west + left, north - 30, west + right, north) for left, right in ((0, 25), (25, 45))],
-        crs='EPSG:32632')
+        dict(Name=['one', 'never drawn', 'two'], code=[7, 9, 8]),
+        geometry=[shapely.box(west, north - 30, west + 25, north), None,
+                  shapely.box(west + 25, north - 30, west + 45, north)], crs='EPSG:32632')
     zones.to_crs('EPSG:4326').to_file(tmp_path / 'zones.geojson')
     options = FinishOptions(page=False, outline='pixels', zones=str(tmp_path / 'zones.geojson'))
     summary = finish(tmp_path / 'out', options)
