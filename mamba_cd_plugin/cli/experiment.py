@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..engine.config_options import OptionsAction, merge_options
-from ..engine.hooks import CollapsedPredictionError, LoadedWeightsHook, NonFiniteLossError, ResumeHook
+from ..engine.hooks import CollapsedPredictionError, LoadedWeightsHook, NonFiniteLossError, ResumeHook, SharedBuffersHook
 from ..engine.machine import prepare_cpu_processes
 from ..resources import find_config
 
@@ -60,10 +60,10 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """The runner of a config, with the checks of what it loads, also where the config's own hooks lack them."""
+    """The runner of a config, with the checks of what it loads and validates, also where its own hooks lack them."""
     prepare_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)
-    for kind in (LoadedWeightsHook, ResumeHook):
+    for kind in (LoadedWeightsHook, ResumeHook, SharedBuffersHook):
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())
     return runner

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
+
+from mamba_cd_plugin.cli.experiment import build_runner
 
 HERE = Path(__file__).parent
 TOOLS = HERE.parents[1] / 'tools'
@@ -57,3 +61,30 @@ def test_two_processes_train_what_one_does(make_runner: Callable[..., Runner], t
     expected = runner.test()
     scores = json.loads(written.read_text())
     assert {key: scores[key] for key in expected} == pytest.approx(expected, abs=1e-4)  # the file has four digits
+
+
+def validate_in_process(rank: int, folder: str) -> None:
+    """One of two processes: its BatchNorm has seen other pairs, and so have the averages of its statistics."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
+    sys.path.insert(0, str(HERE))  # for the conftest that the config imports
+    runner = build_runner(Config.fromfile(f'{folder}/tiny.py'))
+    averaged, = (hook for hook in runner.hooks if isinstance(hook, EMAHook))
+    averaged.before_run(runner)
+    for number, model in enumerate((runner.model, averaged.ema_model.module), 1):
+        model.decode_head.convs[0].bn.running_mean.fill_(10 * number + rank)
+    seen = []
+    for step in (lambda: runner.call_hook('before_val_epoch'), lambda: averaged.after_val_epoch(runner)):
+        step()
+        seen.append(runner.model.decode_head.convs[0].bn.running_mean[0].item())
+    torch.save(seen, Path(folder) / f'means_{rank}.pt')
+    torch.distributed.destroy_process_group()
+
+
+def test_all_processes_validate_the_model_that_is_saved(make_runner: Callable[..., Runner], tmp_path: Path) -> None:
+    """That of the first one, 20 by its averages; without them each goes on with what it has seen, 10 and 11."""
+    options = {'custom_imports': {'imports': ['mamba_cd_plugin.registration', 'conftest']},
+               'model.decode_head.num_convs': 1, 'model.decode_head.norm_cfg': {'type': 'BN'}}
+    make_runner(options, [{'type': 'EMAHook', 'update_buffers': True}]).cfg.dump(tmp_path / 'tiny.py')
+    torch.multiprocessing.spawn(validate_in_process, (str(tmp_path), ), nprocs=2)
+    assert [torch.load(tmp_path / f'means_{rank}.pt') for rank in range(2)] == [[20., 10.], [20., 11.]]

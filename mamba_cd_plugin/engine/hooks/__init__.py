@@ -1,7 +1,7 @@
 from .change_visualization_hook import ChangeVisualizationHook
 from .curves_hook import CurvesHook
 from .guard_hooks import CollapsedPredictionError, CollapseGuardHook, NonFiniteLossError, NonFiniteLossGuardHook
-from .loading_hooks import LoadedWeightsHook, ResumeHook
+from .loading_hooks import LoadedWeightsHook, ResumeHook, SharedBuffersHook
 from .progress_hooks import PlateauStoppingHook, TimeBudgetHook
 from .resumable_checkpoint_hook import ResumableCheckpointHook
 from .run_summary_hook import RunSummaryHook
@@ -9,5 +9,5 @@ from .run_summary_hook import RunSummaryHook
 __all__ = [
     'ChangeVisualizationHook', 'CollapseGuardHook', 'CollapsedPredictionError', 'CurvesHook', 'LoadedWeightsHook',
     'NonFiniteLossError', 'NonFiniteLossGuardHook', 'PlateauStoppingHook', 'ResumableCheckpointHook', 'ResumeHook',
-    'RunSummaryHook', 'TimeBudgetHook'
+    'RunSummaryHook', 'SharedBuffersHook', 'TimeBudgetHook'
 ]

@@ -1,4 +1,5 @@
-"""Hooks that check a checkpoint before a run loads it: whether its weights and its settings fit."""
+"""Hooks that see to it that weights are those meant: a checkpoint's that a run loads, and those that are validated."""
+from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
@@ -95,3 +96,21 @@ class ResumeHook(Hook):
         """Put the learning rate where this config has it."""
         refit_schedule(runner, self._changes)
         warn_of_other_length(runner)
+
+
+@HOOKS.register_module()
+class SharedBuffersHook(Hook):
+    """Let all processes validate the model that the checkpoint holds: with the first process's buffers.
+
+    Between processes mmengine exchanges gradients, no buffers: the running statistics of BatchNorm, and averages of
+    them, are each process's own, of the pairs that it has seen. A score would be that of several models, of which the
+    checkpoint holds one.
+    """
+
+    # After EMAHook (NORMAL), which puts the averaged weights and buffers into the model.
+    priority = 'BELOW_NORMAL'
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Take over the buffers of the first process."""
+        for buffer in runner.model.buffers():
+            broadcast(buffer.data)
