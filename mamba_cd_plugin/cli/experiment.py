@@ -7,7 +7,13 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..engine.config_options import OptionsAction, merge_options
-from ..engine.hooks import CollapsedPredictionError, LoadedWeightsHook, NonFiniteLossError, ResumeHook, SharedBuffersHook
+from ..engine.hooks import (
+    CollapsedPredictionError,
+    LoadedWeightsHook,
+    NonFiniteLossError,
+    ResumeHook,
+    SharedBuffersHook,
+)
 from ..engine.machine import prepare_cpu_processes
 from ..resources import find_config
 
