@@ -44,6 +44,7 @@ shutil.copy('trained.pth', folder / 'epoch_3.pth')
 (folder / 'last_checkpoint').write_text('/elsewhere/epoch_3.pth')
 (folder / 'best_changed_F1_epoch_2.pth').touch()
 (folder / 'best_changed_F1.pth').touch()
+(folder / 'best_OA.pth').touch()
 """
 # F1 is 0.6 for seed 0 and 0.8 for seed 1, on whole images; a tenth less on tiles.
 TEST = """

@@ -66,9 +66,10 @@ class Trial:
 
     @property
     def best_checkpoint(self) -> Path | None:
-        """The best checkpoint of the validations under its constant name, else the newest."""
-        best = sorted(path for path in self.folder.glob('best_*.pth')
-                      if not re.search(r'_(epoch|iter)_\d+$', path.stem))
+        """The best checkpoint of the validations under its constant name, that by F1 first, else the newest."""
+        best = sorted((path for path in self.folder.glob('best_*.pth')
+                       if not re.search(r'_(epoch|iter)_\d+$', path.stem)),
+                      key=lambda path: (path.name != 'best_changed_F1.pth', path.name))
         return best[0] if best else self.newest_checkpoint
 
     @property
