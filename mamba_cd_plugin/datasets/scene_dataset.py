@@ -27,7 +27,9 @@ class SyntheticCDDataset(BaseCDDataset):
         size: Size of a scene in pixels, one number or (height, width).
         seed: The scenes of two seeds have nothing in common. The written data sets of
             ``tools/dataset_converters/synthetic.py`` have none in common with these either.
-        easy, nuisances, quiet_share: See :func:`mamba_cd_plugin.synthetic.generate_pair`.
+        easy: Whether the dates are alike and mostly show change; see :func:`mamba_cd_plugin.synthetic.generate_pair`.
+        nuisances: What differs between the dates beside buildings; see there.
+        quiet_share: Share of scenes in which no building may change; see there.
         **kwargs: ``pipeline`` and others of :class:`mmseg.datasets.BaseCDDataset`.
 
     Raises:
