@@ -90,14 +90,14 @@ def keep_finished(trials: list[Trial], work_dir: Path) -> list[Trial]:
     Raises:
         ValueError: If none is.
     """
-    finished = [trial for trial in trials if read_outcome(trial).status == 'done']
+    finished = {trial.title: trial for trial in trials if read_outcome(trial).status == 'done'}
     if not finished:
         raise ValueError(f'--table: none of the {len(trials)} trials is finished in {work_dir}; without --table they '
                          'are trained')
-    missing = [trial.title for trial in trials if trial not in finished]
+    missing = [trial.title for trial in trials if trial.title not in finished]
     if missing:
         print_log(f'Not finished, and not in the table: {"; ".join(missing)}')
-    return finished
+    return list(finished.values())
 
 
 def run(args: argparse.Namespace) -> int:

@@ -131,8 +131,7 @@ def load_from_local(filename: str, map_location: Any | None = None) -> dict:
     filename = os.path.expanduser(filename)
     if resolve_checkpoint(filename) != filename:  # of a path, whoever found it has told already
         filename = find_checkpoint(filename)
-    if not os.path.isfile(filename):
-        raise FileNotFoundError(f'checkpoint {filename} does not exist')
+    _require_file(filename)
     return read_safetensors(filename) if filename.endswith(SUFFIX) else _load_pickle(filename, map_location)
 
 
@@ -154,9 +153,14 @@ def require_checkpoint(name: str | Path) -> str:
         FileNotFoundError: If there is no such file, and no weights of that name.
     """
     path = find_checkpoint(name)
-    if '://' not in path and not os.path.isfile(os.path.expanduser(path)):
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
+    if '://' not in path:
+        _require_file(os.path.expanduser(path))
     return path
+
+
+def _require_file(filename: str) -> None:
+    if not os.path.isfile(filename):
+        raise FileNotFoundError(f'checkpoint {filename} does not exist')
 
 
 # mmengine's loaders by what an address begins with. Those that download first read the file by torch.hub, without

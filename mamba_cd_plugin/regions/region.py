@@ -81,12 +81,14 @@ class Region(NamedTuple):
         plan: Grid, rasters and blocks.
         job: Settings that all blocks share.
         sources: Rasters of both dates, with those that cannot be used.
+        shared: Paths of the rasters that stand for both dates.
         tasks: All blocks.
         missing: Blocks that are not finished, or were made from other inputs.
     """
     plan: Plan
     job: Job
     sources: tuple[DateSources, DateSources]
+    shared: list[str]
     tasks: list[BlockTask]
     missing: list[BlockTask]
 
@@ -120,7 +122,7 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
     sources = (find_rasters('before', options.before, options.order, options.asset, reading.bands, clouds[0]),
                find_rasters('after', options.after, options.order, options.asset, reading.bands_b or reading.bands,
                             clouds[1]))
-    shared_rasters(*sources)
+    shared = shared_rasters(*sources)
     plan = make_plan(sources[0].rasters, sources[1].rasters, options.block, options.crs, options.resolution,
                      None if options.aoi is None else Path(options.aoi))
     if running.batch_size is None:
@@ -132,7 +134,7 @@ def open_region(options: RegionOptions, reading: ReadOptions, running: PredictOp
     tasks = list(make_tasks(plan, job))
     out = Path(options.out)
     _check_grid(out, plan.grid)
-    return Region(plan, job, sources, tasks, [task for task in tasks if not is_done(out, task)])
+    return Region(plan, job, sources, shared, tasks, [task for task in tasks if not is_done(out, task)])
 
 
 def _find_stretches(plan: Plan, reading: ReadOptions,
@@ -209,9 +211,9 @@ def describe_plan(region: Region) -> list[str]:
     lines += [f'gap: {len(blocks):,} blocks have {reason}: {_few(blocks)}' for reason, blocks in plan.gaps.items()]
     for label, source in zip(('before', 'after'), region.sources):
         lines += [f'{label}: {one.path} is left out: {one.reason}' for one in source.unusable]
-    both = shared_rasters(*region.sources)
-    if both:
-        lines.append(f'{len(both):,} rasters stand for both dates, such as {both[0]}: they show no change')
+    if region.shared:
+        lines.append(f'{len(region.shared):,} rasters stand for both dates, such as {region.shared[0]}: they show no '
+                     'change')
     oblong = describe_oblong(GridTarget.of(grid))
     return lines + ([f'grid: {oblong}, or --crs here'] if oblong else []) + _notes(region)
 

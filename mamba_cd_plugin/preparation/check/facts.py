@@ -4,7 +4,6 @@ import os
 import os.path as osp
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ...datasets.pair_dataset import LEVIR_FOLDERS
 from ...io.labels import read_label
 from ...io.listing import read_names, sort_images
 from ...io.pictures import read_picture, shorten, to_8_bits
+from ..places import files_apart
 from .registration import Shift, measure_shift
 
 ROLES = tuple(LEVIR_FOLDERS.values())
@@ -200,9 +200,7 @@ def measure_pair(split: str, name: str, paths: dict[str, str], ignore_value: int
     if with_shift and len({image.shape for image in images.values()}) == 1 and len(images) == 2:
         mask = label == 1 if label is not None and label.shape == images['A'].shape[:2] else None
         facts['shift'] = measure_shift(images['A'], images['B'], mask)
-    if find_spec('rasterio') is not None:
-        from ...io.grids import describe_apart
-        facts['apart'] = describe_apart({role: paths[role] for role in ROLES if role in paths})
+    facts['apart'] = files_apart({role: paths[role] for role in ROLES if role in paths})
     return PairFacts(split, name, files, **facts)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..places import ONE_GRID
 from .facts import ROLES, SplitFacts
 
 ERROR, WARNING, NOTE = 'error', 'warning', 'note'
@@ -121,9 +122,7 @@ def find_files_apart(split: SplitFacts, _: Limits) -> Iterator[Finding]:
     if apart:
         name, what = next(iter(apart.items()))
         yield Finding('apart', ERROR, split.name, f'the files of a pair lie in different places ({name}: {what}), but '
-                      'training takes them pixel by pixel; warp them onto one grid (gdalwarp -te -tr, or '
-                      'gdal_rasterize for labels), or, if the georeference is wrong, remove it (gdal_edit.py -unsetgt)',
-                      list(apart))
+                      'training takes them pixel by pixel; ' + ONE_GRID, list(apart))
 
 
 def find_odd_sizes(split: SplitFacts, _: Limits) -> Iterator[Finding]:

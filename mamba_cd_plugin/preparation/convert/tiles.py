@@ -4,7 +4,6 @@ import os
 import os.path as osp
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +13,7 @@ import numpy as np
 from ...io.files import whole_file
 from ...io.labels import open_label, read_label, read_label_window
 from ...io.pictures import IGNORE_INDEX, read_rgb
+from ..places import ONE_GRID, files_apart
 from .catalog import ROLES, scaled_side
 from .sources import Scene, SourceFile, on_disk, unpack
 
@@ -171,14 +171,9 @@ def _read(file: SourceFile, reader: Callable[[str], np.ndarray], scratch: str) -
 
 def _check_places(scene: Scene) -> None:
     """Refuse GeoTIFFs of which one lies elsewhere: nobody could see it in the tiles."""
-    if find_spec('rasterio') is None:
-        return
-    from ...io.grids import describe_apart
-    apart = describe_apart({role: scene.files[role].container for role in ROLES if scene.files[role].member is None})
+    apart = files_apart({role: scene.files[role].container for role in ROLES if scene.files[role].member is None})
     if apart:
-        raise ValueError(f'{apart}, but pixels are taken as they come. Warp the files onto one grid (gdalwarp -te -tr, '
-                         'or gdal_rasterize for labels), or, if the georeference is wrong, remove it (gdal_edit.py '
-                         '-unsetgt)')
+        raise ValueError(f'{apart}, but pixels are taken as they come; {ONE_GRID}')
 
 
 def _check_sizes(scene: Scene, shapes: dict[str, tuple[int, int]]) -> None:
