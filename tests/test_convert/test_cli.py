@@ -171,6 +171,32 @@ def test_pixels_without_ground_truth_stay_without(tmp_path, capsys, scale, given
     assert set(np.unique(tiles[1])) == {0, 255}
 
 
+def test_what_an_image_does_not_show_is_no_ground_truth(tmp_path, capsys):
+    """A collar of nodata at one date, transparency at the other: both beside changed and unchanged pixels."""
+    rasterio = pytest.importorskip('rasterio')
+    label = np.zeros((8, 16), np.uint8)
+    label[:, :8] = 255
+    own_pair(tmp_path / 'own', np.full((8, 16, 3), 9, np.uint8), label)
+    a, b = np.full((3, 8, 16), 9, np.uint8), np.full((8, 16, 4), 255, np.uint8)
+    a[:, :2, :4] = 0
+    a[0, 5, 5] = 0  # of one band only: dark ground
+    b[4:, 14:, 3] = 0
+    for role in 'AB':
+        (tmp_path / f'own/train/{role}/town.png').unlink()
+    with rasterio.open(tmp_path / 'own/train/A/town.tif', 'w', driver='GTiff', count=3, height=8, width=16,
+                       dtype='uint8', nodata=0, transform=rasterio.Affine(1, 0, 5, 0, -1, 9)) as file:
+        file.write(a)
+    Image.fromarray(b).save(tmp_path / 'own/train/B/town.png')
+    assert main(['prepare', 'folder', str(tmp_path / 'own'), str(tmp_path / 'out'), '--size', '8']) == 0
+    expected = label.copy()
+    expected[:2, :4], expected[4:, 14:] = 128, 128
+    tiles = [np.asarray(Image.open(tmp_path / f'out/train/label/town_0_{column}.png')) for column in (0, 1)]
+    assert (np.hstack(tiles) == expected).all()
+    said = ' '.join(capsys.readouterr().out.split())
+    assert '2 tiles have pixels without ground truth' in said and '2 images have pixels without data' in said
+    assert 'town.tif 6.2%' in said and 'town.png 6.2%' in said  # 8 of 128 each
+
+
 def test_a_label_that_lies_elsewhere_is_refused(tmp_path, capsys):
     rasterio = pytest.importorskip('rasterio')
     own_pair(tmp_path / 'own', np.full((8, 8, 3), 9, np.uint8), np.zeros((8, 8), np.uint8))

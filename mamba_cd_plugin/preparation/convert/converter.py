@@ -12,7 +12,8 @@ from typing import NamedTuple
 from mmengine import ProgressBar
 from mmengine.logging import print_log
 
-from .catalog import ROLES, DatasetFacts
+from ...io.pictures import shorten
+from .catalog import OWN_DATA, ROLES, DatasetFacts
 from .sources import Scene, SplitProblem, find_scenes, list_sources
 from .split_folder import SplitFolder
 from .tiles import STORED_IGNORED, SceneReader, Tile, open_scene, open_scene_rasters, stage_raster
@@ -37,6 +38,7 @@ class SplitReport:
         problems: Descriptions of missing or broken files.
         path: Folder of the split; ends in ``.partial`` unless the split is complete.
         ignored_tiles: Number of tiles with pixels without ground truth, of those that were written now.
+        missing: By image file, the share of its pixels without data, of the images that were read now.
     """
 
     images: int
@@ -45,6 +47,7 @@ class SplitReport:
     problems: list[str] = field(default_factory=list)
     path: str = ''
     ignored_tiles: int = 0
+    missing: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
@@ -70,6 +73,9 @@ class _Job(NamedTuple):
 
 class Converter:
     """Cuts a data set into tiles in the layout of LEVIR-CD.
+
+    Of the user's own data, pixels that either image does not show (transparent, nodata, NaN) are ignored in the labels;
+    published data sets stay as they are, so that scores can be compared.
 
     ::
 
@@ -168,6 +174,7 @@ class Converter:
         if report.tiles and (report.is_complete or self.accept_incomplete):
             folder.finish()
         report.path, report.ignored_tiles = folder.path, len(folder.ignored)
+        report.missing = folder.missing
         return report
 
     def _jobs(self, scenes: list[Scene]) -> Iterator[_Job]:
@@ -207,17 +214,18 @@ class Converter:
     def _cut(self, job: _Job, folder: SplitFolder) -> tuple[list[str], str | None]:
         """Write the tiles of a job; returns their names, and what is wrong with its files."""
         try:
-            tiles = self._read_tiles(job)
+            tiles = self._read_tiles(job, folder)
         except (OSError, ValueError) as error:
             return [], f'{job.key}: {error}'
         for name, tile in tiles.items():  # outside of the handling above: a full disk is no broken source
             folder.write(name, tile)
         return list(tiles), None
 
-    def _read_tiles(self, job: _Job) -> dict[str, Tile]:
+    def _read_tiles(self, job: _Job, folder: SplitFolder) -> dict[str, Tile]:
         size, overlap, edges = self.tiling.size, self.tiling.overlap, self.tiling.edges
         with self._open(job.scene) as pair:
             self._check_shape(job.scene, pair.shape)
+            folder.missing.update(pair.missing)
             tops, lefts = (tile_origins(length, size, overlap, edges) for length in pair.shape)
             return {f'{job.scene.stem}_{row}_{column}': pair.tile(top, left, size)
                     for row, top in enumerate(tops) if job.row in (None, row) for column, left in enumerate(lefts)}
@@ -225,7 +233,8 @@ class Converter:
     def _open(self, scene: Scene) -> AbstractContextManager[SceneReader]:
         if self.facts.rasters:
             return open_scene_rasters(scene, {role: self._staged_path(scene, role) for role in ROLES})
-        return open_scene(scene, self.scratch, self.value_range, self.scale, self.ignore_value)
+        return open_scene(scene, self.scratch, self.value_range, self.scale, self.ignore_value,
+                          ignore_missing=self.facts.key == OWN_DATA)
 
     def _check_shape(self, scene: Scene, shape: tuple[int, int]) -> None:
         """Refuse images that are not of the official size: their tiles would show another scale or another part."""
@@ -276,6 +285,12 @@ def format_reports(facts: DatasetFacts, tiling: Tiling, out: str, reports: dict[
         lines.append(f'{ignored:,} tiles have pixels without ground truth, which are {STORED_IGNORED} in their labels: '
                      f'set ignore_value={STORED_IGNORED} of the data sets in the config, and --ignore-value '
                      f'{STORED_IGNORED} of mamba-cd check.')
+    missing = {name: share for report in reports.values() for name, share in report.missing.items()}
+    if missing:
+        most = sorted(missing, key=lambda name: -missing[name])
+        lines.append(f'{len(missing):,} images have pixels without data (transparent or nodata), which the labels ignore: '
+                     f'{shorten([f"{name} {missing[name]:.1%}" for name in most])}. Where they are ground, remove the '
+                     'alpha band or the nodata value, and convert into another folder.')
     for split, report in reports.items():
         if report.problems:
             lines.append(f'{split}:\n  {_listed(report.problems)}')

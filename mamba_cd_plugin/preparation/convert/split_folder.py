@@ -48,6 +48,7 @@ class SplitFolder:
             self._check_settings()
         self.jobs = self._read_journal()
         self.ignored: set[str] = set()  # tiles with pixels without ground truth, of those that are written now
+        self.missing: dict[str, float] = {}  # by image file, the share of its pixels without data, of those read now
 
     @property
     def tiles(self) -> set[str]:

@@ -5,20 +5,22 @@ import os.path as osp
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import cv2
 import numpy as np
 
 from ...io.files import whole_file
 from ...io.labels import open_label, read_label, read_label_window
-from ...io.pictures import IGNORE_INDEX, read_rgb
+from ...io.pictures import IGNORE_INDEX, read_picture, to_8_bits
 from ..places import ONE_GRID, files_apart
 from .catalog import ROLES, scaled_side
 from .sources import Scene, SourceFile, on_disk, unpack
 
 # What a tile's label says of pixels without ground truth, beside 0 and 255; the data set needs it as its ignore_value.
 STORED_IGNORED = 128
+
+T = TypeVar('T')
 
 
 class Tile(NamedTuple):
@@ -39,9 +41,11 @@ class SceneReader(Protocol):
 
     Attributes:
         shape: (H, W) of the part that belongs to the scene.
+        missing: By image file, the share of its pixels that are transparent or nodata and are ignored for that.
     """
 
     shape: tuple[int, int]
+    missing: dict[str, float]
 
     def tile(self, top: int, left: int, size: int) -> Tile:
         """A square of the scene."""
@@ -49,7 +53,8 @@ class SceneReader(Protocol):
 
 @contextmanager
 def open_scene(scene: Scene, scratch: str, value_range: tuple[float, float] | None = None,
-               scale: float = 1., ignore_value: int | None = None) -> Iterator[SceneReader]:
+               scale: float = 1., ignore_value: int | None = None,
+               ignore_missing: bool = False) -> Iterator[SceneReader]:
     """Read the three files of a scene as a whole, members of zips by way of `scratch`.
 
     Args:
@@ -58,22 +63,29 @@ def open_scene(scene: Scene, scratch: str, value_range: tuple[float, float] | No
         value_range: Values of the images that become 0 and 255; needed where they have more than 8 bits.
         scale: Factor on the number of pixels along each side.
         ignore_value: The value in the labels that marks pixels without ground truth.
+        ignore_missing: Whether the label ignores pixels that either image does not show (transparent, nodata, NaN).
 
     Raises:
         OSError: If a file cannot be decoded to its end.
         ValueError: If pixels or label values are not 8-bit and binary, or the sizes differ.
     """
 
-    def read_image(path: str) -> np.ndarray:
-        return read_rgb(path, value_range=value_range)
+    def read_image(path: str) -> tuple[np.ndarray, np.ndarray]:
+        picture = read_picture(path)
+        return to_8_bits(picture.values, path, value_range), picture.valid
 
-    readers = dict(A=read_image, B=read_image, label=lambda path: read_label(path, ignore_value))
     _check_places(scene)
-    arrays = {role: _read(scene.files[role], readers[role], scratch) for role in ROLES}
-    _check_sizes(scene, {role: array.shape[:2] for role, array in arrays.items()})
+    (a, valid_a), (b, valid_b) = (_read(scene.files[role], read_image, scratch) for role in 'AB')
+    label = _read(scene.files['label'], lambda path: read_label(path, ignore_value), scratch)
+    _check_sizes(scene, {role: array.shape[:2] for role, array in zip(ROLES, (a, b, label))})
+    missing = {}
+    if ignore_missing:
+        label = np.where(valid_a & valid_b, label, np.uint8(IGNORE_INDEX))
+        missing = {scene.files[role].label: float(1 - valid.mean())
+                   for role, valid in (('A', valid_a), ('B', valid_b)) if not valid.all()}
     if scale != 1:
-        arrays = {role: _resized(array, scale) for role, array in arrays.items()}
-    yield _WholeScene(Tile(arrays['A'], arrays['B'], arrays['label']))
+        a, b, label = (_resized(array, scale) for array in (a, b, label))
+    yield _WholeScene(Tile(a, b, label), missing)
 
 
 @contextmanager
@@ -126,8 +138,8 @@ def stage_raster(file: SourceFile, scratch: str) -> str:
 
 class _WholeScene:
 
-    def __init__(self, arrays: Tile) -> None:
-        self.arrays = arrays
+    def __init__(self, arrays: Tile, missing: dict[str, float]) -> None:
+        self.arrays, self.missing = arrays, missing
         self.shape = arrays.label.shape
 
     def tile(self, top: int, left: int, size: int) -> Tile:
@@ -135,6 +147,8 @@ class _WholeScene:
 
 
 class _RasterScene:
+
+    missing: dict[str, float] = {}  # of published data sets, which stay as they are
 
     def __init__(self, scene: Scene, rasters: dict[str, Any], bands: dict[str, list[int]]) -> None:
         self.rasters, self.bands = rasters, bands
@@ -161,7 +175,7 @@ def _resized(array: np.ndarray, scale: float) -> np.ndarray:
     return np.where(ignored, np.uint8(IGNORE_INDEX), changed.astype(np.uint8))
 
 
-def _read(file: SourceFile, reader: Callable[[str], np.ndarray], scratch: str) -> np.ndarray:
+def _read(file: SourceFile, reader: Callable[[str], T], scratch: str) -> T:
     with on_disk(file, scratch) as path:
         try:
             return reader(path)
