@@ -105,7 +105,7 @@ class FinishOptions(NamedTuple):
             return None
         if not grid.crs:
             raise ValueError('--zones: the rasters have no CRS, so it cannot be known where the zones lie')
-        return Zones(Path(self.zones), CRS.from_wkt(grid.crs), self.zone_name)
+        return Zones(Path(self.zones), grid, self.zone_name)
 
 
 class RegionFacts(NamedTuple):

@@ -193,6 +193,39 @@ def test_zones_by_hand(tmp_path, write_region):
         finish(tmp_path / 'out', options._replace(zone_name='nam'))
 
 
+def test_zones_as_large_as_the_world(tmp_path, write_region, capsys):
+    """Zones of which most has no place in the CRS of the region, and one with long sides along parallels."""
+    mask = np.zeros((60, 100), np.uint8)
+    mask[10:20, 10:30] = 1  # 50 m2 at 9.000 E, 47.85 N
+    write_region(tmp_path / 'out', mask, mask * np.uint8(254), 60, cog=False)
+    north = np.degrees(np.arcsin(0.5))  # of a sphere, half of the hemisphere lies beyond it
+    zones = dict(world=shapely.box(-180, -90, 180, 90), from_0=shapely.box(0, -90, 360, 90),
+                 hemisphere=shapely.box(-180, 0, 180, 90), west=shapely.box(-180, -90, 0, 90),
+                 wide=shapely.box(-40, 47.85, 120, 80),  # whose side between its corners would run far in the north
+                 fiji=shapely.Polygon([(179, -20), (-179, -20), (-179, -10), (179, -10)]),
+                 arctic=shapely.box(-180, north, 180, 90))
+    geopandas.GeoDataFrame(dict(name=list(zones)), geometry=list(zones.values()), crs='EPSG:4326').to_file(
+        tmp_path / 'zones.geojson')
+    options = FinishOptions(page=False, outline='pixels', zones=str(tmp_path / 'zones.geojson'))
+    summary = finish(tmp_path / 'out', options)
+    found = {zone['name']: zone for zone in summary['zones']}
+    assert {name for name, zone in found.items() if zone['polygons'] == 1} == {
+        'world', 'from_0', 'hemisphere', 'wide', 'arctic'}
+    for name, zone in found.items():
+        assert zone['changed_area_m2'] == pytest.approx(50 * 1.0008 * zone['polygons'], abs=0.02), name
+    assert summary['outside_zones'] == dict(polygons=0, changed_area_m2=0)
+    earth = 510065621.7e6  # of the ellipsoid of WGS 84, as it is published
+    geopandas.read_file(tmp_path / 'zones.geojson').to_crs('EPSG:3035').to_parquet(tmp_path / 'torn.parquet')
+    finish(tmp_path / 'out', options._replace(zones=str(tmp_path / 'torn.parquet')))
+    assert re.search(r'torn.parquet: \d have no area.*: world, from_0', capsys.readouterr().out)
+    areas = {name: zone['zone_area_m2'] / earth for name, zone in found.items()}
+    assert [areas[name] for name in ('world', 'from_0', 'hemisphere', 'west')] == pytest.approx(
+        [1, 1, .5, .5], rel=1e-6)
+    # Shares of the sphere; the ellipsoid differs by a part in 300 at most.
+    assert areas['arctic'] == pytest.approx(0.25, rel=0.01)
+    assert areas['fiji'] == pytest.approx(2 / 360 * (np.sin(np.radians(20)) - np.sin(np.radians(10))) / 2, rel=0.01)
+
+
 def test_what_cannot_be_had(tmp_path, change, write_region):
     with pytest.raises(ValueError, match='holds no blocks of a region'):
         finish(tmp_path)

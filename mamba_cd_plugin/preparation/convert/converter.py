@@ -287,9 +287,9 @@ def format_reports(facts: DatasetFacts, tiling: Tiling, out: str, reports: dict[
                      f'{STORED_IGNORED} of mamba-cd check.')
     missing = {name: share for report in reports.values() for name, share in report.missing.items()}
     if missing:
-        most = sorted(missing, key=lambda name: -missing[name])
-        lines.append(f'{len(missing):,} images have pixels without data (transparent or nodata), which the labels ignore: '
-                     f'{shorten([f"{name} {missing[name]:.1%}" for name in most])}. Where they are ground, remove the '
+        most = [f'{name} {missing[name]:.1%}' for name in sorted(missing, key=lambda name: -missing[name])]
+        lines.append(f'{len(missing):,} images have pixels without data (transparent or nodata), which the labels '
+                     f'ignore: {shorten(most)}. Where they are ground, remove the '
                      'alpha band or the nodata value, and convert into another folder.')
     for split, report in reports.items():
         if report.problems:
