@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from mamba_cd_plugin.models.decode_heads.change_head import ChangeHead
 from mamba_cd_plugin.models.losses import (
     BinaryDiceLoss,
     BinaryFocalLoss,
@@ -103,6 +104,25 @@ def test_a_batch_without_ground_truth_costs_nothing_in_any_head(toy_v8: nn.Modul
     sum(losses(255).values()).backward()
     assert not logits.grad.any()
     assert losses(0)['loss_bce'].item() == pytest.approx(math.log(2))
+
+
+def test_weights_of_two_classes_are_refused_where_one_logit_takes_one() -> None:
+    """mmseg would fail in the first step, on shapes; one weight counts for the changed pixels."""
+
+    class Head(ChangeHead):
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return inputs
+
+    def head(weights: list) -> ChangeHead:
+        loss = dict(type='CrossEntropyLoss', use_sigmoid=True, avg_non_ignore=True, class_weight=weights)
+        return Head([4], 4, dict(gone=None, bce=loss))
+
+    with pytest.raises(ValueError, match=r'loss_decode.bce.class_weight = \[0.5, 2.0\], 2 .* such as \[4\]'):
+        head([0.5, 2.0])
+    loss = head([4.])
+    truth = SegDataSample(gt_sem_seg=PixelData(data=torch.tensor([[[0, 1]]])))
+    assert loss.loss_by_feat(torch.zeros(1, 1, 1, 2), [truth])['loss_ce'].item() == pytest.approx(2.5 * math.log(2))
 
 
 def test_lovasz_without_change_counts_the_worst_pixel_only() -> None:

@@ -2,6 +2,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.utils import SampleList
@@ -31,7 +32,7 @@ class ChangeHead(BaseDecodeHead):
         **kwargs: see mmseg's BaseDecodeHead.
 
     Raises:
-        ValueError: If num_classes or out_channels is another.
+        ValueError: If num_classes or out_channels is another, or a loss has weights of several classes.
     """
 
     def __init__(self,
@@ -58,6 +59,15 @@ class ChangeHead(BaseDecodeHead):
             # mmseg's head builds them in the runner's scope, which is another one under Open-CD.
             loss_decode=[dict(loss, _scope_='mmseg') for loss in loss_decode.values() if loss is not None],
             **kwargs)
+        names = (name for name, loss in loss_decode.items() if loss is not None)
+        for name, loss in zip(names, self.loss_decode):
+            weights = getattr(loss, 'class_weight', None)
+            if weights is not None and np.size(weights) != 1:
+                raise ValueError(
+                    f'{type(self).__name__}: loss_decode.{name}.class_weight = {weights}, {np.size(weights)} numbers; '
+                    'expected one. There is one logit, that of a change: give class_weight=[w], where changed pixels '
+                    'shall count w times as much as others'
+                    + (f', such as [{weights[1] / weights[0]:g}]' if np.size(weights) == 2 and weights[0] else ''))
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Every loss on one output's logits.
