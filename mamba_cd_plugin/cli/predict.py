@@ -59,21 +59,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--polygons', choices=choices('polygons'), default=out.polygons,
         help=f'default: {out.polygons}. ' + describe_choices('polygons'))
     writing.add_argument(
-        '--min-area', type=float, default=out.min_area, help='square metres below which a polygon is dropped '
+        '--min-area', type=float, default=argparse.SUPPRESS, help='square metres below which a polygon is dropped '
         f'(default: {out.min_area:g}); pixels for images without a CRS')
     writing.add_argument(
-        '--outline', choices=OUTLINE_CHOICES, default=out.outline, help='of the polygons: simple straightens the '
+        '--outline', choices=OUTLINE_CHOICES, default=argparse.SUPPRESS, help='of the polygons: simple straightens the '
         'staircases of pixels by up to half a pixel, square gives right angles to the main direction of a building, '
         f'pixels keeps every step (default: {out.outline})')
     writing.add_argument(
-        '--split', type=float, metavar='PROBABILITY', help='part buildings that grew together: a polygon that falls '
-        'into several where only pixels of this probability and above are kept, such as 0.8')
+        '--split', type=float, metavar='PROBABILITY', default=argparse.SUPPRESS, help='part buildings that grew '
+        'together: a polygon that falls into several where only pixels of this probability and above are kept, such '
+        'as 0.8')
     writing.add_argument('--no-overview', dest='overview', action='store_false', help='draw no overview')
 
 
 def run(args: argparse.Namespace) -> None:
     """Predict."""
     options = vars(args).copy()
+    # A model takes a while to load: what needs none is checked first.
+    OutputOptions.given({name: options[name] for name in OutputOptions._fields if name in options})
     trust_checkpoints(options.pop('trust_checkpoint'))
     pair = options.pop('a'), options.pop('b')
     inferencer = ChangeDetectionInferencer(options.pop('config'), options.pop('checkpoint'), options.pop('device'))

@@ -125,7 +125,7 @@ class ChangeDetectionInferencer(BaseInferencer):
         reading, running, drawing, writing = self._dispatch_kwargs(**kwargs)
         fresh = running.pop('fresh', False)
         options = PredictOptions(batch_size=batch_size, **running).fitted_to(self.model)
-        outputs = OutputOptions(**writing).check()
+        outputs = OutputOptions.given(writing)
         pairs = self._inputs_to_list(inputs)
         if return_datasamples and out_dir is not None:
             raise ValueError('return_datasamples: expected False where out_dir is given; results are files then')

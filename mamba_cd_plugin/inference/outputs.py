@@ -1,7 +1,7 @@
 """Writes the files that the user asked for from the finished strips; they appear only when all are complete."""
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,8 @@ from .vector_formats import VECTOR_FORMATS, VectorFormat, check_format
 COLORMAP = {0: (0, 0, 0, 255), 1: (213, 94, 0, 255), NODATA: (0, 0, 0, 0)}
 # The names of the bands.
 MASK_BAND, PROBABILITY_BAND = 'changed: 0 no, 1 yes', 'probability of change'
+# Fields of OutputOptions that say how polygons are made.
+_POLYGON_OPTIONS = ('min_area', 'outline', 'split')
 # Those of outlines.py, which needs an extra.
 OUTLINE_CHOICES = ('pixels', 'simple', 'square')
 
@@ -92,6 +94,19 @@ class OutputOptions(NamedTuple):
         check_options(self, probability=choices('probability'), polygons=choices('polygons'))
         return self
 
+    @classmethod
+    def given(cls, options: Mapping[str, Any]) -> 'OutputOptions':
+        """The options that a user gives, the others as they are by default.
+
+        Raises:
+            ValueError: If one is unknown, or has no effect beside another.
+        """
+        alone = [option for option in _POLYGON_OPTIONS if options.get(option) is not None]
+        if alone and options.get('polygons') == 'none':
+            raise ValueError(f'{_as_typed(options, alone)}: has no effect with --polygons none. Leave out one of the '
+                             f'two, or choose polygons: {", ".join(choices("polygons")[1:])}')
+        return cls(**options).check()
+
     def formats(self, source: PairSource) -> list[OutputFormat]:
         """The files that a pair gets, in the order in which they are written."""
         return [record for record in FORMATS if record.raster in (None, source.is_raster)
@@ -148,6 +163,10 @@ def _asked_by(record: OutputFormat) -> str:
     return f'{argument} ({whose})'
 
 
+def _as_typed(options: Mapping[str, Any], names: Sequence[str]) -> str:
+    return ' and '.join(f'--{name.replace("_", "-")} {options[name]}' for name in names)
+
+
 def check_outputs(out_dir: Path, source: PairSource, options: OutputOptions) -> None:
     """Make sure, before anything is computed, that the files of a pair can be written.
 
@@ -156,6 +175,11 @@ def check_outputs(out_dir: Path, source: PairSource, options: OutputOptions) -> 
         FileExistsError: If a file is there that this package did not make.
         ImportError: If a package is missing that a format needs.
     """
+    alone = [option for option in _POLYGON_OPTIONS
+             if getattr(options, option) != OutputOptions._field_defaults[option]]
+    if alone and not source.is_raster:
+        raise ValueError(f'{source.name}: {_as_typed(options._asdict(), alone)}: has no effect on pictures such as PNG '
+                         'and JPEG, which get no polygons. Leave it out, or predict rasters')
     records = options.formats(source)
     for record in records:
         record.check(source)
