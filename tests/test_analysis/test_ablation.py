@@ -194,6 +194,16 @@ def test_one_fails_and_the_others_go_on(plan: Callable[..., list[Trial]], here: 
     assert 'no part of that name' in (runs[1].folder / 'train.log').read_text()
 
 
+@pytest.mark.parametrize(('minutes', 'steps'), [(None, 44), (5, 43)])
+def test_accumulated_gradients_make_fewer_steps(plan: Callable[..., list[Trial]], here: Path, minutes: float | None,
+                                                steps: int) -> None:
+    """174 batches are 43 steps of four, and two that make a step only where the end is known."""
+    with open('first.py', 'a') as file:
+        file.write("optim_wrapper = dict(type='OptimWrapper', accumulative_counts=4)\n")
+    outcome, = run_all(plan('first', seeds=(0, ), minutes=minutes), here / 'tools')
+    assert outcome.steps == steps
+
+
 def test_a_second_call_does_only_what_is_missing(plan: Callable[..., list[Trial]], here: Path) -> None:
     runs = plan('first', 'broken', seeds=(0, ))
     run_all(runs, here / 'tools')

@@ -81,9 +81,16 @@ class Trial:
 
     @property
     def steps(self) -> int:
-        """Training steps that the newest checkpoint has behind it; 0 where there is none."""
+        """Steps of the optimizer that the newest checkpoint has behind it, at the end; 0 where there is none.
+
+        Gradients may be accumulated over several batches. What is left over at the end makes a last, smaller step, but
+        for TimeBudgetHook, which does not know the end.
+        """
         path = self.newest_checkpoint
-        return int(read_checkpoint(str(path)).get('meta', {}).get('iter', 0)) if path else 0
+        batches = int(read_checkpoint(str(path)).get('meta', {}).get('iter', 0)) if path else 0
+        each = (self.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+        scheduler = (self.cfg.get('default_hooks') or {}).get('param_scheduler') or {}
+        return batches // each if scheduler.get('type') == 'TimeBudgetHook' else -(-batches // each)
 
 
 def make_plan(configs: Sequence[str],
@@ -251,7 +258,7 @@ class Outcome:
         error: why it failed.
         seconds: wall-clock time of the training, its starts included; all attempts together.
         epochs: number of trained epochs.
-        steps: number of trained steps.
+        steps: number of the optimizer's steps, each of one batch or, with accumulated gradients, of several.
         cpu_seconds: time that the cores worked for the training, its starts and data workers included.
         peak_mib: peak memory of the training process, without its data workers.
         scores: scores of the test, as fractions.

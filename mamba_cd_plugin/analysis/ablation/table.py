@@ -34,7 +34,7 @@ class Row:
         scores: fraction that each seed reached, by protocol and metric.
         seeds: those that finished, in the order of the scores.
         epochs: number of epochs that each of them trained.
-        steps: number of steps.
+        steps: number of the optimizer's steps.
         minutes: duration of each of the trainings.
         cpu_minutes: time that the cores worked for each of them.
         peak_mib: the highest peak memory of a training.
