@@ -56,7 +56,11 @@ def signals_blocked(signals: Collection[int]) -> Iterator[None]:
 
 @contextmanager
 def _later() -> Iterator[None]:
-    """Let SIGINT wait for the end of what is done inside."""
+    """Let SIGINT wait for the end of what is done inside.
+
+    The commands would raise a lost KeyboardInterrupt again (``cli.main.interruptions_kept``), but trainings by a script
+    of the user's would not; nor may it come while a process has begun that nobody knows yet.
+    """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield

@@ -40,6 +40,7 @@ SECONDS_TO_CLOSE = 1.  # for Dask, where its workers are killed
 # Blocks as they are through, each with the error of its last try.
 Blocks = Generator[tuple[BlockTask, BaseException | None], None, None]
 _BUSY = threading.Lock()
+LOGGERS = ('distributed', 'asyncio', 'tornado')
 
 
 @dataclass
@@ -195,7 +196,7 @@ def _by_dask(job: Job, tasks: Sequence[BlockTask], workers: int,
     except ImportError as error:
         raise ImportError("several workers need Dask: pip install 'mamba_cd_plugin[regions]'; --workers 1 and --shard "
                           f'do without ({error})') from error
-    with _client(Client, LocalCluster, workers, scheduler) as client:
+    with _levels_kept(*LOGGERS), _client(Client, LocalCluster, workers, scheduler) as client:
         by_key = {f'block-{block_name(task.row, task.column)}-{task.digest[:12]}': task for task in tasks}
         futures = client.map(partial(run_alone, job), list(by_key.values()), key=list(by_key), retries=TRIES - 1,
                              pure=False, batch_size=1000)
@@ -205,6 +206,19 @@ def _by_dask(job: Job, tasks: Sequence[BlockTask], workers: int,
                               'blocks that are done stay: start it, and then the same command, again')
             yield by_key[future.key], future.exception() if future.status == 'error' else None
             future.release()
+
+
+@contextmanager
+def _levels_kept(*names: str) -> Iterator[None]:
+    """Give loggers and their handlers their levels back at the end; Dask leaves them where a cluster cannot close."""
+    loggers = [logging.getLogger(name) for name in names]
+    leveled: list[Any] = [*loggers, *(handler for logger in loggers for handler in logger.handlers)]
+    before = [(each, each.level) for each in leveled]
+    try:
+        yield
+    finally:
+        for each, level in before:
+            each.setLevel(level)
 
 
 @contextmanager
@@ -236,7 +250,7 @@ def _client(client_type: Any, cluster_type: Any, workers: int, scheduler: str | 
         cluster.sync(_wait_for, cluster)
         yield client
     except BaseException:
-        for name in ('distributed', 'asyncio'):  # workers that end unasked, or before they have started, are errors
+        for name in LOGGERS:  # workers that end unasked, or before they have started, are errors
             logging.getLogger(name).setLevel(logging.CRITICAL)
         for nanny in cluster.workers.values():
             nanny.close_gracefully()  # it starts no other in place of a killed one

@@ -1,5 +1,6 @@
 """Whoever makes the blocks, and whatever ends them: whole blocks, and the same ones."""
 import asyncio
+import logging
 import multiprocessing
 import os
 import shutil
@@ -167,8 +168,11 @@ def test_ctrl_c_kills_local_workers_and_waits_for_no_block(moment: str, tmp_path
     job = SimpleNamespace(out=str(tmp_path))
     tasks = [SimpleNamespace(row=row, column=0, digest='a') for row in range(3)]
     threading.Thread(target=interrupt, daemon=True).start()
+    loggers = [logging.getLogger(name) for name in ('distributed', 'asyncio', 'tornado')]
+    levels = [[each.level for each in (logger, *logger.handlers)] for logger in loggers]
     with pytest.raises(KeyboardInterrupt):
         run_blocks(job, tasks, 3, workers=2)  # type: ignore[arg-type]
+    assert levels == [[each.level for each in (logger, *logger.handlers)] for logger in loggers]
     assert multiprocessing.active_children() == [] and not (tmp_path / 'asked').exists()
     assert list((tmp_path / 'blocks').iterdir()) == []  # neither whole blocks nor halves
     masks = [path.read_text() for path in tmp_path.glob('*.mask')]
