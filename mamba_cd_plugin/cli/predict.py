@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     pair = options.pop('a'), options.pop('b')
     inferencer = ChangeDetectionInferencer(options.pop('config'), options.pop('checkpoint'), options.pop('device'))
     out_dir = options.pop('out')
-    for summary in inferencer(pair, out_dir=out_dir, **options)['predictions']:
+    for summary, _ in inferencer.each(pair, out_dir=out_dir, **options):
         print_log(describe_summary(summary, out_dir), logger='current', level=logging.INFO)
 
 

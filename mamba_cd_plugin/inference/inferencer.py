@@ -1,6 +1,6 @@
 """The inferencer: a checkpoint and two images in, a change map out."""
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,6 +122,22 @@ class ChangeDetectionInferencer(BaseInferencer):
             ``predictions``: per pair the summary with the files (``out_dir``), or ``mask`` (0, 1, 255 nodata) and
             ``probability`` (NaN nodata); ``visualization``: per pair the overview, or None.
         """
+        results: dict = dict(predictions=[], visualization=[])
+        for prediction, visualization in self.each(inputs, out_dir, return_datasamples, batch_size, **kwargs):
+            results['predictions'].append(prediction)
+            results['visualization'].append(visualization)
+        return results
+
+    def each(self,
+             inputs: Pair | Sequence[Pair],
+             out_dir: str | None = None,
+             return_datasamples: bool = False,
+             batch_size: int | None = None,
+             **kwargs: Any) -> Iterator[tuple[Any, np.ndarray | None]]:
+        """Predict as a call does, and give each pair's prediction and visualization as soon as it is done.
+
+        Nothing of it is kept, so that the memory does not grow with the pairs of a county.
+        """
         reading, running, drawing, writing = self._dispatch_kwargs(**kwargs)
         fresh = running.pop('fresh', False)
         options = PredictOptions(batch_size=batch_size, **running).fitted_to(self.model)
@@ -130,23 +146,21 @@ class ChangeDetectionInferencer(BaseInferencer):
         if return_datasamples and out_dir is not None:
             raise ValueError('return_datasamples: expected False where out_dir is given; results are files then')
         self._check_pairs(pairs, ReadOptions(**reading), outputs, out_dir)
-        results: dict = dict(predictions=[], visualization=[])
         for pair in pairs:
             with self.preprocess(pair, **reading) as source:
                 job = self._job(source, reading, options)
                 done = complete_summary(Path(out_dir), source.name, [job, outputs]) if out_dir and not fresh else None
                 if done is not None:
                     print_log(f'{source.name}: is already complete; --fresh predicts it again', logger='current')
-                    results['predictions'].append(done)
-                    results['visualization'].append(None)
+                    yield done, None
                     continue
                 if out_dir is not None:
                     check_outputs(Path(out_dir), source, outputs)
                 prediction = self.forward(source, options, outputs, job, out_dir, fresh)
-                results['visualization'].append(self.visualize(pair, prediction, **drawing))
-                results['predictions'].append(
-                    self.postprocess(prediction, None, return_datasamples, out_dir, outputs, job))
-        return results
+                picture = self.visualize(pair, prediction, **drawing)
+                result = self.postprocess(prediction, None, return_datasamples, out_dir, outputs, job)
+            del prediction  # of images in memory, while the caller has the result
+            yield result, picture
 
     def _inputs_to_list(self, inputs: Pair | Sequence[Pair]) -> list[Pair]:
         """The inputs as a list of pairs."""

@@ -127,6 +127,20 @@ def test_options_of_polygons_are_refused_for_pictures(tmp_path, inferencer, loca
     assert 'a_mask.png' in inferencer(paths, out_dir=str(tmp_path / 'out'), **SMALL)['predictions'][0]['files']
 
 
+def test_pairs_are_given_as_they_are_done(tmp_path, inferencer, town, write_raster):
+    """So that the command, which prints a line of each, does not hold the summaries of a county."""
+    for number in (1, 2):
+        for date, image in zip('ab', town(60, 80, number)):
+            (tmp_path / date).mkdir(exist_ok=True)
+            write_raster(tmp_path / date / f'{number}.tif', image)
+    out, inputs = tmp_path / 'out', (str(tmp_path / 'a'), str(tmp_path / 'b'))
+    done = inferencer.each(inputs, out_dir=str(out), **SMALL)
+    first, picture = next(done)
+    assert first['name'] == '1' and picture is None
+    assert [path.name for path in out.glob('*_summary.json')] == ['1_summary.json']
+    assert [first, *(summary for summary, _ in done)] == inferencer(inputs, out_dir=str(out), **SMALL)['predictions']
+
+
 def test_all_nodata(tmp_path, inferencer, pair, write_raster):
     empty = write_raster(tmp_path / 'empty.tif', np.zeros((300, 260, 3), np.uint8), nodata=0)
     with pytest.raises(ValueError, match=r'a\.tif and .*empty\.tif: no pixel has data in both images'):
