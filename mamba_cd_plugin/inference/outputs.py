@@ -103,7 +103,7 @@ class OutputOptions(NamedTuple):
         """
         alone = [option for option in _POLYGON_OPTIONS if options.get(option) is not None]
         if alone and options.get('polygons') == 'none':
-            raise ValueError(f'{_as_typed(options, alone)}: has no effect with --polygons none. Leave out one of the '
+            raise ValueError(f'{_as_typed(options, alone)}: no effect with --polygons none. Leave out one of the '
                              f'two, or choose polygons: {", ".join(choices("polygons")[1:])}')
         return cls(**options).check()
 
@@ -178,7 +178,7 @@ def check_outputs(out_dir: Path, source: PairSource, options: OutputOptions) -> 
     alone = [option for option in _POLYGON_OPTIONS
              if getattr(options, option) != OutputOptions._field_defaults[option]]
     if alone and not source.is_raster:
-        raise ValueError(f'{source.name}: {_as_typed(options._asdict(), alone)}: has no effect on pictures such as PNG '
+        raise ValueError(f'{source.name}: {_as_typed(options._asdict(), alone)}: no effect on pictures such as PNG '
                          'and JPEG, which get no polygons. Leave it out, or predict rasters')
     records = options.formats(source)
     for record in records:

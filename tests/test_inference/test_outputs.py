@@ -113,7 +113,7 @@ def test_other_settings_leave_no_file_of_the_old_ones(tmp_path, inferencer, pair
 def test_options_of_polygons_are_refused_without_polygons(tmp_path, monkeypatch, option, value):
     """Also where they are what they would be anyhow; and before the model is loaded."""
     monkeypatch.setattr('mamba_cd_plugin.cli.predict.ChangeDetectionInferencer', lambda *args: pytest.fail('loaded'))
-    with pytest.raises(SystemExit, match=f'--{option} {value}: has no effect with --polygons none'):
+    with pytest.raises(SystemExit, match=f'--{option} {value}: no effect with --polygons none'):
         main(['predict', 'a.tif', 'b.tif', '--out', str(tmp_path), '--polygons', 'none', f'--{option}', value])
 
 
@@ -121,7 +121,7 @@ def test_options_of_polygons_are_refused_for_pictures(tmp_path, inferencer, loca
     paths = [str(tmp_path / f'{name}.png') for name in 'ab']
     for path, image in zip(paths, town(100, 120)):
         Image.fromarray(image).save(path)
-    with pytest.raises(ValueError, match='a: --min-area 50 and --split 0.8: has no effect on pictures'):
+    with pytest.raises(ValueError, match='a: --min-area 50 and --split 0.8: no effect on pictures'):
         inferencer(paths, out_dir=str(tmp_path / 'out'), min_area=50, split=0.8, **SMALL)
     assert local_model.seen == []
     assert 'a_mask.png' in inferencer(paths, out_dir=str(tmp_path / 'out'), **SMALL)['predictions'][0]['files']

@@ -157,7 +157,8 @@ def find_missing_data(split: SplitFacts, _: Limits) -> Iterator[Finding]:
         share, path = holes[-1]
         yield Finding('missing_data', WARNING, split.name, f'up to {share:.1%} of an image is transparent or nodata '
                       f'(most in {path}): training reads these pixels as ground, prediction leaves them out; give '
-                      'them the ignore_value in the labels', [path for _, path in holes])
+                      'them the ignore_value in the labels, as mamba-cd prepare folder does',
+                      [path for _, path in holes])
 
 
 def find_blank_images(split: SplitFacts, limits: Limits) -> Iterator[Finding]:
