@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mamba_cd_plugin.datasets import PairCDDataset
-from mamba_cd_plugin.preparation.convert import CATALOG, Converter, Tiling
+from mamba_cd_plugin.preparation.convert import CATALOG, Converter, Tiling, format_reports
 from mamba_cd_plugin.preparation.convert.split_folder import SplitFolder
 
 IMAGE_SETS = [key for key in CATALOG if not CATALOG[key].rasters]
@@ -74,6 +74,18 @@ def test_labels_of_0_and_1_become_0_and_255(small, download, tmp_path, save, rea
     save(source / 'train/label/train_1.png', mask(8, 8, 0, value=1))
     convert(facts, source, tmp_path / 'out')
     assert (read(tmp_path / 'out/train/label/train_1_0_0.png') == mask(8, 8, 0)[:4, :4]).all()
+
+
+def test_a_published_data_set_with_transparency_is_told_and_cut_as_it_is(small, download, tmp_path, save, read, pixels):
+    facts = small('clcd', train=1)
+    source = download(facts)
+    clear = np.dstack([pixels(8, 8, 1), np.full((8, 8), 255, np.uint8)])
+    clear[:2, :, 3] = 0
+    save(source / 'train/time1/train_1.png', clear)
+    reports = convert(facts, source, tmp_path / 'out')
+    told = format_reports(facts, FOURS, 'out', reports)
+    assert 'train_1.png 25.0%. They are taken for ground, since CLCD is cut as it was published' in told
+    assert set(np.unique(read(tmp_path / 'out/train/label/train_1_0_0.png'))) <= {0, 255}
 
 
 def test_zips_as_they_are_offered(small, download, pack, tmp_path):

@@ -288,9 +288,12 @@ def format_reports(facts: DatasetFacts, tiling: Tiling, out: str, reports: dict[
     missing = {name: share for report in reports.values() for name, share in report.missing.items()}
     if missing:
         most = [f'{name} {missing[name]:.1%}' for name in sorted(missing, key=lambda name: -missing[name])]
-        lines.append(f'{len(missing):,} images have pixels without data (transparent or nodata), which the labels '
-                     f'ignore: {shorten(most)}. Where they are ground, remove the '
-                     'alpha band or the nodata value, and convert into another folder.')
+        effect = ('The labels ignore these pixels. Where they are ground, remove the alpha band or the nodata value, '
+                  'and convert into another folder.' if facts.key == OWN_DATA else
+                  f'They are taken for ground, since {facts.title} is cut as it was published: compare yours with the '
+                  'official download.')
+        lines.append(f'{len(missing):,} images have pixels without data (transparent or nodata): {shorten(most)}. '
+                     + effect)
     for split, report in reports.items():
         if report.problems:
             lines.append(f'{split}:\n  {_listed(report.problems)}')

@@ -41,7 +41,7 @@ class SceneReader(Protocol):
 
     Attributes:
         shape: (H, W) of the part that belongs to the scene.
-        missing: By image file, the share of its pixels that are transparent or nodata and are ignored for that.
+        missing: By image file, the share of its pixels that are transparent or nodata.
     """
 
     shape: tuple[int, int]
@@ -78,11 +78,10 @@ def open_scene(scene: Scene, scratch: str, value_range: tuple[float, float] | No
     (a, valid_a), (b, valid_b) = (_read(scene.files[role], read_image, scratch) for role in 'AB')
     label = _read(scene.files['label'], lambda path: read_label(path, ignore_value), scratch)
     _check_sizes(scene, {role: array.shape[:2] for role, array in zip(ROLES, (a, b, label))})
-    missing = {}
-    if ignore_missing:
+    missing = {scene.files[role].label: float(1 - valid.mean())
+               for role, valid in (('A', valid_a), ('B', valid_b)) if not valid.all()}
+    if missing and ignore_missing:
         label = np.where(valid_a & valid_b, label, np.uint8(IGNORE_INDEX))
-        missing = {scene.files[role].label: float(1 - valid.mean())
-                   for role, valid in (('A', valid_a), ('B', valid_b)) if not valid.all()}
     if scale != 1:
         a, b, label = (_resized(array, scale) for array in (a, b, label))
     yield _WholeScene(Tile(a, b, label), missing)
@@ -148,7 +147,7 @@ class _WholeScene:
 
 class _RasterScene:
 
-    missing: dict[str, float] = {}  # of published data sets, which stay as they are
+    missing: dict[str, float] = {}  # not looked for in rasters too large for memory
 
     def __init__(self, scene: Scene, rasters: dict[str, Any], bands: dict[str, list[int]]) -> None:
         self.rasters, self.bands = rasters, bands
