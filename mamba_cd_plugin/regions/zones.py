@@ -23,6 +23,8 @@ SIDE_PARTS = 256
 MARGIN = 0.1
 # A change of CRS moves the corners of a zone, but hardly its area: one that differs by more was torn apart.
 TORN = 0.01
+# In metres: what is wider in a projected CRS goes around more than half of the Earth, or nearly.
+HALF_EQUATOR = 2e7
 
 
 class Zones:
@@ -140,12 +142,16 @@ def _polygons(shapes: np.ndarray) -> np.ndarray:
 
 def _areas(shapes: np.ndarray, crs: CRS) -> np.ndarray:
     """Areas of zones in square metres on the ellipsoid, whose sides are straight in their own CRS."""
-    areas = geodesic_areas(_with_points(shapes), crs)
-    if crs.is_geographic:  # a ring has an inside and an outside, and which is which is only clear of a smaller one
-        quarters = np.array([shapely.box(west, -90, west + 90, 90) for west in range(-360, 720, 90)])
-        for index in np.flatnonzero(_widths(shapes) > 180):
-            areas[index] = geodesic_areas(_with_points(_polygons(shapely.intersection(shapes[index], quarters))),
-                                          crs).sum()
+    shapes = _with_points(shapes)
+    areas = geodesic_areas(shapes, crs)
+    # A ring has an inside and an outside, and which is which is only clear of one around less than half of the Earth.
+    degrees = CRS.from_epsg(4326)
+    quarters = np.array([shapely.box(west, -90, west + 90, 90) for west in range(-360, 720, 90)])
+    for index in np.flatnonzero(_widths(shapes) > (180 if crs.is_geographic else HALF_EQUATOR)):
+        shape = shapes[index]
+        if not crs.is_geographic:  # such as Web Mercator
+            shape = geopandas.GeoSeries([shape], crs=crs).to_crs(degrees).iloc[0]
+        areas[index] = geodesic_areas(_with_points(_polygons(shapely.intersection(shape, quarters))), degrees).sum()
     return areas
 
 

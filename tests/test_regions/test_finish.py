@@ -223,6 +223,13 @@ def test_zones_as_large_as_the_world(tmp_path, write_region, monkeypatch):
     areas = {name: zone['zone_area_m2'] / earth for name, zone in found.items()}
     assert [areas[name] for name in ('world', 'from_0', 'hemisphere', 'west')] == pytest.approx(
         [1, 1, .5, .5], rel=1e-6)
+    web = geopandas.read_file(tmp_path / 'zones.geojson').set_index('name').loc[['hemisphere', 'world']]
+    web.geometry = shapely.clip_by_rect(web.geometry.to_numpy(), -180, -85, 180, 85)
+    web.to_crs('EPSG:3857').reset_index().to_parquet(tmp_path / 'web.parquet')
+    half, both = finish(tmp_path / 'out', options._replace(zones=str(tmp_path / 'web.parquet')))['zones']
+    assert (half['polygons'], both['polygons']) == (1, 1)
+    assert [half['zone_area_m2'], both['zone_area_m2']] == pytest.approx(
+        [earth * np.sin(np.radians(85)) / 2, earth * np.sin(np.radians(85))], rel=1e-4)  # of the sphere
     # Shares of the sphere; the ellipsoid differs by a part in 300 at most.
     assert areas['arctic'] == pytest.approx(0.25, rel=0.01)
     assert areas['fiji'] == pytest.approx(2 / 360 * (np.sin(np.radians(20)) - np.sin(np.radians(10))) / 2, rel=0.01)
