@@ -15,7 +15,7 @@ def _add_to(pointer, values, mask, first):
 
 
 @triton.jit
-def _one_direction(values, outer, proj, grad_proj, rows, grad_rows, valid, steps, A, start, incoming, grad_A, mask,
+def _one_direction(values, outer, proj, parts, rows, valid, steps, A, start, incoming, grad_A, mask,
                    first, channels, channel, rank, REVERSED: tl.constexpr, STATES: tl.constexpr, T: tl.constexpr,
                    BLOCK: tl.constexpr):
     """Gradients of the drive step * x and of the exponents' steps, two tiles; stores those of B, C and A."""
@@ -36,7 +36,7 @@ def _one_direction(values, outer, proj, grad_proj, rows, grad_rows, valid, steps
             state = before + drives[i]
             decayed = decayed + (before, )
         before = join_rows(decayed, REVERSED, T, BLOCK)
-        tl.store(grad_proj + grad_rows + STATES + s, tl.sum(outer * (before + drive), 1), valid)
+        tl.store(parts + rows + rank + STATES + s, tl.sum(outer * (before + drive), 1), valid)
         # The adjoint runs the other way: flipped rows, not a reversed scan.
         weights = split_rows(outer * C[:, None], not REVERSED, T, BLOCK)
         adjoint = tl.load(incoming + s * channels + channel, mask, 0.)
@@ -48,22 +48,22 @@ def _one_direction(values, outer, proj, grad_proj, rows, grad_rows, valid, steps
         grad_states = join_rows(adjoints, not REVERSED, T, BLOCK)
         grad_exponent = grad_states * before
         _add_to(grad_A + s * channels + channel, tl.sum(grad_exponent * steps, 0), mask, first)
-        tl.store(grad_proj + grad_rows + s, tl.sum(grad_states * driven, 1), valid)
+        tl.store(parts + rows + rank + s, tl.sum(grad_states * driven, 1), valid)
         grad_step += grad_exponent * rate[None, :]
         grad_drive += grad_states * B[:, None]
     return grad_drive, grad_step
 
 
 @triton.jit(do_not_specialize=SIZES)
-def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_x, grad_proj, grad_raw, sums, images,
+def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_x, parts, grad_raw, sums, images,
                     length, height, width, chunks, group_size, columns, final, channels, rank, GROUPS: tl.constexpr,
                     STATES: tl.constexpr, SOFTPLUS: tl.constexpr, PAIRED: tl.constexpr, UNIT: tl.constexpr,
                     T: tl.constexpr, BLOCK: tl.constexpr):
     """All gradients. Grid: (N * ceil(chunks / group_size), blocks of channels, 1 if PAIRED else K).
 
     A program runs `group_size` chunks one after the other. Sums over the positions go to sums (programs of the first
-    axis, K, S + 2, C): the rows are bias, A and D; sums over the channels, the gradients of B and C, go to grad_proj
-    (blocks of channels, N, L, K, 2S). Both are added up afterwards. The gradients of the step sizes before softplus go
+    axis, K, S + 2, C): the rows are bias, A and D; sums over the channels, the gradients of B and C, go to the end of parts
+    (blocks of channels, N, L, K, R + 2S). Both are added up afterwards. The gradients of the step sizes before softplus go
     to grad_raw (N, L, K, C). rows_x and grad_x: as rows_y and y in the forward.
     """
     channels = channels * UNIT
@@ -79,7 +79,7 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
     steps += image * length * GROUPS * channels
     grad_raw += image * length * GROUPS * channels
     proj += image * length * GROUPS * parameters
-    grad_proj += (tl.program_id(1).to(tl.int64) * images + image) * length * GROUPS * (2 * STATES)
+    parts += (tl.program_id(1).to(tl.int64) * images + image) * length * GROUPS * parameters
     sums += tl.program_id(0).to(tl.int64) * GROUPS * lines * channels
     for turn_of_chunk in range(group_size):
         first = turn_of_chunk == 0
@@ -102,10 +102,10 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
             places_of_steps = cells[:, None] * channels + channel[None, :]
             step = tl.load(steps + places_of_steps, inside, 0.)
             cell = ((image * GROUPS + k) * chunks + chunk) * STATES * channels
-            grad_drive, grad_step = _one_direction(values, outer, proj, grad_proj, cells * parameters,
-                                                   cells * (2 * STATES), valid, step, A + k * STATES * channels,
-                                                   start + cell, incoming + cell, sums_k + channels, mask, first,
-                                                   channels, channel, rank, turn == 1, STATES, T, BLOCK)
+            grad_drive, grad_step = _one_direction(values, outer, proj, parts, cells * parameters, valid, step,
+                                                   A + k * STATES * channels, start + cell, incoming + cell,
+                                                   sums_k + channels, mask, first, channels, channel, rank, turn == 1,
+                                                   STATES, T, BLOCK)
             total += grad_drive * step
             raw = grad_step + grad_drive * values
             if SOFTPLUS:
@@ -119,32 +119,40 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
 
 
 @triton.jit(do_not_specialize=SIZES)
-def rank_kernel(grad_raw, proj, weight, grad_proj, grad_weight, positions, channels, rank, GROUPS: tl.constexpr,
+def rank_kernel(grad_raw, proj, weight, parts, grad_weight, positions, channels, rank, tiles, GROUPS: tl.constexpr,
                 RANKS: tl.constexpr, STATES: tl.constexpr, PRECISION: tl.constexpr, UNIT: tl.constexpr,
-                PLACES: tl.constexpr, STEPS_BLOCK: tl.constexpr):
-    """Gradients of the two factors of the low rank. Grid: (blocks of positions, K).
+                PLACES: tl.constexpr, BLOCK: tl.constexpr):
+    """Gradients of the two factors of the low rank. Grid: (groups of positions, blocks of channels, K).
 
-    Those of proj[:rank] go to grad_proj, in place; those of weight, of these positions, to grad_weight (blocks of
-    positions, K, R, C), which is added up afterwards.
+    A program takes `tiles` times PLACES positions, one tile after the other, with the factors of its channels in
+    registers. The gradients of proj[:rank] of its channels go to parts, beside those of B and C; those of weight, of
+    all its positions, to grad_weight (groups of positions, K, R, C). Both are added up afterwards.
     """
     channels = channels * UNIT
-    position = tl.program_id(0).to(tl.int64) * PLACES + tl.arange(0, PLACES)
-    valid = position < positions
-    k = tl.program_id(1)
+    k = tl.program_id(2)
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = channel < channels
     r = tl.arange(0, RANKS)
     used = r < rank
-    cells = position * GROUPS + k
-    rows = cells * (rank + 2 * STATES)
-    low = tl.load(proj + rows[None, :] + r[:, None], used[:, None] & valid[None, :], 0.).to(tl.float32)
+    parameters = rank + 2 * STATES
+    # 64 bits for where the program starts, 32 for every place from there: offsets are most of the registers.
+    start = tl.program_id(0) * tiles * PLACES
+    cell = start.to(tl.int64) * GROUPS + k
+    proj += cell * parameters
+    parts += tl.program_id(1).to(tl.int64) * positions * GROUPS * parameters + cell * parameters
+    grad_raw += cell * channels
+    factors = tl.load(weight + k * rank * channels + r[None, :] * channels + channel[:, None],
+                      mask[:, None] & used[None, :], 0.)
+    sums = tl.zeros((RANKS, BLOCK), tl.float32)
+    for tile in range(tiles):
+        place = tile * PLACES + tl.arange(0, PLACES)
+        valid = place < positions - start
+        rows = place * GROUPS * parameters
+        low = tl.load(proj + rows[None, :] + r[:, None], used[:, None] & valid[None, :], 0.).to(tl.float32)
+        raw = tl.load(grad_raw + (place * GROUPS * channels)[:, None] + channel[None, :],
+                      valid[:, None] & mask[None, :], 0.)
+        sums = tl.dot(low, raw, sums, input_precision=PRECISION)
+        tl.store(parts + rows[:, None] + r[None, :], tl.dot(raw, factors, input_precision=PRECISION),
+                 valid[:, None] & used[None, :])
     grad_weight += (tl.program_id(0).to(tl.int64) * GROUPS + k) * rank * channels
-    weight += k * rank * channels
-    grad_low = tl.zeros((PLACES, RANKS), tl.float32)
-    for first in range(0, channels, STEPS_BLOCK):
-        channel = first + tl.arange(0, STEPS_BLOCK)
-        mask = channel < channels
-        raw = tl.load(grad_raw + cells[:, None] * channels + channel[None, :], valid[:, None] & mask[None, :], 0.)
-        factors = tl.load(weight + r[None, :] * channels + channel[:, None], mask[:, None] & used[None, :], 0.)
-        grad_low += tl.dot(raw, factors, input_precision=PRECISION)
-        tl.store(grad_weight + r[:, None] * channels + channel[None, :],
-                 tl.dot(low, raw, input_precision=PRECISION), used[:, None] & mask[None, :])
-    tl.store(grad_proj + rows[:, None] + r[None, :], grad_low, valid[:, None] & used[None, :])
+    tl.store(grad_weight + r[:, None] * channels + channel[None, :], sums, used[:, None] & mask[None, :])

@@ -8,7 +8,7 @@ from .triton_parts import LOG2_E, SIZES, chunk_of, image_of, join_rows, softplus
 @triton.jit(do_not_specialize=SIZES)
 def steps_kernel(proj, delta, weight, bias, steps, positions, channels, rank, GROUPS: tl.constexpr,
                  RANKS: tl.constexpr, STATES: tl.constexpr, SOFTPLUS: tl.constexpr, PRECISION: tl.constexpr,
-                 UNIT: tl.constexpr, PLACES: tl.constexpr, STEPS_BLOCK: tl.constexpr):
+                 UNIT: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr):
     """The step sizes, (N * L, K, C) in float32. Grid: (blocks of positions, blocks of channels, K).
 
     With RANKS, the rank filled up to what a product of tiles takes, they come of weight @ proj[:rank] + bias, else of
@@ -17,7 +17,7 @@ def steps_kernel(proj, delta, weight, bias, steps, positions, channels, rank, GR
     channels = channels * UNIT
     position = tl.program_id(0).to(tl.int64) * PLACES + tl.arange(0, PLACES)
     valid = position < positions
-    channel = tl.program_id(1) * STEPS_BLOCK + tl.arange(0, STEPS_BLOCK)
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels
     k = tl.program_id(2)
     inside = valid[:, None] & mask[None, :]

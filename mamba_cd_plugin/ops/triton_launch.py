@@ -17,11 +17,20 @@ ENOUGH_PROGRAMS = 4096
 # The same options for every kernel. Contraction to fused multiply-adds is Triton's default until 3.9 and said here
 # because a later one turns it off.
 LAUNCH = dict(num_warps=1, enable_fp_fusion=True)
-# The two kernels of the low rank: positions and channels of a tile, and the smallest rank that a product takes.
-PLACES = 32
-STEPS_BLOCK = 64
+# The two kernels of the low rank: the smallest rank that a product takes, then of each the positions of a tile and its
+# warps. The gradients take the channels of a block of the scan, since both leave sums over the same channels.
 FEWEST_RANKS = 16
-STEPS_LAUNCH = dict(LAUNCH, num_warps=2)
+STEPS_PLACES = 32
+STEPS_BLOCK = 64
+STEPS_WARPS = 2
+RANK_PLACES = 64  # in float32 a thread has all its registers in use: 252 with 4 warps, and with 2 many are spilled
+RANK_WARPS = 4
+# A program of the gradients takes several tiles of positions once this many programs remain: 4 for each of 132
+# processors, of which 2 run at once. What one leaves to add up is as large as a tile, and the fewer the better.
+ENOUGH_RANK_PROGRAMS = 528
+# How the gradients multiply where the maps are in half precision: a factor from the maps is exact in TF32, the others
+# have 11 bits. Three products instead, as in float32, would take twice the registers.
+RANK_HALF_PRECISION = 'tf32'
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,16 @@ class Geometry:
         return max(FEWEST_RANKS, 1 << (self.rank - 1).bit_length()) if self.rank else 0
 
     @cached_property
+    def tiles(self) -> int:
+        """Tiles of positions of a program of the low rank's gradients."""
+        return max(1, -(-self.positions // RANK_PLACES) * self.blocks * self.groups // ENOUGH_RANK_PROGRAMS)
+
+    @cached_property
+    def rank_programs(self) -> int:
+        """Programs of the low rank's gradients along the positions."""
+        return -(-self.positions // (RANK_PLACES * self.tiles))
+
+    @cached_property
     def unit(self) -> int:
         """Neighbouring channels that a thread of the scan loads at once; with 64 it has two of each row."""
         return 2 if self.block == 64 and self.channels % 2 == 0 else 1
@@ -102,9 +121,13 @@ class Geometry:
                     BLOCK=self.block, **LAUNCH)
 
     def step_constants(self, precision: str) -> dict:
-        """Arguments that the two kernels of the low rank are compiled for; `precision`: of products of tiles."""
+        """Arguments that the kernel of the step sizes is compiled for; `precision`: of products of tiles."""
         return dict(GROUPS=self.groups, RANKS=self.ranks, STATES=self.states, PRECISION=precision, UNIT=self.steps_unit,
-                    PLACES=PLACES, STEPS_BLOCK=STEPS_BLOCK, **STEPS_LAUNCH)
+                    PLACES=STEPS_PLACES, BLOCK=STEPS_BLOCK, **{**LAUNCH, 'num_warps': STEPS_WARPS})
+
+    def rank_constants(self, precision: str) -> dict:
+        """Arguments that the kernel of the low rank's gradients is compiled for."""
+        return dict(self.step_constants(precision), PLACES=RANK_PLACES, BLOCK=self.block, num_warps=RANK_WARPS)
 
 
 class Inputs(NamedTuple):
@@ -136,6 +159,12 @@ def precision_of(device: torch.device) -> str:
     return 'tf32x3' if torch.cuda.get_device_capability(device) >= (8, 0) else 'ieee'
 
 
+def rank_precision_of(device: torch.device, dtype: torch.dtype) -> str:
+    """How it shall multiply them for the gradients of the low rank, by the dtype of the maps."""
+    precision = precision_of(device)
+    return RANK_HALF_PRECISION if precision == 'tf32x3' and dtype != torch.float32 else precision
+
+
 def _step_sizes(inputs: Inputs, geometry: Geometry) -> Tensor:
     """The step sizes, (N, L, K, C) in float32.
 
@@ -145,7 +174,7 @@ def _step_sizes(inputs: Inputs, geometry: Geometry) -> Tensor:
     from .triton_forward import steps_kernel
     g = geometry
     steps = inputs.weight.new_empty((g.images, g.length, g.groups, g.channels))
-    steps_kernel[(-(-g.positions // PLACES), -(-g.channels // STEPS_BLOCK), g.groups)](
+    steps_kernel[(-(-g.positions // STEPS_PLACES), -(-g.channels // STEPS_BLOCK), g.groups)](
         inputs.proj, inputs.delta, inputs.weight, inputs.bias, steps, g.positions, g.channels // g.steps_unit, g.rank,
         SOFTPLUS=g.softplus, **g.step_constants(precision_of(steps.device)))
     return steps
@@ -190,24 +219,21 @@ def run_backward(grad_y: Tensor, inputs: Inputs, start: Tensor, geometry: Geomet
     incoming = _entering_states(grad_y, inputs, steps, g, True)
     rows = torch.empty_like(x, dtype=torch.float32) if g.paired else inputs.D  # else it is never touched
     grad_x = torch.empty_like(x)
-    grad_states = steps.new_empty((g.blocks, g.images, g.length, g.groups, 2 * g.states))
+    parts = steps.new_empty((g.blocks, g.images, g.length, g.groups, g.rank + 2 * g.states))
     grad_delta = torch.empty_like(steps, dtype=torch.float32 if g.rank else inputs.delta.dtype)
     sums = steps.new_empty((g.programs, g.groups, g.states + 2, g.channels))
     for columns in range(g.launches):
         backward_kernel[(g.programs, g.blocks, 1 if g.paired else g.groups)](
-            grad_y, x, inputs.proj, steps, inputs.A, inputs.D, start, incoming, rows, grad_x, grad_states, grad_delta,
+            grad_y, x, inputs.proj, steps, inputs.A, inputs.D, start, incoming, rows, grad_x, parts, grad_delta,
             sums, g.images, g.length, g.height, g.width, g.chunks, g.group_size, columns,
             int(columns + 1 == g.launches), g.channels // g.unit, g.rank, SOFTPLUS=g.softplus, **g.constants())
-    grad_proj, grad_weight = grad_states.sum(0) if not g.rank else None, inputs.weight
+    grad_weight = inputs.weight
     if g.rank:
-        grad_proj = torch.empty_like(inputs.proj, dtype=torch.float32)
-        torch.sum(grad_states.flatten(1, 2), 0, out=grad_proj.view(-1, g.groups, g.rank + 2 * g.states)[..., g.rank:])
-        parts = -(-g.positions // PLACES)
-        grad_weights = steps.new_empty((parts, g.groups, g.rank, g.channels))
-        rank_kernel[(parts, g.groups)](
-            grad_delta, inputs.proj, inputs.weight, grad_proj, grad_weights, g.positions, g.channels // g.steps_unit,
-            g.rank, **g.step_constants(precision_of(steps.device)))
+        grad_weights = steps.new_empty((g.rank_programs, g.groups, g.rank, g.channels))
+        rank_kernel[(g.rank_programs, g.blocks, g.groups)](
+            grad_delta, inputs.proj, inputs.weight, parts, grad_weights, g.positions, g.channels // g.steps_unit,
+            g.rank, g.tiles, **g.rank_constants(rank_precision_of(steps.device, inputs.proj.dtype)))
         grad_weight = grad_weights.sum(0)
     # Of D's gradients, the last line, only that of the first direction is there if paired: it is that of all.
     bias, A, D = sums.sum(0).split([1, g.states, 1], 1)
-    return grad_x, grad_proj, grad_delta, grad_weight, bias.squeeze(1), A, D.squeeze(1)
+    return grad_x, parts.sum(0).view(inputs.proj.shape), grad_delta, grad_weight, bias.squeeze(1), A, D.squeeze(1)

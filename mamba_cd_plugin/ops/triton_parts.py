@@ -24,7 +24,7 @@ import triton.language as tl
 # channels comes in units of UNIT, a constant, by which a kernel knows how many are loaded at once. It is 2 at most in
 # the scan: rows of 32 threads then make a tile, and a thread holds whole columns, along which the recurrence runs.
 SIZES = ['length', 'height', 'width', 'chunks', 'group_size', 'images', 'channels', 'rank', 'columns', 'final',
-         'backward', 'positions']
+         'backward', 'positions', 'tiles']
 # Rows are split off a tile by halves, at most so often: T <= 32.
 _HALVINGS = tl.constexpr(5)
 # tl.exp2 is one instruction, tl.exp also looks for results too small for it.
