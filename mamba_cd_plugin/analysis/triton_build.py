@@ -8,7 +8,7 @@ from typing import Any
 from mamba_cd_plugin.ops.triton_launch import AHEAD, CARRY_BLOCK, LAUNCH, RANK_HALF_PRECISION, Geometry
 
 # Arguments in the dtype of the map; the other tensors are float32.
-_MAPS = ('x', 'proj', 'delta', 'grad_y')
+_MAPS = ('x', 'proj', 'delta', 'grad_y', 'y', 'grad_x', 'grad_proj')
 
 
 def compile_kernel(function: Any, capability: int, dtype: str, constants: dict[str, Any]) -> Any:
@@ -47,7 +47,7 @@ def compile_kernel(function: Any, capability: int, dtype: str, constants: dict[s
 
 def kernels_of_the_model(capability: int, dtype: str) -> dict[str, Any]:
     """The kernels that a scan with one state takes, by name."""
-    from mamba_cd_plugin.ops.triton_backward import backward_kernel, rank_kernel
+    from mamba_cd_plugin.ops.triton_backward import backward_kernel, finish_kernel, rank_kernel
     from mamba_cd_plugin.ops.triton_forward import carry_kernel, forward_kernel, local_kernel, steps_kernel
     geometry = Geometry(2, 64, 64, 64, 4, 4, 1, True, True)
     constants, precision = geometry.constants(), 'tf32x3' if capability >= 80 else 'ieee'
@@ -60,6 +60,7 @@ def kernels_of_the_model(capability: int, dtype: str) -> dict[str, Any]:
         'backward': (backward_kernel, dict(SOFTPLUS=True)),
         'steps': (steps_kernel, dict(geometry.step_constants(precision), SOFTPLUS=True)),
         'rank': (rank_kernel, geometry.rank_constants(of_rank)),
+        'finish': (finish_kernel, geometry.finish_constants()),
     }
     return {name: compile_kernel(function, capability, dtype, {**constants, **more})
             for name, (function, more) in variants.items()}

@@ -2,7 +2,7 @@
 import triton
 import triton.language as tl
 
-from .triton_parts import LOG2_E, SIZES, chunk_of, image_of, join_rows, slope_of, split_rows
+from .triton_parts import LOG2_E, SIZES, chunk_of, direct_weight, image_of, join_rows, slope_of, split_rows
 
 
 @triton.jit
@@ -23,7 +23,7 @@ def _one_direction(values, outer, proj, parts, rows, valid, steps, A, start, inc
     grad_drive = tl.zeros_like(steps)
     grad_step = tl.zeros_like(steps)
     for s in tl.static_range(STATES):
-        rate = tl.load(A + s * channels + channel, mask, 0.)
+        rate = tl.load(A + channel * STATES + s, mask, 0.).to(tl.float32)
         B = tl.load(proj + rows + rank + s, valid, 0.).to(tl.float32)
         C = tl.load(proj + rows + rank + STATES + s, valid, 0.).to(tl.float32)
         drive = driven * B[:, None]
@@ -92,7 +92,7 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
         if columns == 1:
             total = tl.load(rows_x + plane + offsets, inside, 0.)
         else:
-            total = outer * tl.load(D + shift, mask, 0.)[None, :]
+            total = outer * direct_weight(D, first_group, channels, channel, mask, GROUPS, PAIRED)[None, :]
             _add_to(sums + (first_group * lines + lines - 1) * channels + channel, tl.sum(outer * values, 0), mask,
                     first)
         for turn in tl.static_range(2 if PAIRED else 1):
@@ -141,8 +141,8 @@ def rank_kernel(grad_raw, proj, weight, parts, grad_weight, positions, channels,
     proj += cell * parameters
     parts += tl.program_id(1).to(tl.int64) * positions * GROUPS * parameters + cell * parameters
     grad_raw += cell * channels
-    factors = tl.load(weight + k * rank * channels + r[None, :] * channels + channel[:, None],
-                      mask[:, None] & used[None, :], 0.)
+    factors = tl.load(weight + (k * channels + channel)[:, None] * rank + r[None, :], mask[:, None] & used[None, :],
+                      0.).to(tl.float32)
     sums = tl.zeros((RANKS, BLOCK), tl.float32)
     for tile in range(tiles):
         place = tile * PLACES + tl.arange(0, PLACES)
@@ -156,3 +156,82 @@ def rank_kernel(grad_raw, proj, weight, parts, grad_weight, positions, channels,
                  valid[:, None] & used[None, :])
     grad_weight += (tl.program_id(0).to(tl.int64) * GROUPS + k) * rank * channels
     tl.store(grad_weight + r[:, None] * channels + channel[None, :], sums, used[:, None] & mask[None, :])
+
+
+@triton.jit
+def _sum_of_rows(pointer, rows, width, column, mask, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Sums of some columns of a matrix, ROWS rows at once, and always in the same order."""
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for first in range(0, rows, ROWS):
+        row = first + tl.arange(0, ROWS)
+        total += tl.load(pointer + row.to(tl.int64)[:, None] * width + column[None, :],
+                         (row < rows)[:, None] & mask[None, :], 0.)
+    return tl.sum(total, 0)
+
+
+@triton.jit
+def _finish_vectors(sums, grad_bias, grad_A, grad_D, task, programs, channels, GROUPS: tl.constexpr,
+                    STATES: tl.constexpr, PAIRED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """The gradients of bias (K, C), A (K, C, S) and D (K, C): COLUMNS columns of sums."""
+    lines = STATES + 2
+    width = GROUPS * lines * channels
+    column = task * COLUMNS + tl.arange(0, COLUMNS)
+    inside = column < width
+    total = _sum_of_rows(sums, programs, width, column, inside, ROWS, COLUMNS)
+    k, line, channel = column // (lines * channels), column // channels % lines, column % channels
+    place = k * channels + channel
+    tl.store(grad_bias + place, total, inside & (line == 0))
+    tl.store(grad_A + place * STATES + line - 1, total, inside & (line > 0) & (line <= STATES))
+    last = inside & (line == lines - 1)
+    if PAIRED:  # only that of the first direction is there: it is that of all
+        for other in tl.static_range(GROUPS):
+            tl.store(grad_D + other * channels + channel, total, last & (k == 0))
+    else:
+        tl.store(grad_D + place, total, last)
+
+
+@triton.jit
+def _finish_weight(grad_weights, grad_weight, task, rank_programs, channels, rank, GROUPS: tl.constexpr,
+                   ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """The gradient of weight, (K, C, R): COLUMNS columns of grad_weights."""
+    width = GROUPS * rank * channels
+    column = task * COLUMNS + tl.arange(0, COLUMNS)
+    inside = column < width
+    total = _sum_of_rows(grad_weights, rank_programs, width, column, inside, ROWS, COLUMNS)
+    k, r, channel = column // (rank * channels), column // channels % rank, column % channels
+    tl.store(grad_weight + (k * channels + channel) * rank + r, total, inside)
+
+
+@triton.jit
+def _finish_proj(parts, grad_proj, task, cells, blocks, CELLS: tl.constexpr):
+    """CELLS numbers of the gradient of proj, which has `cells`: the sum over the blocks of channels."""
+    cell = tl.cast(task, tl.int64) * CELLS + tl.arange(0, CELLS)
+    total = tl.zeros((CELLS, ), tl.float32)
+    for block in range(blocks):
+        total += tl.load(parts + block * cells + cell, cell < cells, 0.)
+    tl.store(grad_proj + cell, total, cell < cells)
+
+
+@triton.jit(do_not_specialize=SIZES)
+def finish_kernel(parts, grad_weights, sums, grad_proj, grad_weight, grad_bias, grad_A, grad_D, positions, blocks,
+                  programs, rank_programs, channels, rank, GROUPS: tl.constexpr, STATES: tl.constexpr,
+                  PAIRED: tl.constexpr, UNIT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+                  WEIGHT_ROWS: tl.constexpr, WEIGHT_COLUMNS: tl.constexpr, CELLS: tl.constexpr):
+    """Adds up what the programs have left, and stores the gradients in the layouts and dtypes of the inputs.
+
+    Grid: (blocks of columns of sums + those of grad_weights + those of parts, ), the last left out where parts needs
+    neither a sum nor a conversion.
+    """
+    channels = channels * UNIT
+    of_sums = tl.cdiv(GROUPS * (STATES + 2) * channels, COLUMNS)
+    of_weights = tl.cdiv(GROUPS * rank * channels, WEIGHT_COLUMNS)
+    task = tl.program_id(0)
+    if task < of_sums:
+        _finish_vectors(sums, grad_bias, grad_A, grad_D, task, programs, channels, GROUPS, STATES, PAIRED, ROWS,
+                        COLUMNS)
+    elif task < of_sums + of_weights:
+        _finish_weight(grad_weights, grad_weight, task - of_sums, rank_programs, channels, rank, GROUPS, WEIGHT_ROWS,
+                       WEIGHT_COLUMNS)
+    else:
+        _finish_proj(parts, grad_proj, task - of_sums - of_weights,
+                     tl.cast(positions, tl.int64) * GROUPS * (rank + 2 * STATES), blocks, CELLS)

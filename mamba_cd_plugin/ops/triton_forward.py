@@ -2,7 +2,7 @@
 import triton
 import triton.language as tl
 
-from .triton_parts import LOG2_E, SIZES, chunk_of, image_of, join_rows, softplus, split_rows
+from .triton_parts import LOG2_E, SIZES, chunk_of, direct_weight, image_of, join_rows, softplus, split_rows
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -27,12 +27,12 @@ def steps_kernel(proj, delta, weight, bias, steps, positions, channels, rank, GR
         r = tl.arange(0, RANKS)
         used = r < rank
         low = tl.load(proj + cells[:, None] * (rank + 2 * STATES) + r[None, :], valid[:, None] & used[None, :], 0.)
-        factors = tl.load(weight + (k * rank + r)[:, None] * channels + channel[None, :],
+        factors = tl.load(weight + (k * channels + channel)[None, :] * rank + r[:, None],
                           used[:, None] & mask[None, :], 0.)
-        raw = tl.dot(low.to(tl.float32), factors, input_precision=PRECISION)
+        raw = tl.dot(low.to(tl.float32), factors.to(tl.float32), input_precision=PRECISION)
     else:
         raw = tl.load(delta + offsets, inside, 0.).to(tl.float32)
-    raw += tl.load(bias + k * channels + channel, mask, 0.)[None, :]
+    raw += tl.load(bias + k * channels + channel, mask, 0.).to(tl.float32)[None, :]
     tl.store(steps + offsets, softplus(raw) if SOFTPLUS else raw, inside)
 
 
@@ -71,7 +71,7 @@ def local_kernel(x, proj, steps, A, end, total, length, height, width, chunks, g
             cell = (image * GROUPS + k) * chunks + chunk
             tl.store(total + cell * channels + channel, tl.sum(step, 0), there)
             for s in tl.static_range(STATES):
-                rate = tl.load(A + (k * STATES + s) * channels + channel, mask, 0.) * LOG2_E
+                rate = tl.load(A + (k * channels + channel) * STATES + s, mask, 0.).to(tl.float32) * LOG2_E
                 decays = split_rows(tl.exp2(step * rate[None, :]), (turn == 1) != BACKWARD, T, BLOCK)
                 factor = tl.load(base + rows + rank + s + (STATES if BACKWARD else 0), valid, 0.).to(tl.float32)
                 drive = values * factor[:, None]
@@ -94,7 +94,7 @@ def carry_kernel(end, total, A, start, chunks, backward, channels, GROUPS: tl.co
     s = tl.program_id(1)
     channel = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels
-    rate = tl.load(A + (k * STATES + s) * channels + channel, mask, 0.) * LOG2_E
+    rate = tl.load(A + (k * channels + channel) * STATES + s, mask, 0.).to(tl.float32) * LOG2_E
     reverse = (k >= 2) & PAIRED
     reverse = reverse != (backward == 1)
     state = tl.zeros_like(rate)
@@ -120,7 +120,7 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
     """The output. Grid: (N * ceil(chunks / group_size), blocks of channels, 1 if PAIRED else K).
 
     With `final` it is stored as y, else as rows_y, in float32; with `columns` it includes rows_y, which the launch
-    for the rows has stored. D is the sum over the directions if PAIRED.
+    for the rows has stored.
     """
     channels = channels * UNIT
     image = image_of(chunks, group_size)
@@ -143,7 +143,7 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
         if columns == 1:
             output = tl.load(rows_y + plane + offsets, inside, 0.)
         else:
-            output = values * tl.load(D + shift, mask, 0.)[None, :]
+            output = values * direct_weight(D, first_group, channels, channel, mask, GROUPS, PAIRED)[None, :]
         for turn in tl.static_range(2 if PAIRED else 1):
             k = first_group + 2 * turn
             base = proj + k * parameters
@@ -151,7 +151,7 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
             driven = step * values
             cell = ((image * GROUPS + k) * chunks + chunk) * STATES
             for s in tl.static_range(STATES):
-                rate = tl.load(A + (k * STATES + s) * channels + channel, mask, 0.) * LOG2_E
+                rate = tl.load(A + (k * channels + channel) * STATES + s, mask, 0.).to(tl.float32) * LOG2_E
                 B = tl.load(base + rows + rank + s, valid, 0.).to(tl.float32)
                 C = tl.load(base + rows + rank + STATES + s, valid, 0.).to(tl.float32)
                 decays = split_rows(tl.exp2(step * rate[None, :]), turn == 1, T, BLOCK)

@@ -14,6 +14,10 @@ AHEAD = 32  # chunks whose loads the carry starts together
 CARRY_BLOCK = 32  # channels of one of its programs
 # A program runs several chunks once this many programs remain: 32 warps for each of 128 processors.
 ENOUGH_PROGRAMS = 4096
+# The gradients of a chunk take all registers of a thread, so that 8 programs run at once on each of 132 processors. All
+# of them start together and run as many chunks as it takes: what each leaves to add up is written once.
+GRADIENT_PROGRAMS = 1056
+MOST_CHUNKS = 16  # of a program
 # The same options for every kernel. Contraction to fused multiply-adds is Triton's default until 3.9 and said here
 # because a later one turns it off.
 LAUNCH = dict(num_warps=1, enable_fp_fusion=True)
@@ -31,6 +35,15 @@ ENOUGH_RANK_PROGRAMS = 528
 # How the gradients multiply where the maps are in half precision: a factor from the maps is exact in TF32, the others
 # have 11 bits. Three products instead, as in float32, would take twice the registers.
 RANK_HALF_PRECISION = 'tf32'
+# The sums at the end: rows and columns of a tile of the sums over programs of the scan, of which there are thousands,
+# and of those of the low rank, of which there are dozens; numbers of an array of the size of proj in a program. 8
+# columns are 32 bytes, the least that is read at once.
+SUM_ROWS = 512
+SUM_COLUMNS = 8
+SUM_WEIGHT_ROWS = 32
+SUM_WEIGHT_COLUMNS = 64
+SUM_CELLS = 1024
+SUM_WARPS = 4
 
 
 @dataclass(frozen=True)
@@ -72,14 +85,27 @@ class Geometry:
         return -(-self.channels // self.block)
 
     @cached_property
+    def _tiles_of_chunks(self) -> int:
+        """Tiles of a chunk and a block of channels that one launch works on."""
+        return self.images * self.chunks * self.blocks * (1 if self.paired else self.groups)
+
+    @cached_property
     def group_size(self) -> int:
-        launches = 1 if self.paired else self.groups
-        return max(1, min(16, self.images * self.chunks * self.blocks * launches // ENOUGH_PROGRAMS))
+        return max(1, min(MOST_CHUNKS, self._tiles_of_chunks // ENOUGH_PROGRAMS))
 
     @cached_property
     def programs(self) -> int:
         """Programs along the chunks of all images."""
         return self.images * -(-self.chunks // self.group_size)
+
+    @cached_property
+    def gradient_group_size(self) -> int:
+        return min(MOST_CHUNKS, -(-self._tiles_of_chunks // GRADIENT_PROGRAMS))
+
+    @cached_property
+    def gradient_programs(self) -> int:
+        """Programs of the gradients along the chunks of all images."""
+        return self.images * -(-self.chunks // self.gradient_group_size)
 
     @cached_property
     def launches(self) -> int:
@@ -105,6 +131,12 @@ class Geometry:
         """Programs of the low rank's gradients along the positions."""
         return -(-self.positions // (RANK_PLACES * self.tiles))
 
+    def finish_programs(self, done: bool) -> int:
+        """Programs of the sums at the end; `done`: none of them for the gradients of proj."""
+        cells = 0 if done else self.positions * self.groups * (self.rank + 2 * self.states)
+        return (-(-self.groups * (self.states + 2) * self.channels // SUM_COLUMNS) +
+                -(-self.groups * self.rank * self.channels // SUM_WEIGHT_COLUMNS) + -(-cells // SUM_CELLS))
+
     @cached_property
     def unit(self) -> int:
         """Neighbouring channels that a thread of the scan loads at once; with 64 it has two of each row."""
@@ -129,18 +161,24 @@ class Geometry:
         """Arguments that the kernel of the low rank's gradients is compiled for."""
         return dict(self.step_constants(precision), PLACES=RANK_PLACES, BLOCK=self.block, num_warps=RANK_WARPS)
 
+    def finish_constants(self) -> dict:
+        """Arguments that the kernel of the sums is compiled for."""
+        return dict(GROUPS=self.groups, STATES=self.states, PAIRED=self.paired, UNIT=self.steps_unit, ROWS=SUM_ROWS,
+                    COLUMNS=SUM_COLUMNS, WEIGHT_ROWS=SUM_WEIGHT_ROWS, WEIGHT_COLUMNS=SUM_WEIGHT_COLUMNS,
+                    CELLS=SUM_CELLS, **{**LAUNCH, 'num_warps': SUM_WARPS})
+
 
 class Inputs(NamedTuple):
-    """Contiguous tensors as the kernels read them; x, proj and delta in any dtype, the others float32.
+    """Contiguous tensors as the kernels read them, in any dtype.
 
     Attributes:
         x: (N, L, C) if paired, else (N, L, K, C).
         proj: (N, L, K, R + 2S).
         delta: (N, L, K, C), or x where the steps come from proj.
-        weight: (K, R, C).
+        weight: (K, C, R); with R = 0 it is not read.
         bias: (K, C).
-        A: (K, S, C).
-        D: (C,), the sum over the directions, if paired, else (K, C).
+        A: (K, C, S).
+        D: (K, C).
     """
     x: Tensor
     proj: Tensor
@@ -173,7 +211,7 @@ def _step_sizes(inputs: Inputs, geometry: Geometry) -> Tensor:
     """
     from .triton_forward import steps_kernel
     g = geometry
-    steps = inputs.weight.new_empty((g.images, g.length, g.groups, g.channels))
+    steps = inputs.x.new_empty((g.images, g.length, g.groups, g.channels), dtype=torch.float32)
     steps_kernel[(-(-g.positions // STEPS_PLACES), -(-g.channels // STEPS_BLOCK), g.groups)](
         inputs.proj, inputs.delta, inputs.weight, inputs.bias, steps, g.positions, g.channels // g.steps_unit, g.rank,
         SOFTPLUS=g.softplus, **g.step_constants(precision_of(steps.device)))
@@ -212,28 +250,31 @@ def run_forward(inputs: Inputs, geometry: Geometry) -> tuple[Tensor, Tensor]:
 
 
 def run_backward(grad_y: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
-    """Gradients of x (like x), proj, delta, weight (K, R, C), bias, A (K, S, C) and D, the latter float32."""
-    from .triton_backward import backward_kernel, rank_kernel
+    """Gradients of the inputs, in their shapes and dtypes; that of delta is the step sizes', float32, where R > 0."""
+    from .triton_backward import backward_kernel, finish_kernel, rank_kernel
     g, x = geometry, inputs.x
     steps = _step_sizes(inputs, g)
     incoming = _entering_states(grad_y, inputs, steps, g, True)
     rows = torch.empty_like(x, dtype=torch.float32) if g.paired else inputs.D  # else it is never touched
     grad_x = torch.empty_like(x)
-    parts = steps.new_empty((g.blocks, g.images, g.length, g.groups, g.rank + 2 * g.states))
+    parts = steps.new_empty((g.blocks, *inputs.proj.shape))
     grad_delta = torch.empty_like(steps, dtype=torch.float32 if g.rank else inputs.delta.dtype)
-    sums = steps.new_empty((g.programs, g.groups, g.states + 2, g.channels))
+    sums = steps.new_empty((g.gradient_programs, g.groups, g.states + 2, g.channels))
     for columns in range(g.launches):
-        backward_kernel[(g.programs, g.blocks, 1 if g.paired else g.groups)](
+        backward_kernel[(g.gradient_programs, g.blocks, 1 if g.paired else g.groups)](
             grad_y, x, inputs.proj, steps, inputs.A, inputs.D, start, incoming, rows, grad_x, parts, grad_delta,
-            sums, g.images, g.length, g.height, g.width, g.chunks, g.group_size, columns,
+            sums, g.images, g.length, g.height, g.width, g.chunks, g.gradient_group_size, columns,
             int(columns + 1 == g.launches), g.channels // g.unit, g.rank, SOFTPLUS=g.softplus, **g.constants())
-    grad_weight = inputs.weight
+    grad_weights, grad_weight = sums, torch.empty_like(inputs.weight)
     if g.rank:
         grad_weights = steps.new_empty((g.rank_programs, g.groups, g.rank, g.channels))
         rank_kernel[(g.rank_programs, g.blocks, g.groups)](
             grad_delta, inputs.proj, inputs.weight, parts, grad_weights, g.positions, g.channels // g.steps_unit,
             g.rank, g.tiles, **g.rank_constants(rank_precision_of(steps.device, inputs.proj.dtype)))
-        grad_weight = grad_weights.sum(0)
-    # Of D's gradients, the last line, only that of the first direction is there if paired: it is that of all.
-    bias, A, D = sums.sum(0).split([1, g.states, 1], 1)
-    return grad_x, parts.sum(0).view(inputs.proj.shape), grad_delta, grad_weight, bias.squeeze(1), A, D.squeeze(1)
+    done = g.blocks == 1 and inputs.proj.dtype == torch.float32
+    grad_proj = parts[0] if done else torch.empty_like(inputs.proj)
+    grad_bias, grad_A, grad_D = map(torch.empty_like, inputs[-3:])
+    finish_kernel[(g.finish_programs(done), )](
+        parts, grad_weights, sums, grad_proj, grad_weight, grad_bias, grad_A, grad_D, g.positions, g.blocks,
+        g.gradient_programs, g.rank_programs, g.channels // g.steps_unit, g.rank, **g.finish_constants())
+    return grad_x, grad_proj, grad_delta, grad_weight, grad_bias, grad_A, grad_D

@@ -1,6 +1,5 @@
 """The Triton kernels as torch ops, which torch.compile sees as one node, and without the cost of an op elsewhere."""
 import os
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -40,8 +39,10 @@ def interpreted() -> bool:
     return os.environ.get(INTERPRET, '0').lower() in ('1', 'true', 'on', 'yes')
 
 
-def _float(x: Tensor) -> Tensor:
-    return x.detach().to(torch.float32).contiguous()
+def _ready(x: Tensor) -> Tensor:
+    """x as the kernels read it: contiguous, and from an address at which 16 bytes can be loaded at once."""
+    x = x.contiguous()
+    return x if x.data_ptr() % 16 == 0 else x.clone()
 
 
 def _cross_problem(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
@@ -49,10 +50,8 @@ def _cross_problem(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, 
     images, height, width, channels = x.shape
     groups, _, rank = dt_weight.shape
     geometry = Geometry(images, height, width, channels, groups, rank, A.shape[2], True, True)
-    x = x.detach().contiguous()
-    inputs = Inputs(x, proj.detach().contiguous(), x, _float(dt_weight.transpose(1, 2)), _float(dt_bias),
-                    _float(A.transpose(1, 2)), _float(D).sum(0))
-    return inputs, geometry
+    x, *others = map(_ready, (x, proj, dt_weight, dt_bias, A, D))
+    return Inputs(x, others[0], x, *others[1:]), geometry
 
 
 def _cross_forward(inputs: Inputs, geometry: Geometry) -> tuple[Tensor, Tensor]:
@@ -61,17 +60,10 @@ def _cross_forward(inputs: Inputs, geometry: Geometry) -> tuple[Tensor, Tensor]:
 
 
 def _cross_backward(grad: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
-    """Gradients of x, in its dtype, and of the others, as (4, R, C), (4, C), (4, S, C) and (C), float32."""
+    """Gradients of x, proj, dt_weight, dt_bias, A and D."""
     with torch.cuda.device_of(inputs.x):
-        x, proj, _, weight, bias, A, D = run_backward(grad.contiguous(), inputs, start, geometry)
-    return x, proj, weight, bias, A, D[0]
-
-
-def _as_inputs(gradients: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> tuple[Tensor, ...]:
-    """The gradients in the shapes and dtypes of x, proj, dt_weight, dt_bias, A and D."""
-    x, proj, weight, bias, A, D = gradients
-    whole = x, proj, weight.transpose(1, 2), bias, A.transpose(1, 2), D.expand(bias.shape)
-    return tuple(g.to(dtype) for g, dtype in zip(whole, dtypes))
+        x, proj, _, *others = run_backward(_ready(grad), inputs, start, geometry)
+    return x, proj, *others
 
 
 class _CrossScan(torch.autograd.Function):
@@ -82,14 +74,13 @@ class _CrossScan(torch.autograd.Function):
         inputs, ctx.geometry = _cross_problem(*tensors)
         y, start = _cross_forward(inputs, ctx.geometry)
         ctx.save_for_backward(*inputs, start)
-        ctx.dtypes = [t.dtype for t in tensors]
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         *inputs, start = ctx.saved_tensors
-        return _as_inputs(_cross_backward(grad, Inputs(*inputs), start, ctx.geometry), ctx.dtypes)
+        return _cross_backward(grad, Inputs(*inputs), start, ctx.geometry)
 
 
 @torch.library.custom_op('mamba_cd::triton_cross_scan', mutates_args=())
@@ -115,18 +106,15 @@ def _cross_backward_op(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tensor,
     if x.numel() == 0:
         return tuple(t.zero_() for t in _cross_backward_fake(grad, x, proj, dt_weight, dt_bias, A, D, start))
     inputs, geometry = _cross_problem(x, proj, dt_weight, dt_bias, A, D)
-    grad_x, grad_proj, *others = _cross_backward(grad, inputs, start, geometry)
-    copies: Any = [t.clone() for t in others]  # an op's outputs must not share memory
-    return (grad_x, grad_proj, *copies)
+    gradients: Any = _cross_backward(grad, inputs, start, geometry)
+    return gradients
 
 
 @_cross_backward_op.register_fake
 def _cross_backward_fake(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
                          D: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    groups, channels, rank = dt_weight.shape
-    shapes = proj.shape, (groups, rank, channels), (groups, channels), (groups, A.shape[2], channels), (channels, )
-    grads: Any = [x.new_empty(shape, dtype=torch.float32) for shape in shapes]
-    return (x.new_empty(x.shape), *grads)
+    gradients: Any = tuple(t.new_empty(t.shape) for t in (x, proj, dt_weight, dt_bias, A, D))
+    return gradients
 
 
 def _save_cross(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
@@ -139,7 +127,7 @@ def _cross_gradients(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple:
     *inputs, start = ctx.saved_tensors
     if grad is None:
         return (None, ) * len(inputs)
-    return _as_inputs(_cross_backward_op(grad, *inputs, start), [t.dtype for t in inputs])
+    return _cross_backward_op(grad, *inputs, start)
 
 
 _cross_op.register_autograd(_cross_gradients, setup_context=_save_cross)
@@ -162,14 +150,13 @@ def _sequence_problem(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor,
         return t.detach().unflatten(1, (groups, -1)).permute(0, 3, 1, 2).contiguous()
 
     def per_channel(t: Tensor | None) -> Tensor:
-        return A.new_zeros(A.shape[0], dtype=torch.float32) if t is None else _float(t)
+        return A.new_zeros((groups, A.shape[0] // groups)) if t is None else t.unflatten(0, (groups, -1)).contiguous()
 
     geometry = Geometry(images, 1, length, u.shape[1] // groups, groups, 0, states, delta_softplus, False)
     proj = torch.cat([B.detach(), C.detach()], 2).permute(0, 3, 1, 2).contiguous()
-    rates = _float(A.unflatten(0, (groups, -1)).transpose(1, 2))
-    bias, direct = per_channel(delta_bias), per_channel(D)
+    bias, rates, direct = per_channel(delta_bias), per_channel(A), per_channel(D)
     inputs = Inputs(channels_last(u), proj, channels_last(delta), rates, bias, rates, direct)
-    return inputs, geometry
+    return Inputs(*map(_ready, inputs)), geometry
 
 
 @torch.library.custom_op('mamba_cd::triton_scan', mutates_args=())
@@ -197,18 +184,18 @@ def _scan_backward_op(
         grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
         delta_bias: Tensor | None, start: Tensor,
         delta_softplus: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of u and delta, in their dtypes, and of A, B, C, D and delta_bias, float32."""
+    """Gradients of u, delta, A, B, C, D and delta_bias, in their dtypes; where one is None, in that of A."""
     if u.numel() == 0:
         outputs = _scan_backward_fake(grad, u, delta, A, B, C, D, delta_bias, start, delta_softplus)
         return tuple(t.zero_() for t in outputs)
     inputs, geometry = _sequence_problem(u, delta, A, B, C, D, delta_bias, delta_softplus)
     grad = grad.unflatten(1, (geometry.groups, -1)).permute(0, 3, 1, 2).contiguous()
     with torch.cuda.device_of(u):
-        grad_x, proj, grad_delta, _, bias, rates, direct = run_backward(grad, inputs, start, geometry)
+        grad_x, proj, grad_delta, _, bias, rates, direct = run_backward(_ready(grad), inputs, start, geometry)
     grad_u, grad_delta = (t.permute(0, 2, 3, 1).flatten(1, 2).contiguous() for t in (grad_x, grad_delta))
-    grad_B, grad_C = (t.clone() for t in proj.permute(0, 2, 3, 1).split(geometry.states, 2))
-    return (grad_u, grad_delta, rates.transpose(1, 2).flatten(0, 1).clone(), grad_B, grad_C,
-            direct.flatten().clone(), bias.flatten().clone())
+    grad_B, grad_C = (half.to(t.dtype, copy=True, memory_format=torch.contiguous_format)
+                      for half, t in zip(proj.permute(0, 2, 3, 1).split(geometry.states, 2), (B, C)))
+    return grad_u, grad_delta, rates.flatten(0, 1), grad_B, grad_C, direct.flatten(), bias.flatten()
 
 
 @_scan_backward_op.register_fake
@@ -216,9 +203,9 @@ def _scan_backward_fake(
         grad: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
         delta_bias: Tensor | None, start: Tensor,
         delta_softplus: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    shapes = A.shape, B.shape, B.shape, A.shape[:1], A.shape[:1]
-    grads: Any = [u.new_empty(shape, dtype=torch.float32) for shape in shapes]
-    return (u.new_empty(u.shape), delta.new_empty(delta.shape), *grads)
+    gradients: Any = tuple(A.new_empty(A.shape[:1]) if t is None else t.new_empty(t.shape)
+                           for t in (u, delta, A, B, C, D, delta_bias))
+    return gradients
 
 
 def _save_scan(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
@@ -233,7 +220,7 @@ def _scan_gradients(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple:
     if grad is None:
         return (None, ) * 8
     gradients = _scan_backward_op(grad, *ctx.saved_tensors, ctx.softplus)
-    return (*(None if t is None else g.to(t.dtype) for g, t in zip(gradients, inputs)), None)
+    return (*(None if t is None else g for g, t in zip(gradients, inputs)), None)
 
 
 _scan_op.register_autograd(_scan_gradients, setup_context=_save_scan)

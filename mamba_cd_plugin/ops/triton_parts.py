@@ -8,8 +8,9 @@ sequence is cut into chunks of T positions, and four kernels work on them::
     carry_kernel    from chunk to chunk: the true state before each chunk (few values, T times fewer than x)
     forward_kernel  every chunk again, from its true state: the output
 
-The backward is the same with the adjoint running from the end, then `backward_kernel`, and `rank_kernel` for what the
-gradients of the step sizes become in their low rank. A program of the scan is one warp with a chunk as a tile
+The backward is the same with the adjoint running from the end, then `backward_kernel`, `rank_kernel` for what the
+gradients of the step sizes become in their low rank, and `finish_kernel`, which adds up what programs have left in
+parts. A program of the scan is one warp with a chunk as a tile
 (T, BLOCK) in its registers, channels across the threads. Only the recurrence itself runs row by row, so that the scan
 needs neither shuffles nor barriers, and nothing is ever added atomically: two runs give the same bits.
 
@@ -24,7 +25,7 @@ import triton.language as tl
 # channels comes in units of UNIT, a constant, by which a kernel knows how many are loaded at once. It is 2 at most in
 # the scan: rows of 32 threads then make a tile, and a thread holds whole columns, along which the recurrence runs.
 SIZES = ['length', 'height', 'width', 'chunks', 'group_size', 'images', 'channels', 'rank', 'columns', 'final',
-         'backward', 'positions', 'tiles']
+         'backward', 'positions', 'tiles', 'blocks', 'programs', 'rank_programs']
 # Rows are split off a tile by halves, at most so often: T <= 32.
 _HALVINGS = tl.constexpr(5)
 # tl.exp2 is one instruction, tl.exp also looks for results too small for it.
@@ -90,6 +91,16 @@ def join_rows(rows, REVERSED: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr
                 wholes = wholes + (tl.reshape(pair, (BLOCK, 2**(level + 1))), )
             parts = wholes
     return tl.trans(parts[0])
+
+
+@triton.jit
+def direct_weight(D, group, channels, channel, mask, GROUPS: tl.constexpr, PAIRED: tl.constexpr):
+    """The weight of the direct path: that of a group, or the sum over the directions if PAIRED."""
+    weight = tl.load(D + group * channels + channel, mask, 0.).to(tl.float32)
+    if PAIRED:
+        for other in tl.static_range(1, GROUPS):
+            weight += tl.load(D + other * channels + channel, mask, 0.).to(tl.float32)
+    return weight
 
 
 @triton.jit
