@@ -62,9 +62,9 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
     """All gradients. Grid: (N * ceil(chunks / group_size), blocks of channels, 1 if PAIRED else K).
 
     A program runs `group_size` chunks one after the other. Sums over the positions go to sums (programs of the first
-    axis, K, S + 2, C): the rows are bias, A and D; sums over the channels, the gradients of B and C, go to the end of parts
-    (blocks of channels, N, L, K, R + 2S). Both are added up afterwards. The gradients of the step sizes before softplus go
-    to grad_raw (N, L, K, C). rows_x and grad_x: as rows_y and y in the forward.
+    axis, K, S + 2, C): the rows are bias, A and D; sums over the channels, the gradients of B and C, go to parts
+    (blocks of channels, N, L, K, R + 2S), behind the first R. Both are added up afterwards. The gradients of the step
+    sizes before softplus go to grad_raw (N, L, K, C). rows_x and grad_x: as rows_y and y in the forward.
     """
     channels = channels * UNIT
     image = image_of(chunks, group_size)

@@ -1,7 +1,8 @@
 """Launches the Triton kernels of the selective scan: how much each program does, and in which order they run."""
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,13 +28,13 @@ FEWEST_RANKS = 16
 STEPS_PLACES = 32
 STEPS_BLOCK = 64
 STEPS_WARPS = 2
-RANK_PLACES = 64  # in float32 a thread has all its registers in use: 252 with 4 warps, and with 2 many are spilled
-RANK_WARPS = 4
-# A program of the gradients takes several tiles of positions once this many programs remain: 4 for each of 132
-# processors, of which 2 run at once. What one leaves to add up is as large as a tile, and the fewer the better.
-ENOUGH_RANK_PROGRAMS = 528
+RANK_PLACES = 32
+RANK_WARPS = 2  # in float32 with all registers in use, so that 4 programs run at once on each of 132 processors
+# All programs of the gradients start together and take as many tiles of positions as it takes: what one leaves to add
+# up is as large as a tile, and the fewer the better.
+RANK_PROGRAMS = 528
 # How the gradients multiply where the maps are in half precision: a factor from the maps is exact in TF32, the others
-# have 11 bits. Three products instead, as in float32, would take twice the registers.
+# have 11 bits. Three products instead, as in float32, would take all registers.
 RANK_HALF_PRECISION = 'tf32'
 # The sums at the end: rows and columns of a tile of the sums over programs of the scan, of which there are thousands,
 # and of those of the low rank, of which there are dozens; numbers of an array of the size of proj in a program. 8
@@ -124,7 +125,8 @@ class Geometry:
     @cached_property
     def tiles(self) -> int:
         """Tiles of positions of a program of the low rank's gradients."""
-        return max(1, -(-self.positions // RANK_PLACES) * self.blocks * self.groups // ENOUGH_RANK_PROGRAMS)
+        tiles = -(-self.positions // RANK_PLACES) * self.blocks * self.groups
+        return -(-tiles // RANK_PROGRAMS)
 
     @cached_property
     def rank_programs(self) -> int:
@@ -151,6 +153,11 @@ class Geometry:
         """Arguments that the kernels of the scan are compiled for, but the carry and softplus."""
         return dict(GROUPS=self.groups, STATES=self.states, PAIRED=self.paired, UNIT=self.unit, T=self.steps,
                     BLOCK=self.block, **LAUNCH)
+
+    def carry_constants(self) -> dict:
+        """Arguments that the carry is compiled for."""
+        return dict(GROUPS=self.groups, STATES=self.states, PAIRED=self.paired, AHEAD=AHEAD, BLOCK=CARRY_BLOCK,
+                    **LAUNCH)
 
     def step_constants(self, precision: str) -> dict:
         """Arguments that the kernel of the step sizes is compiled for; `precision`: of products of tiles."""
@@ -189,92 +196,137 @@ class Inputs(NamedTuple):
     D: Tensor
 
 
-@cache
-def precision_of(device: torch.device) -> str:
+def _precision_of(device: torch.device) -> str:
     """How Triton shall multiply float32 tiles there: on tensor cores three times, which keeps float32's digits."""
     if device.type != 'cuda' or torch.version.hip is not None:
         return 'ieee'
     return 'tf32x3' if torch.cuda.get_device_capability(device) >= (8, 0) else 'ieee'
 
 
-def rank_precision_of(device: torch.device, dtype: torch.dtype) -> str:
-    """How it shall multiply them for the gradients of the low rank, by the dtype of the maps."""
-    precision = precision_of(device)
-    return RANK_HALF_PRECISION if precision == 'tf32x3' and dtype != torch.float32 else precision
+class Plan:
+    """How the kernels run for one kind of call: the geometry, and what was compiled for it.
+
+    To launch a kernel Triton looks at every argument, to find what it has compiled for arguments of their kind. In a
+    plan they are always of the same kind, since dtypes and device belong to it and all addresses are aligned; only the
+    first launch goes that way, the others go straight to the compiled kernel, for a third of the time in Python.
+    """
+
+    def __init__(self, geometry: Geometry, dtype: torch.dtype, device: torch.device) -> None:
+        from . import triton_backward, triton_forward
+        self.geometry = geometry
+        self.forward: Any = triton_forward
+        self.backward: Any = triton_backward
+        self.precision = self.rank_precision = _precision_of(device)
+        if self.precision == 'tf32x3' and dtype != torch.float32:
+            self.rank_precision = RANK_HALF_PRECISION
+        self._compiled: dict[str, tuple[Any, list]] = {}
+
+    def launch(self, name: str, kernel: Any, grid: tuple[int, int, int], arguments: tuple,
+               constants: Callable[[], dict]) -> None:
+        """Launch a kernel.
+
+        Args:
+            name: of the kernel and these constants.
+            kernel: Triton's function.
+            grid: number of programs along three axes.
+            arguments: those that are no constants.
+            constants: makes the others, and the options of the compilation.
+        """
+        if name in self._compiled:
+            compiled, values = self._compiled[name]
+            compiled[grid](*arguments, *values)
+            return
+        options = constants()
+        compiled = kernel[grid](*arguments, **options)
+        if compiled is not None:  # it is in the interpreter
+            self._compiled[name] = compiled, [options[p.name] for p in kernel.params if p.is_constexpr]
 
 
-def _step_sizes(inputs: Inputs, geometry: Geometry) -> Tensor:
+@lru_cache(maxsize=1024)  # images of ever new sizes: a plan is small, but not nothing
+def _plan(geometry: tuple, dtypes: tuple[torch.dtype, ...], device: torch.device, tuned: tuple) -> Plan:
+    return Plan(Geometry(*geometry), dtypes[1], device)
+
+
+def plan_of(inputs: Inputs, *geometry: Any) -> Plan:
+    """The plan for aligned inputs and what `Geometry` takes; it is kept for the next call of this kind."""
+    tuned = (STEPS_BY_STATES, MAX_BLOCK, AHEAD, CARRY_BLOCK, ENOUGH_PROGRAMS, GRADIENT_PROGRAMS, MOST_CHUNKS,
+             STEPS_PLACES, STEPS_BLOCK, STEPS_WARPS, RANK_PLACES, RANK_WARPS, RANK_PROGRAMS,
+             RANK_HALF_PRECISION, SUM_ROWS, SUM_COLUMNS, SUM_WEIGHT_ROWS, SUM_WEIGHT_COLUMNS, SUM_CELLS, SUM_WARPS)
+    return _plan(geometry, tuple([t.dtype for t in inputs]), inputs.x.device, tuned)
+
+
+def _step_sizes(inputs: Inputs, plan: Plan) -> Tensor:
     """The step sizes, (N, L, K, C) in float32.
 
     The backward finds them again. Kept, they would be 16 bytes for each element of every map that is scanned, 9 % of
     the memory of a training step of V8 in bfloat16, for 0.6 % of its time on an H200.
     """
-    from .triton_forward import steps_kernel
-    g = geometry
+    g = plan.geometry
     steps = inputs.x.new_empty((g.images, g.length, g.groups, g.channels), dtype=torch.float32)
-    steps_kernel[(-(-g.positions // STEPS_PLACES), -(-g.channels // STEPS_BLOCK), g.groups)](
-        inputs.proj, inputs.delta, inputs.weight, inputs.bias, steps, g.positions, g.channels // g.steps_unit, g.rank,
-        SOFTPLUS=g.softplus, **g.step_constants(precision_of(steps.device)))
+    plan.launch('steps', plan.forward.steps_kernel,
+                (-(-g.positions // STEPS_PLACES), -(-g.channels // STEPS_BLOCK), g.groups),
+                (inputs.proj, inputs.delta, inputs.weight, inputs.bias, steps, g.positions,
+                 g.channels // g.steps_unit, g.rank),
+                lambda: dict(g.step_constants(plan.precision), SOFTPLUS=g.softplus))
     return steps
 
 
-def _entering_states(values: Tensor, inputs: Inputs, steps: Tensor, geometry: Geometry, backward: bool) -> Tensor:
+def _entering_states(values: Tensor, inputs: Inputs, steps: Tensor, plan: Plan, backward: bool) -> Tensor:
     """The state (or the adjoint, for values = the output's gradient) that enters each chunk, (N, K, chunks, S, C)."""
-    from .triton_forward import carry_kernel, local_kernel
-    g = geometry
-    end = values.new_empty((g.images, g.groups, g.chunks, g.states, g.channels), dtype=torch.float32)
-    total = values.new_empty((g.images, g.groups, g.chunks, g.channels), dtype=torch.float32)
+    g = plan.geometry
+    end = steps.new_empty((g.images, g.groups, g.chunks, g.states, g.channels))
+    total = steps.new_empty((g.images, g.groups, g.chunks, g.channels))
     start = torch.empty_like(end)
-    local_kernel[(g.programs, g.blocks, 2 if g.paired else g.groups)](
-        values, inputs.proj, steps, inputs.A, end, total, g.length, g.height, g.width, g.chunks, g.group_size,
-        g.channels // g.unit, g.rank, BACKWARD=backward, **g.constants())
-    carry_kernel[(g.images * g.groups, g.states, -(-g.channels // CARRY_BLOCK))](
-        end, total, inputs.A, start, g.chunks, int(backward), g.channels, GROUPS=g.groups, STATES=g.states,
-        PAIRED=g.paired, AHEAD=AHEAD, BLOCK=CARRY_BLOCK, **LAUNCH)
+    plan.launch('adjoints' if backward else 'states', plan.forward.local_kernel,
+                (g.programs, g.blocks, 2 if g.paired else g.groups),
+                (values, inputs.proj, steps, inputs.A, end, total, g.length, g.height, g.width, g.chunks, g.group_size,
+                 g.channels // g.unit, g.rank), lambda: dict(g.constants(), BACKWARD=backward))
+    plan.launch('carry', plan.forward.carry_kernel, (g.images * g.groups, g.states, -(-g.channels // CARRY_BLOCK)),
+                (end, total, inputs.A, start, g.chunks, int(backward), g.channels), g.carry_constants)
     return start
 
 
-def run_forward(inputs: Inputs, geometry: Geometry) -> tuple[Tensor, Tensor]:
+def run_forward(inputs: Inputs, plan: Plan) -> tuple[Tensor, Tensor]:
     """The output, like x, and the states that enter the chunks."""
-    from .triton_forward import forward_kernel
-    g, x = geometry, inputs.x
-    steps = _step_sizes(inputs, g)
-    start = _entering_states(x, inputs, steps, g, False)
+    g, x = plan.geometry, inputs.x
+    steps = _step_sizes(inputs, plan)
+    start = _entering_states(x, inputs, steps, plan, False)
     rows = torch.empty_like(x, dtype=torch.float32) if g.paired else inputs.D  # else it is never touched
     y = torch.empty_like(x)
     for columns in range(g.launches):
-        forward_kernel[(g.programs, g.blocks, 1 if g.paired else g.groups)](
-            x, inputs.proj, steps, inputs.A, inputs.D, start, rows, y, g.length, g.height, g.width, g.chunks,
-            g.group_size, columns, int(columns + 1 == g.launches), g.channels // g.unit, g.rank, **g.constants())
+        plan.launch('output', plan.forward.forward_kernel, (g.programs, g.blocks, 1 if g.paired else g.groups),
+                    (x, inputs.proj, steps, inputs.A, inputs.D, start, rows, y, g.length, g.height, g.width, g.chunks,
+                     g.group_size, columns, int(columns + 1 == g.launches), g.channels // g.unit, g.rank), g.constants)
     return y, start
 
 
-def run_backward(grad_y: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
+def run_backward(grad_y: Tensor, inputs: Inputs, start: Tensor, plan: Plan) -> tuple[Tensor, ...]:
     """Gradients of the inputs, in their shapes and dtypes; that of delta is the step sizes', float32, where R > 0."""
-    from .triton_backward import backward_kernel, finish_kernel, rank_kernel
-    g, x = geometry, inputs.x
-    steps = _step_sizes(inputs, g)
-    incoming = _entering_states(grad_y, inputs, steps, g, True)
+    g, x = plan.geometry, inputs.x
+    steps = _step_sizes(inputs, plan)
+    incoming = _entering_states(grad_y, inputs, steps, plan, True)
     rows = torch.empty_like(x, dtype=torch.float32) if g.paired else inputs.D  # else it is never touched
     grad_x = torch.empty_like(x)
     parts = steps.new_empty((g.blocks, *inputs.proj.shape))
     grad_delta = torch.empty_like(steps, dtype=torch.float32 if g.rank else inputs.delta.dtype)
     sums = steps.new_empty((g.gradient_programs, g.groups, g.states + 2, g.channels))
     for columns in range(g.launches):
-        backward_kernel[(g.gradient_programs, g.blocks, 1 if g.paired else g.groups)](
-            grad_y, x, inputs.proj, steps, inputs.A, inputs.D, start, incoming, rows, grad_x, parts, grad_delta,
-            sums, g.images, g.length, g.height, g.width, g.chunks, g.gradient_group_size, columns,
-            int(columns + 1 == g.launches), g.channels // g.unit, g.rank, SOFTPLUS=g.softplus, **g.constants())
+        plan.launch('gradients', plan.backward.backward_kernel,
+                    (g.gradient_programs, g.blocks, 1 if g.paired else g.groups),
+                    (grad_y, x, inputs.proj, steps, inputs.A, inputs.D, start, incoming, rows, grad_x, parts,
+                     grad_delta, sums, g.images, g.length, g.height, g.width, g.chunks, g.gradient_group_size, columns,
+                     int(columns + 1 == g.launches), g.channels // g.unit, g.rank),
+                    lambda: dict(g.constants(), SOFTPLUS=g.softplus))
     grad_weights, grad_weight = sums, torch.empty_like(inputs.weight)
     if g.rank:
         grad_weights = steps.new_empty((g.rank_programs, g.groups, g.rank, g.channels))
-        rank_kernel[(g.rank_programs, g.blocks, g.groups)](
-            grad_delta, inputs.proj, inputs.weight, parts, grad_weights, g.positions, g.channels // g.steps_unit,
-            g.rank, g.tiles, **g.rank_constants(rank_precision_of(steps.device, inputs.proj.dtype)))
+        plan.launch('rank', plan.backward.rank_kernel, (g.rank_programs, g.blocks, g.groups),
+                    (grad_delta, inputs.proj, inputs.weight, parts, grad_weights, g.positions,
+                     g.channels // g.steps_unit, g.rank, g.tiles), lambda: g.rank_constants(plan.rank_precision))
     done = g.blocks == 1 and inputs.proj.dtype == torch.float32
     grad_proj = parts[0] if done else torch.empty_like(inputs.proj)
     grad_bias, grad_A, grad_D = map(torch.empty_like, inputs[-3:])
-    finish_kernel[(g.finish_programs(done), )](
-        parts, grad_weights, sums, grad_proj, grad_weight, grad_bias, grad_A, grad_D, g.positions, g.blocks,
-        g.gradient_programs, g.rank_programs, g.channels // g.steps_unit, g.rank, **g.finish_constants())
+    plan.launch('finish', plan.backward.finish_kernel, (g.finish_programs(done), 1, 1),
+                (parts, grad_weights, sums, grad_proj, grad_weight, grad_bias, grad_A, grad_D, g.positions, g.blocks,
+                 g.gradient_programs, g.rank_programs, g.channels // g.steps_unit, g.rank), g.finish_constants)
     return grad_x, grad_proj, grad_delta, grad_weight, grad_bias, grad_A, grad_D

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .triton_launch import Geometry, Inputs, run_backward, run_forward
+from .triton_launch import Geometry, Inputs, Plan, plan_of, run_backward, run_forward
 
 OLDEST = (3, 3)  # Triton: 3.2 does not compile an index into a tuple by a constant
 INTERPRET = 'TRITON_INTERPRET'  # Triton's own switch: its interpreter runs the kernels on CPU tensors
@@ -46,23 +46,23 @@ def _ready(x: Tensor) -> Tensor:
 
 
 def _cross_problem(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
-                   D: Tensor) -> tuple[Inputs, Geometry]:
+                   D: Tensor) -> tuple[Inputs, Plan]:
     images, height, width, channels = x.shape
     groups, _, rank = dt_weight.shape
-    geometry = Geometry(images, height, width, channels, groups, rank, A.shape[2], True, True)
     x, *others = map(_ready, (x, proj, dt_weight, dt_bias, A, D))
-    return Inputs(x, others[0], x, *others[1:]), geometry
+    inputs = Inputs(x, others[0], x, *others[1:])
+    return inputs, plan_of(inputs, images, height, width, channels, groups, rank, A.shape[2], True, True)
 
 
-def _cross_forward(inputs: Inputs, geometry: Geometry) -> tuple[Tensor, Tensor]:
+def _cross_forward(inputs: Inputs, plan: Plan) -> tuple[Tensor, Tensor]:
     with torch.cuda.device_of(inputs.x):
-        return run_forward(inputs, geometry)
+        return run_forward(inputs, plan)
 
 
-def _cross_backward(grad: Tensor, inputs: Inputs, start: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
+def _cross_backward(grad: Tensor, inputs: Inputs, start: Tensor, plan: Plan) -> tuple[Tensor, ...]:
     """Gradients of x, proj, dt_weight, dt_bias, A and D."""
     with torch.cuda.device_of(inputs.x):
-        x, proj, _, *others = run_backward(_ready(grad), inputs, start, geometry)
+        x, proj, _, *others = run_backward(_ready(grad.to(inputs.x.dtype)), inputs, start, plan)
     return x, proj, *others
 
 
@@ -71,8 +71,8 @@ class _CrossScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> Tensor:
-        inputs, ctx.geometry = _cross_problem(*tensors)
-        y, start = _cross_forward(inputs, ctx.geometry)
+        inputs, ctx.plan = _cross_problem(*tensors)
+        y, start = _cross_forward(inputs, ctx.plan)
         ctx.save_for_backward(*inputs, start)
         return y
 
@@ -80,7 +80,7 @@ class _CrossScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         *inputs, start = ctx.saved_tensors
-        return _cross_backward(grad, Inputs(*inputs), start, ctx.geometry)
+        return _cross_backward(grad, Inputs(*inputs), start, ctx.plan)
 
 
 @torch.library.custom_op('mamba_cd::triton_cross_scan', mutates_args=())
@@ -105,8 +105,8 @@ def _cross_backward_op(grad: Tensor, x: Tensor, proj: Tensor, dt_weight: Tensor,
                        start: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     if x.numel() == 0:
         return tuple(t.zero_() for t in _cross_backward_fake(grad, x, proj, dt_weight, dt_bias, A, D, start))
-    inputs, geometry = _cross_problem(x, proj, dt_weight, dt_bias, A, D)
-    gradients: Any = _cross_backward(grad, inputs, start, geometry)
+    inputs, plan = _cross_problem(x, proj, dt_weight, dt_bias, A, D)
+    gradients: Any = _cross_backward(grad, inputs, start, plan)
     return gradients
 
 
@@ -142,7 +142,7 @@ def triton_cross_selective_scan(x: Tensor, proj: Tensor, dt_weight: Tensor, dt_b
 
 
 def _sequence_problem(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
-                      delta_bias: Tensor | None, delta_softplus: bool) -> tuple[Inputs, Geometry]:
+                      delta_bias: Tensor | None, delta_softplus: bool) -> tuple[Inputs, Plan]:
     """The channels are brought to the end, where the kernels want them."""
     (images, _, length), (groups, states) = u.shape, B.shape[1:3]
 
@@ -152,11 +152,10 @@ def _sequence_problem(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor,
     def per_channel(t: Tensor | None) -> Tensor:
         return A.new_zeros((groups, A.shape[0] // groups)) if t is None else t.unflatten(0, (groups, -1)).contiguous()
 
-    geometry = Geometry(images, 1, length, u.shape[1] // groups, groups, 0, states, delta_softplus, False)
     proj = torch.cat([B.detach(), C.detach()], 2).permute(0, 3, 1, 2).contiguous()
     bias, rates, direct = per_channel(delta_bias), per_channel(A), per_channel(D)
-    inputs = Inputs(channels_last(u), proj, channels_last(delta), rates, bias, rates, direct)
-    return Inputs(*map(_ready, inputs)), geometry
+    inputs = Inputs(*map(_ready, (channels_last(u), proj, channels_last(delta), rates, bias, rates, direct)))
+    return inputs, plan_of(inputs, images, 1, length, u.shape[1] // groups, groups, 0, states, delta_softplus, False)
 
 
 @torch.library.custom_op('mamba_cd::triton_scan', mutates_args=())
@@ -164,9 +163,9 @@ def _scan_op(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tenso
              delta_bias: Tensor | None, delta_softplus: bool) -> tuple[Tensor, Tensor]:
     if u.numel() == 0:
         return _scan_fake(u, delta, A, B, C, D, delta_bias, delta_softplus)
-    inputs, geometry = _sequence_problem(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    inputs, plan = _sequence_problem(u, delta, A, B, C, D, delta_bias, delta_softplus)
     with torch.cuda.device_of(u):
-        y, start = run_forward(inputs, geometry)
+        y, start = run_forward(inputs, plan)
     return y.permute(0, 2, 3, 1).flatten(1, 2).contiguous(), start
 
 
@@ -188,13 +187,13 @@ def _scan_backward_op(
     if u.numel() == 0:
         outputs = _scan_backward_fake(grad, u, delta, A, B, C, D, delta_bias, start, delta_softplus)
         return tuple(t.zero_() for t in outputs)
-    inputs, geometry = _sequence_problem(u, delta, A, B, C, D, delta_bias, delta_softplus)
-    grad = grad.unflatten(1, (geometry.groups, -1)).permute(0, 3, 1, 2).contiguous()
+    inputs, plan = _sequence_problem(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    grad = _ready(grad.to(u.dtype).unflatten(1, (B.shape[1], -1)).permute(0, 3, 1, 2))
     with torch.cuda.device_of(u):
-        grad_x, proj, grad_delta, _, bias, rates, direct = run_backward(_ready(grad), inputs, start, geometry)
+        grad_x, proj, grad_delta, _, bias, rates, direct = run_backward(grad, inputs, start, plan)
     grad_u, grad_delta = (t.permute(0, 2, 3, 1).flatten(1, 2).contiguous() for t in (grad_x, grad_delta))
     grad_B, grad_C = (half.to(t.dtype, copy=True, memory_format=torch.contiguous_format)
-                      for half, t in zip(proj.permute(0, 2, 3, 1).split(geometry.states, 2), (B, C)))
+                      for half, t in zip(proj.permute(0, 2, 3, 1).split(B.shape[2], 2), (B, C)))
     return grad_u, grad_delta, rates.flatten(0, 1), grad_B, grad_C, direct.flatten(), bias.flatten()
 
 

@@ -38,11 +38,11 @@ def test_cross_scan(shape, maps, gradients, assert_close):
 
 
 def test_a_program_with_several_chunks(monkeypatch, maps, gradients, assert_close):
-    for name in ('ENOUGH_PROGRAMS', 'GRADIENT_PROGRAMS', 'ENOUGH_RANK_PROGRAMS'):
+    for name in ('ENOUGH_PROGRAMS', 'GRADIENT_PROGRAMS', 'RANK_PROGRAMS'):
         monkeypatch.setattr(triton_launch, name, 2)
     monkeypatch.setattr(triton_launch, 'RANK_PLACES', 16)
     monkeypatch.setattr(triton_launch, 'SUM_ROWS', 2)
-    inputs = maps(1, 5, 7, 4, 2, 1)  # 5 chunks in groups of 2 and 3; 3 tiles of positions in one of 6
+    inputs = maps(1, 5, 7, 4, 2, 1)  # 5 chunks in groups of 2 and 3; 3 tiles of positions, in a program for 6
     assert_close(gradients(cross, inputs), expected_of(gradients, inputs), 1e-5)
 
 
