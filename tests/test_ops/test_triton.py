@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from mamba_cd_plugin.ops import resolve_backend, triton_ops
+from mamba_cd_plugin.ops import resolve_backend, triton_launch, triton_ops
 
 triton = pytest.importorskip('triton', minversion='3.6')
 
@@ -30,6 +31,55 @@ def test_compiles_for_a_gpu(capability, dtype):
         registers, stack = resources(kernel)
         assert 0 < registers <= 255 and stack <= 128, (name, registers, stack)
         assert not re.search(r'\batom|\bred\.', kernel.asm['ptx']), name
+
+
+class NoGpu:
+    """A driver for Triton that starts nothing, and writes down what it should."""
+
+    def __init__(self):
+        self.started = []
+        self.utils = self
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device):
+        return 0
+
+    def get_current_target(self):
+        return triton.backends.compiler.GPUTarget('cuda', 90, 32)
+
+    def get_device_properties(self, device):
+        return {'max_shared_mem': 2**17}
+
+    def load_binary(self, name, kernel, shared, device):
+        return None, name, 32, 0, 1024  # no module that would have to be unloaded
+
+    def launcher_cls(self, source, metadata):
+
+        def start(x, y, z, stream, function, packed, launch, enter, leave, *arguments):
+            kinds = [(a.dtype, a.shape) if isinstance(a, torch.Tensor) else a for a in arguments]
+            self.started.append((function, (x, y, z), kinds))
+
+        return start
+
+
+@pytest.mark.skipif(triton_ops.interpreted() or torch.cuda.is_available(), reason='takes the place of a driver')
+def test_later_launches_are_like_the_first(maps, gradients, monkeypatch):
+    """The first goes through Triton, which puts the arguments in order; the later ones do not."""
+    driver = NoGpu()
+    monkeypatch.setattr(triton.runtime.driver, '_active', driver)
+    started = []
+    for _ in range(3):
+        gradients(triton_ops.triton_cross_selective_scan, maps(2, 4, 4, 8, 2, 1))
+        started.append(driver.started[:])
+        driver.started.clear()
+    triton_launch._plan.cache_clear()
+    assert [name for name, _, _ in started[0]] == [
+        'steps_kernel', 'local_kernel', 'carry_kernel', 'forward_kernel', 'forward_kernel', 'steps_kernel',
+        'local_kernel', 'carry_kernel', 'backward_kernel', 'backward_kernel', 'rank_kernel', 'finish_kernel'
+    ]
+    assert started[0] == started[1] == started[2]
 
 
 def test_reason_where_there_is_no_gpu(monkeypatch):
