@@ -36,10 +36,10 @@ RANK_PROGRAMS = 528
 # How the gradients multiply where the maps are in half precision: a factor from the maps is exact in TF32, the others
 # have 11 bits. Three products instead, as in float32, would take all registers.
 RANK_HALF_PRECISION = 'tf32'
-# The sums at the end: rows and columns of a tile of the sums over programs of the scan, of which there are thousands,
-# and of those of the low rank, of which there are dozens; numbers of an array of the size of proj in a program. 8
-# columns are 32 bytes, the least that is read at once.
-SUM_ROWS = 512
+# The sums at the end: rows and columns of a tile of the sums over programs of the scan, a hundred to a thousand rows,
+# and of those of the low rank, a dozen to a hundred; then the numbers of an array like proj in a program. 8 columns
+# are 32 bytes, the least that is read at once.
+SUM_ROWS = 256
 SUM_COLUMNS = 8
 SUM_WEIGHT_ROWS = 32
 SUM_WEIGHT_COLUMNS = 64
