@@ -90,7 +90,7 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
         values = tl.load(x + plane + offsets, inside, 0.).to(tl.float32)
         outer = tl.load(grad_y + plane + offsets, inside, 0.).to(tl.float32)
         if columns == 1:
-            total = tl.load(rows_x + plane + offsets, inside, 0.)
+            total = tl.load(rows_x + plane + offsets, inside, 0.).to(tl.float32)
         else:
             total = outer * direct_weight(D, first_group, channels, channel, mask, GROUPS, PAIRED)[None, :]
             _add_to(sums + (first_group * lines + lines - 1) * channels + channel, tl.sum(outer * values, 0), mask,

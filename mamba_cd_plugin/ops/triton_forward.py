@@ -141,7 +141,7 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
         rows = pixels * GROUPS * parameters
         values = tl.load(x + plane + offsets, inside, 0.).to(tl.float32)
         if columns == 1:
-            output = tl.load(rows_y + plane + offsets, inside, 0.)
+            output = tl.load(rows_y + plane + offsets, inside, 0.).to(tl.float32)
         else:
             output = values * direct_weight(D, first_group, channels, channel, mask, GROUPS, PAIRED)[None, :]
         for turn in tl.static_range(2 if PAIRED else 1):

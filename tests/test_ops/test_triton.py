@@ -82,6 +82,20 @@ def test_later_launches_are_like_the_first(maps, gradients, monkeypatch):
     assert started[0] == started[1] == started[2]
 
 
+@pytest.mark.skipif(triton_ops.interpreted() or torch.cuda.is_available(), reason='takes the place of a driver')
+def test_sequences_in_half_precision_compile(sequences, gradients, monkeypatch):
+    """All of them, D too, as in a model after half(); the interpreter does not mind types that do not match."""
+    driver = NoGpu()
+    monkeypatch.setattr(triton.runtime.driver, '_active', driver)
+    gradients(lambda *tensors: triton_ops.triton_selective_scan(*tensors, True),
+              sequences(1, 2, 4, 8, 1, torch.bfloat16))
+    triton_launch._plan.cache_clear()
+    assert [name for name, _, _ in driver.started] == [
+        'steps_kernel', 'local_kernel', 'carry_kernel', 'forward_kernel', 'steps_kernel', 'local_kernel',
+        'carry_kernel', 'backward_kernel', 'finish_kernel'
+    ]
+
+
 def test_reason_where_there_is_no_gpu(monkeypatch):
     triton_ops.probe_triton.cache_clear()
     monkeypatch.delenv(triton_ops.INTERPRET, raising=False)
