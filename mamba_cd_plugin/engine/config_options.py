@@ -1,6 +1,7 @@
 """Settings of a config overridden by ``key=value``, with unknown keys refused."""
 import argparse
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ READ_KEYS = RUNNER_KEYS | {
     'tta_pipeline', 'val_cfg', 'val_dataloader', 'val_evaluator'
 }
 SHOWN = 4  # places in a message
+# Where a value, or an element of it, is a dict in Python; braces alone may stand in a name, such as {}.pth.
+_DICT = re.compile(r"""(^|[\[(,])\s*(dict\s*\(|\{\s*['"])""")
 
 
 class OptionsAction(DictAction):
@@ -33,14 +36,20 @@ class OptionsAction(DictAction):
         """
         read: dict[str, Any] = {}
         for word in values:
-            key, equals, _ = word.partition('=')
+            key, equals, value = word.partition('=')
             if not equals or not key:
                 raise argparse.ArgumentError(self, f'expected key=value, got {word!r}')
+            if _DICT.search(value):  # mmengine would take it for a word, or cut it at its commas
+                raise argparse.ArgumentError(self, f'{word[:80]!r} gives a dict, which cannot be read here. Give each '
+                                                   f'of its values a key, such as {key}.name=1, where the config has '
+                                                   f'{key}; else write it into a config file')
             one = argparse.Namespace()
             try:
                 super().__call__(parser, one, [word], option_string)
             except (AssertionError, ValueError, IndexError, RecursionError) as error:  # as its parser of lists fails
-                raise argparse.ArgumentError(self, f'the value of {word[:80]!r} cannot be read: {error}. Expected a '
+                # It calls itself with the same text where no comma is outside of brackets.
+                reason = 'its commas stand in brackets of no list' if isinstance(error, RecursionError) else error
+                raise argparse.ArgumentError(self, f'the value of {word[:80]!r} cannot be read: {reason}. Expected a '
                                                    'number, a word, or a list such as [1,2]') from error
             read.update(getattr(one, self.dest))
         setattr(namespace, self.dest, read)

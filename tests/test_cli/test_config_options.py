@@ -59,6 +59,11 @@ def test_an_option_that_no_run_would_notice_is_refused(name: str, option: str, p
         read(str(CONFIGS / f'{name}.py'), '--cfg-options', option)
 
 
+def test_braces_may_stand_in_a_name() -> None:
+    assert read(CONFIG, '--cfg-options', 'default_hooks.checkpoint.filename_tmpl={}.pth'
+                ).default_hooks.checkpoint.filename_tmpl == '{}.pth'
+
+
 def test_what_torch_asks_for_can_be_added() -> None:
     assert read(CONFIG, '--cfg-options', 'find_unused_parameters=True').find_unused_parameters is True
 
@@ -67,6 +72,12 @@ def test_what_torch_asks_for_can_be_added() -> None:
     ('no_equals', "argument --cfg-options: expected key=value, got 'no_equals'"),
     ('=1', "argument --cfg-options: expected key=value, got '=1'"),
     ('data_root=[1,(2]', "argument --cfg-options: the value of 'data_root=[1,(2]' cannot be read: "),
+    ('data_root=f(1,2)', "the value of 'data_root=f(1,2)' cannot be read: its commas stand in brackets of no list."),
+    ('model=dict(a=1)', "'model=dict(a=1)' gives a dict, which cannot be read here. Give each of its values a key, "
+     'such as model.name=1'),
+    ('model.x=dict(a=(1,2),b=2)', 'such as model.x.name=1, where the config has model.x; else write it into a config'),
+    ('custom_hooks=[dict(type=X)]', 'gives a dict'),
+    ("custom_hooks=[{'type': 'X', 'a': 1}]", 'gives a dict'),
 ])
 def test_what_is_no_option_ends_with_one_line(word: str, message: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
