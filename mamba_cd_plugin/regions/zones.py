@@ -70,7 +70,8 @@ class Zones:
             print_log(f'--zones {path}: {len(flat)} have no area and get no changes, as what was brought into a CRS '
                       f'that does not reach so far: {shorten(flat)}', 'current', logging.WARNING)
         try:
-            self.shapes = shapes if table.crs == crs else _bring(shapes, table.crs, grid, crs)
+            self.shapes = (shapes if table.crs == crs and not crs.is_geographic else
+                           _bring(shapes, table.crs, grid, crs))
         except ProjError as error:
             raise ValueError(f'--zones {path}: cannot be brought into the CRS of the region ({error})') from error
         torn = [name for name, shape in zip(self.names, self.shapes) if shape is None]
@@ -165,17 +166,23 @@ def _with_points(shapes: np.ndarray) -> np.ndarray:
     return shapely.segmentize(shapes, np.where(longest > 0, longest, 1) / SIDE_PARTS)
 
 
+def _moved(shapes: np.ndarray, aside: float) -> np.ndarray:
+    return shapely.transform(shapes, lambda xy: xy + (aside, 0)) if aside else shapes
+
+
 def _bring(shapes: np.ndarray, crs: CRS, grid: RegionGrid, region_crs: CRS) -> np.ndarray:
     """What of zones lies around a region, in its CRS; None for each that cannot be brought there."""
     corners = map_points(grid.affine, np.array([(0, 0), (grid.width, 0), (0, grid.height), (grid.width, grid.height)]))
     back = Transformer.from_crs(region_crs, crs, always_xy=True)
     west, south, east, north = back.transform_bounds(*corners.min(axis=0), *corners.max(axis=0))
     if np.isfinite([west, south, east, north]).all():
-        turns = (-360, 0, 360) if crs.is_geographic else (0, )  # longitudes may be counted from 0 to 360
         east += 360 * (east < west and crs.is_geographic)  # pyproj's way to say that it crosses the antimeridian
         aside, above = MARGIN * (east - west), MARGIN * (north - south)
-        shapes = _polygons(shapely.intersection(shapes, shapely.union_all([
-            shapely.box(west - aside + turn, south - above, east + aside + turn, north + above) for turn in turns])))
+        around = shapely.box(west - aside, south - above, east + aside, north + above)
+        # Longitudes may be counted from 0 to 360, or beyond the antimeridian: they become those of the region.
+        turns = (-360, 0, 360) if crs.is_geographic else (0, )
+        shapes = _polygons(shapely.union_all(
+            [shapely.intersection(_moved(shapes, turn), around) for turn in turns], axis=0))
     shapes = _with_points(shapes)
     brought = geopandas.GeoSeries(shapes, crs=crs).to_crs(region_crs).to_numpy()
     # Those that are torn have sides through infinity, or across the whole plane.

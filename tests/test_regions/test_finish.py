@@ -13,12 +13,15 @@ shapely = pytest.importorskip('shapely')
 pytest.importorskip('pyarrow')
 pystac = pytest.importorskip('pystac')
 
-from rasterio.shutil import copy as copy_raster  # noqa: E402  after the skips
+from rasterio.crs import CRS  # noqa: E402  after the skips
+from rasterio.shutil import copy as copy_raster  # noqa: E402
 
 from mamba_cd_plugin.inference.array_pair import ArrayPair  # noqa: E402
 from mamba_cd_plugin.inference.pairs import ReadOptions  # noqa: E402
 from mamba_cd_plugin.inference.polygons import vectorize  # noqa: E402
 from mamba_cd_plugin.regions.finish import FinishOptions, RegionFacts, finish  # noqa: E402
+from mamba_cd_plugin.regions.grid import RegionGrid  # noqa: E402
+from mamba_cd_plugin.regions.zones import Zones  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')
 DATES = datetime(2019, 5, 1, tzinfo=timezone.utc), datetime(2023, 6, 1, tzinfo=timezone.utc)
@@ -233,6 +236,22 @@ def test_zones_as_large_as_the_world(tmp_path, write_region, monkeypatch):
     # Shares of the sphere; the ellipsoid differs by a part in 300 at most.
     assert areas['arctic'] == pytest.approx(0.25, rel=0.01)
     assert areas['fiji'] == pytest.approx(2 / 360 * (np.sin(np.radians(20)) - np.sin(np.radians(10))) / 2, rel=0.01)
+
+
+@pytest.mark.parametrize('west', [-179.99, 179.99, 179.9995])
+def test_zones_across_the_antimeridian_of_a_region_in_degrees(tmp_path, west):
+    """On either side and across, however the longitudes of region and zones are counted."""
+    grid = RegionGrid(CRS.from_epsg(4326).to_wkt(), (1e-5, 0, west, 0, -1e-5, -15), 100, 100, 50)
+    zones = dict(ring=shapely.Polygon([(179, -20), (-179, -20), (-179, -10), (179, -10)]),
+                 parts=shapely.MultiPolygon([shapely.box(179, -20, 180, -10), shapely.box(-180, -20, -179, -10)]),
+                 beyond=shapely.box(179, -20, 181, -10), from_0=shapely.box(0, -90, 360, 90),
+                 world=shapely.box(-180, -90, 180, 90), elsewhere=shapely.box(178, -20, 179, -10))
+    geopandas.GeoDataFrame(dict(name=list(zones)), geometry=list(zones.values()), crs='EPSG:4326').to_parquet(
+        tmp_path / 'zones.parquet')
+    counted = Zones(tmp_path / 'zones.parquet', grid)
+    changes = [shapely.box(west + at, -15.0002, west + at + 1e-4, -15.0001) for at in (1e-4, 8e-4)]
+    counted.add(np.array(changes), np.array([10., 20.]))
+    assert [(row['polygons'], row['changed_area_m2']) for row in counted.result()] == [(2, 30.)] * 5 + [(0, 0.)]
 
 
 def test_what_cannot_be_had(tmp_path, change, write_region):
