@@ -120,6 +120,8 @@ def test_weights_of_two_classes_are_refused_where_one_logit_takes_one() -> None:
 
     with pytest.raises(ValueError, match=r'loss_decode.bce.class_weight = \[0.5, 2.0\], 2 .* such as \[4\]'):
         head([0.5, 2.0])
+    with pytest.raises(ValueError, match=r'loss_decode.hinge.class_weight = \[1, 2\], .*: leave it out; loss_weight'):
+        Head([4], 4, dict(hinge=dict(type='LovaszLoss', loss_type='binary', per_image=True, class_weight=[1, 2])))
     loss = head([4.])
     truth = SegDataSample(gt_sem_seg=PixelData(data=torch.tensor([[[0, 1]]])))
     assert loss.loss_by_feat(torch.zeros(1, 1, 1, 2), [truth])['loss_ce'].item() == pytest.approx(2.5 * math.log(2))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.losses import CrossEntropyLoss
 from mmseg.utils import SampleList
 from torch import Tensor
 
@@ -63,11 +64,14 @@ class ChangeHead(BaseDecodeHead):
         for name, loss in zip(names, self.loss_decode):
             weights = getattr(loss, 'class_weight', None)
             if weights is not None and np.size(weights) != 1:
+                advice = 'leave it out; loss_weight weights a loss as a whole'
+                if isinstance(loss, CrossEntropyLoss):  # the others ignore one number, or weight all pixels with it
+                    advice = 'give class_weight=[w], where changed pixels shall count w times as much as others'
+                    if np.size(weights) == 2 and weights[0]:
+                        advice += f', such as [{weights[1] / weights[0]:g}]'
                 raise ValueError(
                     f'{type(self).__name__}: loss_decode.{name}.class_weight = {weights}, {np.size(weights)} numbers; '
-                    'expected one. There is one logit, that of a change: give class_weight=[w], where changed pixels '
-                    'shall count w times as much as others'
-                    + (f', such as [{weights[1] / weights[0]:g}]' if np.size(weights) == 2 and weights[0] else ''))
+                    f'there is one logit, that of a change, and no weight of each class: {advice}')
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Every loss on one output's logits.
