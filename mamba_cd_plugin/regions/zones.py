@@ -54,15 +54,15 @@ class Zones:
             table = read(path)
         except Exception as error:  # pyarrow and pyogrio have no common base
             raise ValueError(f'--zones {path}: cannot be read as polygons ({error})') from error
-        kinds = set(table.geom_type.dropna())
-        if not len(table) or not kinds <= {'Polygon', 'MultiPolygon'}:
+        kinds = set(table.geom_type.dropna()) if isinstance(table, geopandas.GeoDataFrame) else set()  # such as a CSV
+        if not kinds or not kinds <= {'Polygon', 'MultiPolygon'}:
             raise ValueError(f'--zones {path}: expected polygons, got {", ".join(sorted(kinds)) or "nothing"}')
         if table.crs is None:
             raise ValueError(f'--zones {path}: has no CRS, so it cannot be known where its zones lie')
         table = table[~(table.geometry.isna() | table.geometry.is_empty)]  # rows of a table that were never drawn
         self.names = self._names(path, table, column)
         crs = CRS.from_wkt(grid.crs)
-        shapes = table.geometry.to_numpy()
+        shapes = shapely.force_2d(table.geometry.to_numpy())  # those of KML have heights
         shapes = _polygons(_unwrap(shapes) if table.crs.is_geographic else shapes)
         self.areas = _areas(shapes, table.crs)
         flat = [name for name, shape in zip(self.names, shapes) if shape.is_empty]

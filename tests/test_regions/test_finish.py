@@ -244,7 +244,7 @@ def test_zones_across_the_antimeridian_of_a_region_in_degrees(tmp_path, west):
     grid = RegionGrid(CRS.from_epsg(4326).to_wkt(), (1e-5, 0, west, 0, -1e-5, -15), 100, 100, 50)
     zones = dict(ring=shapely.Polygon([(179, -20), (-179, -20), (-179, -10), (179, -10)]),
                  parts=shapely.MultiPolygon([shapely.box(179, -20, 180, -10), shapely.box(-180, -20, -179, -10)]),
-                 beyond=shapely.box(179, -20, 181, -10), from_0=shapely.box(0, -90, 360, 90),
+                 beyond=shapely.force_3d(shapely.box(179, -20, 181, -10), 5.), from_0=shapely.box(0, -90, 360, 90),
                  world=shapely.box(-180, -90, 180, 90), elsewhere=shapely.box(178, -20, 179, -10))
     geopandas.GeoDataFrame(dict(name=list(zones)), geometry=list(zones.values()), crs='EPSG:4326').to_parquet(
         tmp_path / 'zones.parquet')
@@ -252,6 +252,15 @@ def test_zones_across_the_antimeridian_of_a_region_in_degrees(tmp_path, west):
     changes = [shapely.box(west + at, -15.0002, west + at + 1e-4, -15.0001) for at in (1e-4, 8e-4)]
     counted.add(np.array(changes), np.array([10., 20.]))
     assert [(row['polygons'], row['changed_area_m2']) for row in counted.result()] == [(2, 30.)] * 5 + [(0, 0.)]
+
+
+@pytest.mark.parametrize(('name', 'text'), [('zones.csv', 'name,area\nhere,5\n'), ('zones.geojson', json.dumps(dict(
+    type='FeatureCollection', features=[dict(type='Feature', properties=dict(name='here'), geometry=None)])))])
+def test_zones_without_any_geometry(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    grid = RegionGrid(CRS.from_epsg(4326).to_wkt(), (1e-5, 0, 9, 0, -1e-5, 47), 100, 100, 50)
+    with pytest.raises(ValueError, match=f'{name}: expected polygons, got nothing'):
+        Zones(tmp_path / name, grid)
 
 
 def test_what_cannot_be_had(tmp_path, change, write_region):
