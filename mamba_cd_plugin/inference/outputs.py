@@ -175,8 +175,9 @@ def check_outputs(out_dir: Path, source: PairSource, options: OutputOptions) -> 
         FileExistsError: If a file is there that this package did not make.
         ImportError: If a package is missing that a format needs.
     """
-    alone = [option for option in ('polygons', *_POLYGON_OPTIONS)
-             if getattr(options, option) not in (OutputOptions._field_defaults[option], 'none')]
+    # Not the format itself: one that somebody has registered may serve pictures too.
+    alone = [option for option in _POLYGON_OPTIONS
+             if getattr(options, option) != OutputOptions._field_defaults[option]]
     if alone and not source.is_raster:
         raise ValueError(f'{source.name}: {_as_typed(options._asdict(), alone)}: no effect on pictures such as PNG '
                          'and JPEG, which get no polygons. Leave it out, or predict rasters')

@@ -123,8 +123,6 @@ def test_options_of_polygons_are_refused_for_pictures(tmp_path, inferencer, loca
         Image.fromarray(image).save(path)
     with pytest.raises(ValueError, match='a: --min-area 50 and --split 0.8: no effect on pictures'):
         inferencer(paths, out_dir=str(tmp_path / 'out'), min_area=50, split=0.8, **SMALL)
-    with pytest.raises(ValueError, match='a: --polygons geojson: no effect on pictures'):
-        inferencer(paths, out_dir=str(tmp_path / 'out'), polygons='geojson', **SMALL)
     assert local_model.seen == []
     none = inferencer(paths, out_dir=str(tmp_path / 'out'), polygons='none', **SMALL)['predictions'][0]
     assert 'a_mask.png' in none['files']
