@@ -3,7 +3,4 @@ _base_ = './cdmamba_v8_small_finetune.py'
 
 load_from = 'cdmamba_v8_small_levircd'
 # What crops of 128 px end with was 79.8 on LEVIR-CD's validation tiles; 864 steps of these took it to 81.1.
-train_pipeline = [
-    dict(step, crop_size=(256, 256)) if step['type'] == 'RandomChangeCrop' else step for step in _base_.train_pipeline
-]
-train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=8, dataset=dict(pipeline=_base_.whole_tiles))

@@ -7,10 +7,7 @@ _base_ = [
 model = dict(decode_head=dict(loss_decode=_base_.recipe_losses))
 # 128 crops of 128 px in a batch for most of the time, then 32 whole tiles: 8 GB in bf16. 1,140 such steps reached 83.5
 # where 1,600 steps of at most 32 crops of 128 reached 76.0 (docs/accuracy.md).
-train_pipeline = [
-    dict(step, crop_size=(256, 256)) if step['type'] == 'RandomChangeCrop' else step for step in _base_.train_pipeline
-]
-train_dataloader = dict(batch_size=32, num_workers=6, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=32, num_workers=6, dataset=dict(pipeline=_base_.whole_tiles))
 train_cfg = dict(small_crops=dict(share=0.6, divisor=2))
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3, weight_decay=0.02))
 auto_scale_lr = dict(base_batch_size=32)

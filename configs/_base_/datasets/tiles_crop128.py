@@ -9,6 +9,10 @@ train_pipeline = [
     *_base_.augmentation,
     dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
 ]
+# For leaves that train on whole tiles. Not for scenes, whose train_pipeline has another camera.
+whole_tiles = [
+    dict(step, crop_size=(256, 256)) if step['type'] == 'RandomChangeCrop' else step for step in train_pipeline
+]
 
 # Together: 60 % of the crops show a change.
 train_dataloader = dict(
