@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mamba_cd_plugin.ops.triton_launch import AHEAD, CARRY_BLOCK, LAUNCH, RANK_HALF_PRECISION, Geometry
+from mamba_cd_plugin.ops.triton_launch import LAUNCH, Geometry, precisions
 
 # Arguments in the dtype of the map; the other tensors are float32.
 _MAPS = ('x', 'proj', 'delta', 'grad_y', 'y', 'grad_x', 'grad_proj')
@@ -50,12 +50,12 @@ def kernels_of_the_model(capability: int, dtype: str) -> dict[str, Any]:
     from mamba_cd_plugin.ops.triton_backward import backward_kernel, finish_kernel, rank_kernel
     from mamba_cd_plugin.ops.triton_forward import carry_kernel, forward_kernel, local_kernel, steps_kernel
     geometry = Geometry(2, 64, 64, 64, 4, 4, 1, True, True)
-    constants, precision = geometry.constants(), 'tf32x3' if capability >= 80 else 'ieee'
-    of_rank = RANK_HALF_PRECISION if capability >= 80 and dtype != 'fp32' else precision
+    constants = geometry.constants()
+    precision, of_rank = precisions(capability >= 80, dtype != 'fp32')
     variants: dict[str, tuple[Any, dict[str, Any]]] = {
         'local, forward': (local_kernel, dict(BACKWARD=False)),
         'local, backward': (local_kernel, dict(BACKWARD=True)),
-        'carry': (carry_kernel, dict(AHEAD=AHEAD, BLOCK=CARRY_BLOCK)),
+        'carry': (carry_kernel, geometry.carry_constants()),
         'forward': (forward_kernel, {}),
         'backward': (backward_kernel, dict(SOFTPLUS=True)),
         'steps': (steps_kernel, dict(geometry.step_constants(precision), SOFTPLUS=True)),

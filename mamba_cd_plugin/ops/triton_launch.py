@@ -196,11 +196,21 @@ class Inputs(NamedTuple):
     D: Tensor
 
 
-def _precision_of(device: torch.device) -> str:
-    """How Triton shall multiply float32 tiles there: on tensor cores three times, which keeps float32's digits."""
-    if device.type != 'cuda' or torch.version.hip is not None:
-        return 'ieee'
-    return 'tf32x3' if torch.cuda.get_device_capability(device) >= (8, 0) else 'ieee'
+def precisions(tf32: bool, half: bool) -> tuple[str, str]:
+    """How Triton shall multiply tiles for the step sizes, and for the gradients of the low rank.
+
+    Args:
+        tf32: whether the tensor cores take TF32; three such products keep float32's digits.
+        half: whether the maps are in half precision.
+    """
+    if not tf32:
+        return 'ieee', 'ieee'
+    return 'tf32x3', RANK_HALF_PRECISION if half else 'tf32x3'
+
+
+def _takes_tf32(device: torch.device) -> bool:
+    return (device.type == 'cuda' and torch.version.hip is None
+            and torch.cuda.get_device_capability(device) >= (8, 0))
 
 
 class Plan:
@@ -216,9 +226,7 @@ class Plan:
         self.geometry = geometry
         self.forward: Any = triton_forward
         self.backward: Any = triton_backward
-        self.precision = self.rank_precision = _precision_of(device)
-        if self.precision == 'tf32x3' and dtype != torch.float32:
-            self.rank_precision = RANK_HALF_PRECISION
+        self.precision, self.rank_precision = precisions(_takes_tf32(device), dtype != torch.float32)
         self._compiled: dict[str, tuple[Any, list]] = {}
 
     def launch(self, name: str, kernel: Any, grid: tuple[int, int, int], arguments: tuple,
