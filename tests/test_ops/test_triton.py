@@ -64,17 +64,23 @@ class NoGpu:
         return start
 
 
-@pytest.mark.skipif(triton_ops.interpreted() or torch.cuda.is_available(), reason='takes the place of a driver')
-def test_later_launches_are_like_the_first(maps, gradients, monkeypatch):
-    """The first goes through Triton, which puts the arguments in order; the later ones do not."""
+@pytest.fixture
+def no_gpu(monkeypatch):
+    if triton_ops.interpreted() or torch.cuda.is_available():
+        pytest.skip('takes the place of a driver')
     driver = NoGpu()
     monkeypatch.setattr(triton.runtime.driver, '_active', driver)
+    yield driver
+    triton_launch._plan.cache_clear()  # plans keep what was compiled for this driver
+
+
+def test_later_launches_are_like_the_first(maps, gradients, no_gpu):
+    """The first goes through Triton, which puts the arguments in order; the later ones do not."""
     started = []
     for _ in range(3):
         gradients(triton_ops.triton_cross_selective_scan, maps(2, 4, 4, 8, 2, 1))
-        started.append(driver.started[:])
-        driver.started.clear()
-    triton_launch._plan.cache_clear()
+        started.append(no_gpu.started[:])
+        no_gpu.started.clear()
     assert [name for name, _, _ in started[0]] == [
         'steps_kernel', 'local_kernel', 'carry_kernel', 'forward_kernel', 'forward_kernel', 'steps_kernel',
         'local_kernel', 'carry_kernel', 'backward_kernel', 'backward_kernel', 'rank_kernel', 'finish_kernel'
@@ -82,15 +88,11 @@ def test_later_launches_are_like_the_first(maps, gradients, monkeypatch):
     assert started[0] == started[1] == started[2]
 
 
-@pytest.mark.skipif(triton_ops.interpreted() or torch.cuda.is_available(), reason='takes the place of a driver')
-def test_sequences_in_half_precision_compile(sequences, gradients, monkeypatch):
+def test_sequences_in_half_precision_compile(sequences, gradients, no_gpu):
     """All of them, D too, as in a model after half(); the interpreter does not mind types that do not match."""
-    driver = NoGpu()
-    monkeypatch.setattr(triton.runtime.driver, '_active', driver)
     gradients(lambda *tensors: triton_ops.triton_selective_scan(*tensors, True),
               sequences(1, 2, 4, 8, 1, torch.bfloat16))
-    triton_launch._plan.cache_clear()
-    assert [name for name, _, _ in driver.started] == [
+    assert [name for name, _, _ in no_gpu.started] == [
         'steps_kernel', 'local_kernel', 'carry_kernel', 'forward_kernel', 'steps_kernel', 'local_kernel',
         'carry_kernel', 'backward_kernel', 'finish_kernel'
     ]
