@@ -2,63 +2,40 @@
 import triton
 import triton.language as tl
 
-from .triton_parts import LOG2_E, SIZES, chunk_of, direct_weight, image_of, join_rows, slope_of, split_rows
+from .triton_parts import LOG2_E, SIZES, chunk_of, direct_weight, image_of, join_rows, product, rates_of, slope_of, split_rows
 
 
 @triton.jit
-def _add_to(pointer, values, mask, first):
-    """Add to a vector that this program alone writes; the first time there is nothing there yet."""
-    if first:
-        tl.store(pointer, values, mask)
-    else:
-        tl.store(pointer, tl.load(pointer, mask, 0.) + values, mask)
-
-
-@triton.jit
-def _one_direction(values, outer, proj, parts, rows, valid, steps, A, start, incoming, grad_A, mask,
-                   first, channels, channel, rank, REVERSED: tl.constexpr, STATES: tl.constexpr, T: tl.constexpr,
-                   BLOCK: tl.constexpr):
-    """Gradients of the drive step * x and of the exponents' steps, two tiles; stores those of B, C and A."""
-    driven = steps * values
-    grad_drive = tl.zeros_like(steps)
-    grad_step = tl.zeros_like(steps)
-    for s in tl.static_range(STATES):
-        rate = tl.load(A + channel * STATES + s, mask, 0.).to(tl.float32)
-        B = tl.load(proj + rows + rank + s, valid, 0.).to(tl.float32)
-        C = tl.load(proj + rows + rank + STATES + s, valid, 0.).to(tl.float32)
-        drive = driven * B[:, None]
-        decays = split_rows(tl.exp2(steps * (rate * LOG2_E)[None, :]), REVERSED, T, BLOCK)
-        drives = split_rows(drive, REVERSED, T, BLOCK)
-        state = tl.load(start + s * channels + channel, mask, 0.)
-        decayed = ()
-        for i in tl.static_range(T):
-            before = decays[i] * state
-            state = before + drives[i]
-            decayed = decayed + (before, )
-        before = join_rows(decayed, REVERSED, T, BLOCK)
-        tl.store(parts + rows + rank + STATES + s, tl.sum(outer * (before + drive), 1), valid)
-        # The adjoint runs the other way: flipped rows, not a reversed scan.
-        weights = split_rows(outer * C[:, None], not REVERSED, T, BLOCK)
-        adjoint = tl.load(incoming + s * channels + channel, mask, 0.)
-        adjoints = ()
-        for i in tl.static_range(T):
-            grad_state = weights[i] + adjoint
-            adjoint = decays[T - 1 - i] * grad_state
-            adjoints = adjoints + (grad_state, )
-        grad_states = join_rows(adjoints, not REVERSED, T, BLOCK)
-        grad_exponent = grad_states * before
-        _add_to(grad_A + s * channels + channel, tl.sum(grad_exponent * steps, 0), mask, first)
-        tl.store(parts + rows + rank + s, tl.sum(grad_states * driven, 1), valid)
-        grad_step += grad_exponent * rate[None, :]
-        grad_drive += grad_states * B[:, None]
-    return grad_drive, grad_step
+def _one_state(values, outer, step, rate, B, C, state, adjoint, REVERSED: tl.constexpr, T: tl.constexpr,
+               BLOCK: tl.constexpr):
+    """Gradients of a state in one direction: of the drive step * x, of the exponents, of B and of C."""
+    driven = step * values
+    drive = driven * B[:, None]
+    decays = split_rows(tl.exp2(step * (rate * LOG2_E)[None, :]), REVERSED, T, BLOCK)
+    drives = split_rows(drive, REVERSED, T, BLOCK)
+    decayed = ()
+    for i in tl.static_range(T):
+        before = decays[i] * state
+        state = before + drives[i]
+        decayed = decayed + (before, )
+    before = join_rows(decayed, REVERSED, T, BLOCK)
+    # The adjoint runs the other way: flipped rows, not a reversed scan.
+    weights = split_rows(outer * C[:, None], not REVERSED, T, BLOCK)
+    adjoints = ()
+    for i in tl.static_range(T):
+        grad_state = weights[i] + adjoint
+        adjoint = decays[T - 1 - i] * grad_state
+        adjoints = adjoints + (grad_state, )
+    grad_states = join_rows(adjoints, not REVERSED, T, BLOCK)
+    return (grad_states * B[:, None], grad_states * before, tl.sum(grad_states * driven, 1),
+            tl.sum(outer * (before + drive), 1))
 
 
 @triton.jit(do_not_specialize=SIZES)
 def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_x, parts, grad_raw, sums, images,
                     length, height, width, chunks, group_size, columns, final, channels, rank, GROUPS: tl.constexpr,
                     STATES: tl.constexpr, SOFTPLUS: tl.constexpr, PAIRED: tl.constexpr, UNIT: tl.constexpr,
-                    T: tl.constexpr, BLOCK: tl.constexpr):
+                    WHOLE: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
     """All gradients. Grid: (N * ceil(chunks / group_size), blocks of channels, 1 if PAIRED else K).
 
     A program runs `group_size` chunks one after the other. Sums over the positions go to sums (programs of the first
@@ -75,47 +52,98 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
     lines = STATES + 2
     spread = channels if PAIRED else GROUPS * channels
     shift = channel if PAIRED else first_group * channels + channel
-    plane = image * length * spread
     steps += image * length * GROUPS * channels
     grad_raw += image * length * GROUPS * channels
     proj += image * length * GROUPS * parameters
     parts += (tl.program_id(1).to(tl.int64) * images + image) * length * GROUPS * parameters
-    sums += tl.program_id(0).to(tl.int64) * GROUPS * lines * channels
+    weight = direct_weight(D, first_group, channels, channel, mask, GROUPS, PAIRED)
+    weight = tl.where(columns == 1, 0., weight)  # rows_x has the direct path
+    by_rows = channel < channels * columns
+    zero = tl.zeros((BLOCK, ), tl.float32)
+    sum_D = zero
+    sums_bias = ()
+    rates = ()
+    sums_A = ()
+    for turn in tl.static_range(2 if PAIRED else 1):
+        sums_bias = sums_bias + (zero, )
+        for s in tl.static_range(STATES):
+            rates = rates + (rates_of(A, first_group + 2 * turn, s, channels, channel, mask, STATES), )
+            sums_A = sums_A + (zero, )
     for turn_of_chunk in range(group_size):
-        first = turn_of_chunk == 0
-        chunk, valid, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks, T)
+        chunk, valid, first, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks,
+                                               WHOLE, T)
         chunk = tl.minimum(chunk, chunks - 1)  # behind the end nothing is valid, but the states must be readable
         inside = valid[:, None] & mask[None, :]
-        offsets = pixels[:, None] * spread + shift[None, :]
-        values = tl.load(x + plane + offsets, inside, 0.).to(tl.float32)
-        outer = tl.load(grad_y + plane + offsets, inside, 0.).to(tl.float32)
-        if columns == 1:
-            total = tl.load(rows_x + plane + offsets, inside, 0.).to(tl.float32)
-        else:
-            total = outer * direct_weight(D, first_group, channels, channel, mask, GROUPS, PAIRED)[None, :]
-            _add_to(sums + (first_group * lines + lines - 1) * channels + channel, tl.sum(outer * values, 0), mask,
-                    first)
+        plane = image * length * spread + first * spread
+        offsets = (pixels * spread)[:, None] + shift[None, :]
+        places = (pixels * (GROUPS * channels))[:, None] + channel[None, :]
+        rows = pixels * (GROUPS * parameters)
+        # As in the forward, all loads stand before the first store.
+        values = tl.load(x + plane + offsets, inside, 0.)
+        outer = tl.load(grad_y + plane + offsets, inside, 0.)
+        total = tl.load(rows_x + plane + offsets, valid[:, None] & by_rows[None, :], 0.)
+        sizes = ()
+        factors = ()
         for turn in tl.static_range(2 if PAIRED else 1):
             k = first_group + 2 * turn
-            cells = pixels * GROUPS + k
-            sums_k = sums + k * lines * channels
-            places_of_steps = cells[:, None] * channels + channel[None, :]
-            step = tl.load(steps + places_of_steps, inside, 0.)
-            cell = ((image * GROUPS + k) * chunks + chunk) * STATES * channels
-            grad_drive, grad_step = _one_direction(values, outer, proj, parts, cells * parameters, valid, step,
-                                                   A + k * STATES * channels, start + cell, incoming + cell,
-                                                   sums_k + channels, mask, first, channels, channel, rank, turn == 1,
-                                                   STATES, T, BLOCK)
+            cell = first * GROUPS + k
+            sizes = sizes + (tl.load(steps + cell * channels + places, inside, 0.), )
+            for s in tl.static_range(STATES):
+                factor = proj + cell * parameters + rank + s
+                entry = (((image * GROUPS + k) * chunks + chunk) * STATES + s) * channels + channel
+                factors = factors + (tl.load(factor + rows, valid, 0.), tl.load(factor + STATES + rows, valid, 0.),
+                                     tl.load(start + entry, mask, 0.), tl.load(incoming + entry, mask, 0.))
+        values = values.to(tl.float32)
+        outer = outer.to(tl.float32)
+        total += outer * weight[None, :]
+        sum_D += tl.sum(outer * values, 0)
+        biases = ()
+        exponents = ()
+        for turn in tl.static_range(2 if PAIRED else 1):
+            step = sizes[turn]
+            cell = first * GROUPS + first_group + 2 * turn
+            grad_drive = tl.zeros_like(step)
+            grad_step = tl.zeros_like(step)
+            for s in tl.static_range(STATES):
+                rate = rates[turn * STATES + s]
+                of_drive, of_exponent, of_B, of_C = _one_state(
+                    values, outer, step, rate, factors[4 * (turn * STATES + s)].to(tl.float32),
+                    factors[4 * (turn * STATES + s) + 1].to(tl.float32), factors[4 * (turn * STATES + s) + 2],
+                    factors[4 * (turn * STATES + s) + 3], turn == 1, T, BLOCK)
+                part = parts + cell * parameters + rank + s + rows
+                tl.store(part, of_B, valid)
+                tl.store(part + STATES, of_C, valid)
+                exponents = exponents + (sums_A[turn * STATES + s] + tl.sum(of_exponent * step, 0), )
+                grad_step += of_exponent * rate[None, :]
+                grad_drive += of_drive
             total += grad_drive * step
             raw = grad_step + grad_drive * values
             if SOFTPLUS:
                 raw *= slope_of(step)
-            _add_to(sums_k + channel, tl.sum(raw, 0), mask, first)
-            tl.store(grad_raw + places_of_steps, raw, inside)
+            biases = biases + (sums_bias[turn] + tl.sum(raw, 0), )
+            tl.store(grad_raw + cell * channels + places, raw, inside)
+        sums_A = exponents
+        sums_bias = biases
         if final == 1:
             tl.store(grad_x + plane + offsets, total, inside)
         else:
             tl.store(rows_x + plane + offsets, total, inside)
+    sums += tl.program_id(0).to(tl.int64) * GROUPS * lines * channels + channel
+    for turn in tl.static_range(2 if PAIRED else 1):
+        line = (first_group + 2 * turn) * lines
+        tl.store(sums + line * channels, sums_bias[turn], mask)
+        for s in tl.static_range(STATES):
+            tl.store(sums + (line + 1 + s) * channels, sums_A[turn * STATES + s], mask)
+    if columns == 0:
+        tl.store(sums + (first_group * lines + lines - 1) * channels, sum_D, mask)
+
+
+@triton.jit
+def _low_and_raw(proj, grad_raw, place, valid, r, used, channel, mask, channels, parameters, GROUPS: tl.constexpr):
+    low = tl.load(proj + (place * (GROUPS * parameters))[None, :] + r[:, None], used[:, None] & valid[None, :], 0.)
+    raw = tl.load(grad_raw + (place * (GROUPS * channels))[:, None] + channel[None, :],
+                  valid[:, None] & mask[None, :], 0.)
+    return low, raw
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -137,6 +165,7 @@ def rank_kernel(grad_raw, proj, weight, parts, grad_weight, positions, channels,
     parameters = rank + 2 * STATES
     # 64 bits for where the program starts, 32 for every place from there: offsets are most of the registers.
     start = tl.program_id(0) * tiles * PLACES
+    count = tl.minimum(positions - start, tiles * PLACES)
     cell = start.to(tl.int64) * GROUPS + k
     proj += cell * parameters
     parts += tl.program_id(1).to(tl.int64) * positions * GROUPS * parameters + cell * parameters
@@ -144,16 +173,19 @@ def rank_kernel(grad_raw, proj, weight, parts, grad_weight, positions, channels,
     factors = tl.load(weight + (k * channels + channel)[:, None] * rank + r[None, :], mask[:, None] & used[None, :],
                       0.).to(tl.float32)
     sums = tl.zeros((RANKS, BLOCK), tl.float32)
+    place = tl.arange(0, PLACES)
+    low, raw = _low_and_raw(proj, grad_raw, place, place < count, r, used, channel, mask, channels,
+                            parameters, GROUPS)
     for tile in range(tiles):
-        place = tile * PLACES + tl.arange(0, PLACES)
-        valid = place < positions - start
-        rows = place * GROUPS * parameters
-        low = tl.load(proj + rows[None, :] + r[:, None], used[:, None] & valid[None, :], 0.).to(tl.float32)
-        raw = tl.load(grad_raw + (place * GROUPS * channels)[:, None] + channel[None, :],
-                      valid[:, None] & mask[None, :], 0.)
-        sums = tl.dot(low, raw, sums, input_precision=PRECISION)
-        tl.store(parts + rows[:, None] + r[None, :], tl.dot(raw, factors, input_precision=PRECISION),
-                 valid[:, None] & used[None, :])
+        # Those of the next tile, while this one is worked on.
+        ahead = place + PLACES
+        next_low, next_raw = _low_and_raw(proj, grad_raw, ahead, ahead < count, r,
+                                          used, channel, mask, channels, parameters, GROUPS)
+        sums = product(low.to(tl.float32), raw, sums, PRECISION)
+        of_low = product(raw, factors, tl.zeros((PLACES, RANKS), tl.float32), PRECISION)
+        tl.store(parts + (place * (GROUPS * parameters))[:, None] + r[None, :], of_low,
+                 (place < count)[:, None] & used[None, :])
+        place, low, raw = ahead, next_low, next_raw
     grad_weight += (tl.program_id(0).to(tl.int64) * GROUPS + k) * rank * channels
     tl.store(grad_weight + r[:, None] * channels + channel[None, :], sums, used[:, None] & mask[None, :])
 

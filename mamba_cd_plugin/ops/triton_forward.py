@@ -2,44 +2,60 @@
 import triton
 import triton.language as tl
 
-from .triton_parts import LOG2_E, SIZES, chunk_of, direct_weight, image_of, join_rows, softplus, split_rows
+from .triton_parts import LOG2_E, SIZES, chunk_of, direct_weight, image_of, join_rows, product, rates_of, softplus, split_rows
 
 
 @triton.jit(do_not_specialize=SIZES)
-def steps_kernel(proj, delta, weight, bias, steps, positions, channels, rank, GROUPS: tl.constexpr,
+def steps_kernel(proj, delta, weight, bias, steps, positions, channels, rank, tiles, GROUPS: tl.constexpr,
                  RANKS: tl.constexpr, STATES: tl.constexpr, SOFTPLUS: tl.constexpr, PRECISION: tl.constexpr,
                  UNIT: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr):
-    """The step sizes, (N * L, K, C) in float32. Grid: (blocks of positions, blocks of channels, K).
+    """The step sizes, (N * L, K, C) in float32. Grid: (groups of positions, blocks of channels, K).
 
     With RANKS, the rank filled up to what a product of tiles takes, they come of weight @ proj[:rank] + bias, else of
-    delta + bias.
+    delta + bias. A program takes `tiles` times PLACES positions, one tile after the other.
     """
     channels = channels * UNIT
-    position = tl.program_id(0).to(tl.int64) * PLACES + tl.arange(0, PLACES)
-    valid = position < positions
+    k = tl.program_id(2)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels
-    k = tl.program_id(2)
-    inside = valid[:, None] & mask[None, :]
-    cells = position * GROUPS + k
-    offsets = cells[:, None] * channels + channel[None, :]
+    parameters = rank + 2 * STATES
+    # 64 bits for where the program starts, 32 for every place from there.
+    start = tl.program_id(0) * tiles * PLACES
+    count = tl.minimum(positions - start, tiles * PLACES)
+    cell = start.to(tl.int64) * GROUPS + k
+    proj += cell * parameters
+    delta += cell * channels
+    steps += cell * channels
+    shift = tl.load(bias + k * channels + channel, mask, 0.).to(tl.float32)
+    place = tl.arange(0, PLACES)
     if RANKS > 0:
         r = tl.arange(0, RANKS)
         used = r < rank
-        low = tl.load(proj + cells[:, None] * (rank + 2 * STATES) + r[None, :], valid[:, None] & used[None, :], 0.)
         factors = tl.load(weight + (k * channels + channel)[None, :] * rank + r[:, None],
-                          used[:, None] & mask[None, :], 0.)
-        raw = tl.dot(low.to(tl.float32), factors.to(tl.float32), input_precision=PRECISION)
-    else:
-        raw = tl.load(delta + offsets, inside, 0.).to(tl.float32)
-    raw += tl.load(bias + k * channels + channel, mask, 0.).to(tl.float32)[None, :]
-    tl.store(steps + offsets, softplus(raw) if SOFTPLUS else raw, inside)
+                          used[:, None] & mask[None, :], 0.).to(tl.float32)
+        low = tl.load(proj + (place * (GROUPS * parameters))[:, None] + r[None, :],
+                      (place < count)[:, None] & used[None, :], 0.)
+    for tile in range(tiles):
+        inside = (place < count)[:, None] & mask[None, :]
+        offsets = (place * (GROUPS * channels))[:, None] + channel[None, :]
+        if RANKS > 0:
+            # That of the next tile, while this one is worked on.
+            ahead = place + PLACES
+            following = tl.load(proj + (ahead * (GROUPS * parameters))[:, None] + r[None, :],
+                                (ahead < count)[:, None] & used[None, :], 0.)
+            raw = product(low.to(tl.float32), factors, tl.zeros((PLACES, BLOCK), tl.float32), PRECISION)
+            low = following
+        else:
+            raw = tl.load(delta + offsets, inside, 0.).to(tl.float32)
+        raw += shift[None, :]
+        tl.store(steps + offsets, softplus(raw) if SOFTPLUS else raw, inside)
+        place += PLACES
 
 
 @triton.jit(do_not_specialize=SIZES)
 def local_kernel(x, proj, steps, A, end, total, length, height, width, chunks, group_size, channels, rank,
                  GROUPS: tl.constexpr, STATES: tl.constexpr, PAIRED: tl.constexpr, BACKWARD: tl.constexpr,
-                 UNIT: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
+                 UNIT: tl.constexpr, WHOLE: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
     """What a chunk adds to the state after it: end (N, K, chunks, S, C), and its steps' total (N, K, chunks, C).
 
     Forwards x is the input. Backwards x is the output's gradient, and the state is the adjoint that a chunk hands to
@@ -58,28 +74,40 @@ def local_kernel(x, proj, steps, A, end, total, length, height, width, chunks, g
     x += image * length * spread
     proj += image * length * GROUPS * parameters
     steps += image * length * GROUPS * channels
+    rates = ()
+    for turn in tl.static_range(2 if PAIRED else 1):
+        for s in tl.static_range(STATES):
+            rates = rates + (rates_of(A, first_group + 2 * turn, s, channels, channel, mask, STATES) * LOG2_E, )
     for turn_of_chunk in range(group_size):
-        chunk, valid, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks, T)
+        chunk, valid, first, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks,
+                                               WHOLE, T)
         inside = valid[:, None] & mask[None, :]
         there = channel < tl.where(chunk < chunks, channels, 0)
-        rows = pixels * GROUPS * parameters
-        values = tl.load(x + pixels[:, None] * spread + shift[None, :], inside, 0.).to(tl.float32)
+        values = tl.load(x + first * spread + (pixels * spread)[:, None] + shift[None, :], inside, 0.)
+        # All loads stand before the first store: no compiler moves one across it, and each wait costs more than the sums.
+        sizes = ()
+        factors = ()
         for turn in tl.static_range(2 if PAIRED else 1):
-            k = first_group + 2 * turn
-            base = proj + k * parameters
-            step = tl.load(steps + (pixels * GROUPS + k)[:, None] * channels + channel[None, :], inside, 0.)
-            cell = (image * GROUPS + k) * chunks + chunk
-            tl.store(total + cell * channels + channel, tl.sum(step, 0), there)
+            cell = first * GROUPS + first_group + 2 * turn
+            places = (pixels * (GROUPS * channels))[:, None] + channel[None, :]
+            sizes = sizes + (tl.load(steps + cell * channels + places, inside, 0.), )
             for s in tl.static_range(STATES):
-                rate = tl.load(A + (k * channels + channel) * STATES + s, mask, 0.).to(tl.float32) * LOG2_E
+                factor = proj + cell * parameters + rank + s + (STATES if BACKWARD else 0)
+                factors = factors + (tl.load(factor + pixels * (GROUPS * parameters), valid, 0.), )
+        values = values.to(tl.float32)
+        for turn in tl.static_range(2 if PAIRED else 1):
+            step = sizes[turn]
+            cell = (image * GROUPS + first_group + 2 * turn) * chunks + chunk
+            for s in tl.static_range(STATES):
+                rate = rates[turn * STATES + s]
                 decays = split_rows(tl.exp2(step * rate[None, :]), (turn == 1) != BACKWARD, T, BLOCK)
-                factor = tl.load(base + rows + rank + s + (STATES if BACKWARD else 0), valid, 0.).to(tl.float32)
-                drive = values * factor[:, None]
+                drive = values * factors[turn * STATES + s].to(tl.float32)[:, None]
                 drives = split_rows(drive if BACKWARD else drive * step, (turn == 1) != BACKWARD, T, BLOCK)
                 state = tl.zeros_like(rate)
                 for i in tl.static_range(T):
                     state = decays[i] * (state + drives[i]) if BACKWARD else decays[i] * state + drives[i]
                 tl.store(end + (cell * STATES + s) * channels + channel, state, there)
+            tl.store(total + cell * channels + channel, tl.sum(step, 0), there)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -98,25 +126,29 @@ def carry_kernel(end, total, A, start, chunks, backward, channels, GROUPS: tl.co
     reverse = (k >= 2) & PAIRED
     reverse = reverse != (backward == 1)
     state = tl.zeros_like(rate)
+    # 64 bits for where the sequence starts, 32 for every place from there.
+    total += sequence * chunks * channels
+    end += (sequence * chunks * STATES + s) * channels
+    start += (sequence * chunks * STATES + s) * channels
     for first in range(0, chunks, AHEAD):
         number = first + tl.arange(0, AHEAD)
         inside = (number < chunks)[:, None] & mask[None, :]
-        cells = sequence * chunks + tl.where(reverse, chunks - 1 - number, number)
-        places_of_states = (cells * STATES + s)[:, None] * channels + channel[None, :]
-        totals = tl.load(total + cells[:, None] * channels + channel[None, :], inside, 0.)
+        number = tl.where(reverse, chunks - 1 - number, number)
+        places = (number * (STATES * channels))[:, None] + channel[None, :]
+        totals = tl.load(total + (number * channels)[:, None] + channel[None, :], inside, 0.)
+        ends = split_rows(tl.load(end + places, inside, 0.), False, AHEAD, BLOCK)
         decays = split_rows(tl.exp2(totals * rate[None, :]), False, AHEAD, BLOCK)
-        ends = split_rows(tl.load(end + places_of_states, inside, 0.), False, AHEAD, BLOCK)
         entering = ()
         for i in tl.static_range(AHEAD):
             entering = entering + (state, )
             state = decays[i] * state + ends[i]
-        tl.store(start + places_of_states, join_rows(entering, False, AHEAD, BLOCK), inside)
+        tl.store(start + places, join_rows(entering, False, AHEAD, BLOCK), inside)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width, chunks, group_size, columns, final,
                    channels, rank, GROUPS: tl.constexpr, STATES: tl.constexpr, PAIRED: tl.constexpr, UNIT: tl.constexpr,
-                   T: tl.constexpr, BLOCK: tl.constexpr):
+                   WHOLE: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr):
     """The output. Grid: (N * ceil(chunks / group_size), blocks of channels, 1 if PAIRED else K).
 
     With `final` it is stored as y, else as rows_y, in float32; with `columns` it includes rows_y, which the launch
@@ -130,38 +162,51 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
     parameters = rank + 2 * STATES
     spread = channels if PAIRED else GROUPS * channels
     shift = channel if PAIRED else first_group * channels + channel
-    plane = image * length * spread
     proj += image * length * GROUPS * parameters
     steps += image * length * GROUPS * channels
+    weight = direct_weight(D, first_group, channels, channel, mask, GROUPS, PAIRED)
+    weight = tl.where(columns == 1, 0., weight)  # rows_y has the direct path
+    by_rows = channel < channels * columns
+    rates = ()
+    for turn in tl.static_range(2 if PAIRED else 1):
+        for s in tl.static_range(STATES):
+            rates = rates + (rates_of(A, first_group + 2 * turn, s, channels, channel, mask, STATES) * LOG2_E, )
     for turn_of_chunk in range(group_size):
-        chunk, valid, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks, T)
+        chunk, valid, first, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks,
+                                               WHOLE, T)
         inside = valid[:, None] & mask[None, :]
         there = channel < tl.where(chunk < chunks, channels, 0)
-        offsets = pixels[:, None] * spread + shift[None, :]
-        rows = pixels * GROUPS * parameters
-        values = tl.load(x + plane + offsets, inside, 0.).to(tl.float32)
-        if columns == 1:
-            output = tl.load(rows_y + plane + offsets, inside, 0.).to(tl.float32)
-        else:
-            output = values * direct_weight(D, first_group, channels, channel, mask, GROUPS, PAIRED)[None, :]
+        plane = image * length * spread + first * spread
+        offsets = (pixels * spread)[:, None] + shift[None, :]
+        values = tl.load(x + plane + offsets, inside, 0.)
+        output = tl.load(rows_y + plane + offsets, valid[:, None] & by_rows[None, :], 0.)
+        sizes = ()
+        factors = ()
         for turn in tl.static_range(2 if PAIRED else 1):
             k = first_group + 2 * turn
-            base = proj + k * parameters
-            step = tl.load(steps + (pixels * GROUPS + k)[:, None] * channels + channel[None, :], inside, 0.)
-            driven = step * values
-            cell = ((image * GROUPS + k) * chunks + chunk) * STATES
+            cell = first * GROUPS + k
+            places = (pixels * (GROUPS * channels))[:, None] + channel[None, :]
+            sizes = sizes + (tl.load(steps + cell * channels + places, inside, 0.), )
             for s in tl.static_range(STATES):
-                rate = tl.load(A + (k * channels + channel) * STATES + s, mask, 0.).to(tl.float32) * LOG2_E
-                B = tl.load(base + rows + rank + s, valid, 0.).to(tl.float32)
-                C = tl.load(base + rows + rank + STATES + s, valid, 0.).to(tl.float32)
-                decays = split_rows(tl.exp2(step * rate[None, :]), turn == 1, T, BLOCK)
-                drives = split_rows(driven * B[:, None], turn == 1, T, BLOCK)
-                state = tl.load(start + (cell + s) * channels + channel, there, 0.)
+                factor = proj + cell * parameters + rank + s
+                entry = ((image * GROUPS + k) * chunks + chunk) * STATES + s
+                factors = factors + (tl.load(factor + pixels * (GROUPS * parameters), valid, 0.),
+                                     tl.load(factor + STATES + pixels * (GROUPS * parameters), valid, 0.),
+                                     tl.load(start + entry * channels + channel, there, 0.))
+        values = values.to(tl.float32)
+        output = output.to(tl.float32) + values * weight[None, :]
+        for turn in tl.static_range(2 if PAIRED else 1):
+            step = sizes[turn]
+            driven = step * values
+            for s in tl.static_range(STATES):
+                decays = split_rows(tl.exp2(step * rates[turn * STATES + s][None, :]), turn == 1, T, BLOCK)
+                drives = split_rows(driven * factors[3 * (turn * STATES + s)].to(tl.float32)[:, None], turn == 1, T, BLOCK)
+                state = factors[3 * (turn * STATES + s) + 2]
                 states = ()
                 for i in tl.static_range(T):
                     state = decays[i] * state + drives[i]
                     states = states + (state, )
-                output += join_rows(states, turn == 1, T, BLOCK) * C[:, None]
+                output += join_rows(states, turn == 1, T, BLOCK) * factors[3 * (turn * STATES + s) + 1].to(tl.float32)[:, None]
         if final == 1:
             tl.store(y + plane + offsets, output, inside)
         else:

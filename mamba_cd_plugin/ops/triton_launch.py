@@ -33,6 +33,7 @@ RANK_WARPS = 2  # in float32 with all registers in use, so that 4 programs run a
 # All programs of the gradients start together and take as many tiles of positions as it takes: what one leaves to add
 # up is as large as a tile, and the fewer the better.
 RANK_PROGRAMS = 528
+STEPS_PROGRAMS = 1056  # in the same way, 8 of them on each of 132 processors
 # How the gradients multiply where the maps are in half precision: a factor from the maps is exact in TF32, the others
 # have 11 bits. Three products instead, as in float32, would take all registers.
 RANK_HALF_PRECISION = 'tf32'
@@ -123,6 +124,22 @@ class Geometry:
         return max(FEWEST_RANKS, 1 << (self.rank - 1).bit_length()) if self.rank else 0
 
     @cached_property
+    def whole(self) -> bool:
+        """Whether every chunk lies within a row, and within a column where there are columns to scan."""
+        return self.width % self.steps == 0 and (not self.paired or self.height % self.steps == 0)
+
+    @cached_property
+    def step_tiles(self) -> int:
+        """Tiles of positions of a program of the step sizes."""
+        tiles = -(-self.positions // STEPS_PLACES) * -(-self.channels // STEPS_BLOCK) * self.groups
+        return -(-tiles // STEPS_PROGRAMS)
+
+    @cached_property
+    def step_programs(self) -> int:
+        """Programs of the step sizes along the positions."""
+        return -(-self.positions // (STEPS_PLACES * self.step_tiles))
+
+    @cached_property
     def tiles(self) -> int:
         """Tiles of positions of a program of the low rank's gradients."""
         tiles = -(-self.positions // RANK_PLACES) * self.blocks * self.groups
@@ -151,8 +168,8 @@ class Geometry:
 
     def constants(self) -> dict:
         """Arguments that the kernels of the scan are compiled for, but the carry and softplus."""
-        return dict(GROUPS=self.groups, STATES=self.states, PAIRED=self.paired, UNIT=self.unit, T=self.steps,
-                    BLOCK=self.block, **LAUNCH)
+        return dict(GROUPS=self.groups, STATES=self.states, PAIRED=self.paired, UNIT=self.unit, WHOLE=self.whole,
+                    T=self.steps, BLOCK=self.block, **LAUNCH)
 
     def carry_constants(self) -> dict:
         """Arguments that the carry is compiled for."""
@@ -205,7 +222,7 @@ def precisions(tf32: bool, half: bool) -> tuple[str, str]:
     """
     if not tf32:
         return 'ieee', 'ieee'
-    return 'tf32x3', RANK_HALF_PRECISION if half else 'tf32x3'
+    return ('tf32x2', RANK_HALF_PRECISION) if half else ('tf32x3', 'tf32x3')
 
 
 def _takes_tf32(device: torch.device) -> bool:
@@ -258,7 +275,7 @@ def _plan(geometry: tuple, dtypes: tuple[torch.dtype, ...], device: torch.device
 def plan_of(inputs: Inputs, *geometry: Any) -> Plan:
     """The plan for aligned inputs and what `Geometry` takes; it is kept for the next call of this kind."""
     tuned = (STEPS_BY_STATES, MAX_BLOCK, AHEAD, CARRY_BLOCK, ENOUGH_PROGRAMS, GRADIENT_PROGRAMS, MOST_CHUNKS,
-             STEPS_PLACES, STEPS_BLOCK, STEPS_WARPS, RANK_PLACES, RANK_WARPS, RANK_PROGRAMS,
+             STEPS_PLACES, STEPS_BLOCK, STEPS_WARPS, STEPS_PROGRAMS, RANK_PLACES, RANK_WARPS, RANK_PROGRAMS,
              RANK_HALF_PRECISION, SUM_ROWS, SUM_COLUMNS, SUM_WEIGHT_ROWS, SUM_WEIGHT_COLUMNS, SUM_CELLS, SUM_WARPS)
     return _plan(geometry, tuple([t.dtype for t in inputs]), inputs.x.device, tuned)
 
@@ -272,9 +289,9 @@ def _step_sizes(inputs: Inputs, plan: Plan) -> Tensor:
     g = plan.geometry
     steps = inputs.x.new_empty((g.images, g.length, g.groups, g.channels), dtype=torch.float32)
     plan.launch('steps', plan.forward.steps_kernel,
-                (-(-g.positions // STEPS_PLACES), -(-g.channels // STEPS_BLOCK), g.groups),
+                (g.step_programs, -(-g.channels // STEPS_BLOCK), g.groups),
                 (inputs.proj, inputs.delta, inputs.weight, inputs.bias, steps, g.positions,
-                 g.channels // g.steps_unit, g.rank),
+                 g.channels // g.steps_unit, g.rank, g.step_tiles),
                 lambda: dict(g.step_constants(plan.precision), SOFTPLUS=g.softplus))
     return steps
 
