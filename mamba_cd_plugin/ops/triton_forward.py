@@ -110,6 +110,15 @@ def local_kernel(x, proj, steps, A, end, total, length, height, width, chunks, g
             tl.store(total + cell * channels + channel, tl.sum(step, 0), there)
 
 
+@triton.jit
+def _of_chunks(first, chunks, width, reverse, channel, mask, AHEAD: tl.constexpr):
+    """Where AHEAD chunks are in an array with `width` numbers for each: `first` and those after it, and whether."""
+    number = tl.arange(0, AHEAD)
+    start = tl.where(reverse, chunks - 1 - first, first) * width
+    offsets = number[:, None] * tl.where(reverse, -width, width) + channel[None, :]
+    return start + offsets, (number < chunks - first)[:, None] & mask[None, :]
+
+
 @triton.jit(do_not_specialize=SIZES)
 def carry_kernel(end, total, A, start, chunks, backward, channels, GROUPS: tl.constexpr, STATES: tl.constexpr,
                  PAIRED: tl.constexpr, AHEAD: tl.constexpr, BLOCK: tl.constexpr):
@@ -130,19 +139,25 @@ def carry_kernel(end, total, A, start, chunks, backward, channels, GROUPS: tl.co
     total += sequence * chunks * channels
     end += (sequence * chunks * STATES + s) * channels
     start += (sequence * chunks * STATES + s) * channels
+    places, inside = _of_chunks(0, chunks, channels, reverse, channel, mask, AHEAD)
+    totals = tl.load(total + places, inside, 0.)
+    places, inside = _of_chunks(0, chunks, STATES * channels, reverse, channel, mask, AHEAD)
+    ends = tl.load(end + places, inside, 0.)
     for first in range(0, chunks, AHEAD):
-        number = first + tl.arange(0, AHEAD)
-        inside = (number < chunks)[:, None] & mask[None, :]
-        number = tl.where(reverse, chunks - 1 - number, number)
-        places = (number * (STATES * channels))[:, None] + channel[None, :]
-        totals = tl.load(total + (number * channels)[:, None] + channel[None, :], inside, 0.)
-        ends = split_rows(tl.load(end + places, inside, 0.), False, AHEAD, BLOCK)
+        # Those of the next chunks, while these are worked on.
+        places, inside = _of_chunks(first + AHEAD, chunks, channels, reverse, channel, mask, AHEAD)
+        next_totals = tl.load(total + places, inside, 0.)
+        places, inside = _of_chunks(first + AHEAD, chunks, STATES * channels, reverse, channel, mask, AHEAD)
+        next_ends = tl.load(end + places, inside, 0.)
         decays = split_rows(tl.exp2(totals * rate[None, :]), False, AHEAD, BLOCK)
+        drives = split_rows(ends, False, AHEAD, BLOCK)
         entering = ()
         for i in tl.static_range(AHEAD):
             entering = entering + (state, )
-            state = decays[i] * state + ends[i]
+            state = decays[i] * state + drives[i]
+        places, inside = _of_chunks(first, chunks, STATES * channels, reverse, channel, mask, AHEAD)
         tl.store(start + places, join_rows(entering, False, AHEAD, BLOCK), inside)
+        totals, ends = next_totals, next_ends
 
 
 @triton.jit(do_not_specialize=SIZES)
