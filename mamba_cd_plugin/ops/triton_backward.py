@@ -2,7 +2,18 @@
 import triton
 import triton.language as tl
 
-from .triton_parts import LOG2_E, SIZES, chunk_of, direct_weight, image_of, join_rows, product, rates_of, slope_of, split_rows
+from .triton_parts import (
+    LOG2_E,
+    SIZES,
+    chunk_of,
+    direct_weight,
+    image_of,
+    join_rows,
+    product,
+    rates_of,
+    slope_of,
+    split_rows,
+)
 
 
 @triton.jit
@@ -61,9 +72,7 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
     by_rows = channel < channels * columns
     zero = tl.zeros((BLOCK, ), tl.float32)
     sum_D = zero
-    sums_bias = ()
-    rates = ()
-    sums_A = ()
+    sums_bias, rates, sums_A = (), (), ()
     for turn in tl.static_range(2 if PAIRED else 1):
         sums_bias = sums_bias + (zero, )
         for s in tl.static_range(STATES):
@@ -82,8 +91,7 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
         values = tl.load(x + plane + offsets, inside, 0.)
         outer = tl.load(grad_y + plane + offsets, inside, 0.)
         total = tl.load(rows_x + plane + offsets, valid[:, None] & by_rows[None, :], 0.)
-        sizes = ()
-        factors = ()
+        sizes, Bs, Cs, states, adjoints = (), (), (), (), ()
         for turn in tl.static_range(2 if PAIRED else 1):
             k = first_group + 2 * turn
             cell = first * GROUPS + k
@@ -91,14 +99,15 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
             for s in tl.static_range(STATES):
                 factor = proj + cell * parameters + rank + s
                 entry = (((image * GROUPS + k) * chunks + chunk) * STATES + s) * channels + channel
-                factors = factors + (tl.load(factor + rows, valid, 0.), tl.load(factor + STATES + rows, valid, 0.),
-                                     tl.load(start + entry, mask, 0.), tl.load(incoming + entry, mask, 0.))
+                Bs = Bs + (tl.load(factor + rows, valid, 0.), )
+                Cs = Cs + (tl.load(factor + STATES + rows, valid, 0.), )
+                states = states + (tl.load(start + entry, mask, 0.), )
+                adjoints = adjoints + (tl.load(incoming + entry, mask, 0.), )
         values = values.to(tl.float32)
         outer = outer.to(tl.float32)
         total += outer * weight[None, :]
         sum_D += tl.sum(outer * values, 0)
-        biases = ()
-        exponents = ()
+        biases, exponents = (), ()
         for turn in tl.static_range(2 if PAIRED else 1):
             step = sizes[turn]
             cell = first * GROUPS + first_group + 2 * turn
@@ -107,9 +116,9 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
             for s in tl.static_range(STATES):
                 rate = rates[turn * STATES + s]
                 of_drive, of_exponent, of_B, of_C = _one_state(
-                    values, outer, step, rate, factors[4 * (turn * STATES + s)].to(tl.float32),
-                    factors[4 * (turn * STATES + s) + 1].to(tl.float32), factors[4 * (turn * STATES + s) + 2],
-                    factors[4 * (turn * STATES + s) + 3], turn == 1, T, BLOCK)
+                    values, outer, step, rate, Bs[turn * STATES + s].to(tl.float32),
+                    Cs[turn * STATES + s].to(tl.float32), states[turn * STATES + s], adjoints[turn * STATES + s],
+                    turn == 1, T, BLOCK)
                 part = parts + cell * parameters + rank + s + rows
                 tl.store(part, of_B, valid)
                 tl.store(part + STATES, of_C, valid)
@@ -176,7 +185,7 @@ def rank_kernel(grad_raw, proj, weight, parts, grad_weight, positions, channels,
     place = tl.arange(0, PLACES)
     low, raw = _low_and_raw(proj, grad_raw, place, place < count, r, used, channel, mask, channels,
                             parameters, GROUPS)
-    for tile in range(tiles):
+    for _ in range(tiles):
         # Those of the next tile, while this one is worked on.
         ahead = place + PLACES
         next_low, next_raw = _low_and_raw(proj, grad_raw, ahead, ahead < count, r,

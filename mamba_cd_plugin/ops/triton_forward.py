@@ -2,7 +2,18 @@
 import triton
 import triton.language as tl
 
-from .triton_parts import LOG2_E, SIZES, chunk_of, direct_weight, image_of, join_rows, product, rates_of, softplus, split_rows
+from .triton_parts import (
+    LOG2_E,
+    SIZES,
+    chunk_of,
+    direct_weight,
+    image_of,
+    join_rows,
+    product,
+    rates_of,
+    softplus,
+    split_rows,
+)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -35,7 +46,7 @@ def steps_kernel(proj, delta, weight, bias, steps, positions, channels, rank, ti
                           used[:, None] & mask[None, :], 0.).to(tl.float32)
         low = tl.load(proj + (place * (GROUPS * parameters))[:, None] + r[None, :],
                       (place < count)[:, None] & used[None, :], 0.)
-    for tile in range(tiles):
+    for _ in range(tiles):
         inside = (place < count)[:, None] & mask[None, :]
         offsets = (place * (GROUPS * channels))[:, None] + channel[None, :]
         if RANKS > 0:
@@ -84,9 +95,8 @@ def local_kernel(x, proj, steps, A, end, total, length, height, width, chunks, g
         inside = valid[:, None] & mask[None, :]
         there = channel < tl.where(chunk < chunks, channels, 0)
         values = tl.load(x + first * spread + (pixels * spread)[:, None] + shift[None, :], inside, 0.)
-        # All loads stand before the first store: no compiler moves one across it, and each wait costs more than the sums.
-        sizes = ()
-        factors = ()
+        # All loads stand before the first store: no compiler moves one across it, and to wait once is enough.
+        sizes, factors = (), ()
         for turn in tl.static_range(2 if PAIRED else 1):
             cell = first * GROUPS + first_group + 2 * turn
             places = (pixels * (GROUPS * channels))[:, None] + channel[None, :]
@@ -195,8 +205,7 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
         offsets = (pixels * spread)[:, None] + shift[None, :]
         values = tl.load(x + plane + offsets, inside, 0.)
         output = tl.load(rows_y + plane + offsets, valid[:, None] & by_rows[None, :], 0.)
-        sizes = ()
-        factors = ()
+        sizes, entering, Bs, Cs = (), (), (), ()
         for turn in tl.static_range(2 if PAIRED else 1):
             k = first_group + 2 * turn
             cell = first * GROUPS + k
@@ -205,9 +214,9 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
             for s in tl.static_range(STATES):
                 factor = proj + cell * parameters + rank + s
                 entry = ((image * GROUPS + k) * chunks + chunk) * STATES + s
-                factors = factors + (tl.load(factor + pixels * (GROUPS * parameters), valid, 0.),
-                                     tl.load(factor + STATES + pixels * (GROUPS * parameters), valid, 0.),
-                                     tl.load(start + entry * channels + channel, there, 0.))
+                Bs = Bs + (tl.load(factor + pixels * (GROUPS * parameters), valid, 0.), )
+                Cs = Cs + (tl.load(factor + STATES + pixels * (GROUPS * parameters), valid, 0.), )
+                entering = entering + (tl.load(start + entry * channels + channel, there, 0.), )
         values = values.to(tl.float32)
         output = output.to(tl.float32) + values * weight[None, :]
         for turn in tl.static_range(2 if PAIRED else 1):
@@ -215,13 +224,15 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
             driven = step * values
             for s in tl.static_range(STATES):
                 decays = split_rows(tl.exp2(step * rates[turn * STATES + s][None, :]), turn == 1, T, BLOCK)
-                drives = split_rows(driven * factors[3 * (turn * STATES + s)].to(tl.float32)[:, None], turn == 1, T, BLOCK)
-                state = factors[3 * (turn * STATES + s) + 2]
+                drive = driven * Bs[turn * STATES + s].to(tl.float32)[:, None]
+                drives = split_rows(drive, turn == 1, T, BLOCK)
+                state = entering[turn * STATES + s]
                 states = ()
                 for i in tl.static_range(T):
                     state = decays[i] * state + drives[i]
                     states = states + (state, )
-                output += join_rows(states, turn == 1, T, BLOCK) * factors[3 * (turn * STATES + s) + 1].to(tl.float32)[:, None]
+                weights = Cs[turn * STATES + s].to(tl.float32)
+                output += join_rows(states, turn == 1, T, BLOCK) * weights[:, None]
         if final == 1:
             tl.store(y + plane + offsets, output, inside)
         else:

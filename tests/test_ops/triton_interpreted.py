@@ -29,6 +29,9 @@ def expected_of(gradients, inputs):
     (1, 3, 4, 5, 2, 4),
     (1, 5, 7, 37, 17, 1),  # two blocks of positions; 17 ranks are filled up to 32; 64 channels a program, an odd number
     (1, 2, 3, 4, 1, 5),  # so many states that chunks are shorter
+    (2, 8, 16, 6, 2, 1),  # no chunk leaves a row or a column
+    (1, 16, 4, 3, 1, 1),  # only those of columns stay in theirs
+    (1, 4, 8, 4, 1, 5),
     (1, 1, 1, 5, 1, 1),
     (0, 2, 2, 8, 1, 1),
 ])
@@ -37,12 +40,16 @@ def test_cross_scan(shape, maps, gradients, assert_close):
     assert_close(gradients(cross, inputs), expected_of(gradients, inputs), 1e-5)
 
 
-def test_a_program_with_several_chunks(monkeypatch, maps, gradients, assert_close):
-    for name in ('ENOUGH_PROGRAMS', 'GRADIENT_PROGRAMS', 'RANK_PROGRAMS'):
+@pytest.mark.parametrize('shape', [
+    (1, 5, 7, 4, 2, 1),  # 5 chunks in groups of 2 and 3; 3 tiles of positions, in a program for 6
+    (1, 8, 8, 4, 2, 1),
+])
+def test_a_program_with_several_chunks(shape, monkeypatch, maps, gradients, assert_close):
+    for name in ('ENOUGH_PROGRAMS', 'GRADIENT_PROGRAMS', 'RANK_PROGRAMS', 'STEPS_PROGRAMS', 'AHEAD', 'SUM_ROWS'):
         monkeypatch.setattr(triton_launch, name, 2)
-    monkeypatch.setattr(triton_launch, 'RANK_PLACES', 16)
-    monkeypatch.setattr(triton_launch, 'SUM_ROWS', 2)
-    inputs = maps(1, 5, 7, 4, 2, 1)  # 5 chunks in groups of 2 and 3; 3 tiles of positions, in a program for 6
+    for name in ('RANK_PLACES', 'STEPS_PLACES'):
+        monkeypatch.setattr(triton_launch, name, 16)
+    inputs = maps(*shape)
     assert_close(gradients(cross, inputs), expected_of(gradients, inputs), 1e-5)
 
 
