@@ -14,6 +14,9 @@ parts. A program of the scan is one warp with a chunk as a tile
 (T, BLOCK) in its registers, channels across the threads. Only the recurrence itself runs row by row, so that the scan
 needs neither shuffles nor barriers, and nothing is ever added atomically: two runs give the same bits.
 
+Few programs fit on a processor, so that a wait for the memory is not hidden by others: a program loads all that a chunk
+needs before it works on it, and where a tile follows another, that of the next one too.
+
 All tensors are channels-last: x (N, L, channels), proj (N, L, K, R + 2S), with K groups. A *paired* scan is that of an
 image: K = 4, and a program runs directions k and k + 2, which visit the same pixels in opposite orders, over the same
 pixels that it has loaded once; the rows are launched before the columns, which add to what the rows have written.
