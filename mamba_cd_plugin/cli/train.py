@@ -5,6 +5,7 @@ The run's folder gets the log, the checkpoints (best_changed_F1.pth), TensorBoar
 import argparse
 
 from ..engine.checkpoint import require_checkpoint
+from ..engine.hooks.time_budget_hook import set_time_budget
 from ..engine.precision import (
     AMP_DTYPES,
     accumulate_gradients,
@@ -31,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp', nargs='?', const='auto', choices=['auto', *AMP_DTYPES], help='mixed precision; by default bf16 where '
         'the GPU, or without one the CPU, has it, else fp16')
+    parser.add_argument(
+        '--minutes', type=float, metavar='M', help="train for so long by the clock, not for the config's epochs, its "
+        'schedule fitted to the time; loading before it, the last validation and the last checkpoint come on top')
     parser.add_argument('--accumulate', type=int, default=1, metavar='N',
                         help='number of batches per optimizer step; BatchNorm still sees one batch at a time')
     parser.add_argument('--sync-bn', action='store_true', help='synchronise BatchNorm over several GPUs')
@@ -48,6 +52,8 @@ def run(args: argparse.Namespace) -> None:
             enable_training_amp(cfg, args.amp)
         if args.accumulate != 1:
             accumulate_gradients(cfg, args.accumulate)
+        if args.minutes is not None:
+            set_time_budget(cfg, args.minutes)
         if args.sync_bn:
             synchronise_batch_norm(cfg)
         if args.auto_scale_lr:

@@ -106,7 +106,7 @@ def _divide(what: str, size: int | tuple[int, int], divisor: int) -> tuple[int, 
 
 @LOOPS.register_module()
 class CDTrainLoop(_TrainLoopMixin, EpochBasedTrainLoop):
-    """mmengine's epoch-based training loop, on the config's one `data_root`; it resumes also within an epoch.
+    """mmengine's epoch-based training loop, on the config's one `data_root`; it resumes and ends also within an epoch.
 
     Args:
         runner: See mmengine's EpochBasedTrainLoop, as for all arguments but ``small_crops``.
@@ -147,19 +147,22 @@ class CDTrainLoop(_TrainLoopMixin, EpochBasedTrainLoop):
             self.dataloader, self._large_loader = self._large_loader, None
 
     def run_epoch(self) -> None:
-        """Train the rest of an epoch: all of it, unless the run was stopped within."""
+        """Train the rest of an epoch: all of it, unless the run was stopped within, or a hook sets `stop_training`."""
         self._choose_loader()
         done = self.iter - self.epoch * len(self.dataloader)
         sampler = self.dataloader.sampler
-        if not 0 < done < len(self.dataloader) or not hasattr(sampler, 'skip'):
-            super().run_epoch()
-            return
-        self.runner.logger.info(f'Epoch {self.epoch + 1} goes on after {done} of its {len(self.dataloader)} iterations')
-        sampler.skip(done * self.dataloader.batch_size)
+        if 0 < done < len(self.dataloader) and hasattr(sampler, 'skip'):
+            self.runner.logger.info(
+                f'Epoch {self.epoch + 1} goes on after {done} of its {len(self.dataloader)} iterations')
+            sampler.skip(done * self.dataloader.batch_size)
+        else:
+            done = 0
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         for index, data_batch in enumerate(self.dataloader, done):
             self.run_iter(index, data_batch)
+            if self.stop_training:
+                break
         self.runner.call_hook('after_train_epoch')
         count_epoch(self)
 

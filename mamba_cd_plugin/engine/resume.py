@@ -51,7 +51,8 @@ def check_resume(runner: Runner, before: ConfigDict | None) -> Changes:
         What was changed of the schedule and of the length of the training.
 
     Raises:
-        ResumeError: If settings of the optimizer differ, which would be ignored.
+        ResumeError: If settings of the optimizer differ, which would be ignored; or the schedule of a training that is
+            fitted into a time.
     """
     if before is None:
         runner.logger.warning('The checkpoint holds no readable config, so that nothing can be said about what has '
@@ -69,7 +70,21 @@ def check_resume(runner: Runner, before: ConfigDict | None) -> Changes:
     others = {key: value for key, value in _below(changed, EXPERIMENT_KEYS).items() if not key.endswith(FREE_ENDINGS)}
     if others:
         runner.logger.warning(f'Changed since the checkpoint was written: {describe_changes(others)}')
-    return _below(changed, SCHEDULE_KEYS)
+    schedule = _below(changed, SCHEDULE_KEYS)
+    _check_time_budget(before, runner.cfg, schedule)
+    return schedule
+
+
+def _check_time_budget(before: Mapping[str, Any], now: Mapping[str, Any], schedule: Changes) -> None:
+    """Refuse what would move a schedule elsewhere than the clock has moved it; another budget is its hook's matter."""
+    had, has = (((cfg.get('default_hooks') or {}).get('param_scheduler') or {}).get('type') == 'TimeBudgetHook'
+                for cfg in (before, now))
+    if had and (schedule or not has):
+        what = f'with another schedule: {describe_changes(schedule)}' if has else 'without the time budget'
+        raise ResumeError(
+            f'--resume {what}. The schedule of this run has followed the clock (`--minutes`, TimeBudgetHook). Set it '
+            'back, or begin a new training from these weights: --cfg-options load_from=CHECKPOINT with another '
+            '--work-dir.')
 
 
 def refit_schedule(runner: Runner, changes: Changes) -> None:

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ...engine.config_options import merge_options
+from ...engine.hooks.time_budget_hook import set_time_budget
 from ...engine.precision import enable_training_amp
 from ...engine.resume import changed_settings, describe_changes
 from ...inference.checkpoints import read_checkpoint
@@ -125,7 +126,8 @@ def make_plan(configs: Sequence[str],
         KeyError: if an option names a key that a config does not have.
         OpenCDUnavailable: if all configs need Open-CD, and it cannot be imported; some of them are left out.
         ValueError: if two configs have the same file name, a seed occurs twice, or a folder holds a trial with other
-            settings; if a config does not count epochs that are to be set; if the machine lacks a precision.
+            settings; if a config does not count epochs that are to be set, or its schedule cannot be fitted into a
+            time; if the machine lacks a precision.
     """
     names = [Path(config).stem for config in configs]
     _refuse_repeated('configs named', names)
@@ -145,8 +147,7 @@ def make_plan(configs: Sequence[str],
             if epochs is not None:
                 _set_epochs(cfg, name, epochs)
             if minutes is not None:
-                budget = dict(type='TimeBudgetHook', minutes=minutes, **({} if clock == 'wall' else dict(clock=clock)))
-                cfg.merge_from_dict({'default_hooks.param_scheduler': budget})
+                set_time_budget(cfg, minutes, clock)
             trials.append(Trial(name, seed, cfg, work_dir / f'{name}_seed{seed}'))
     for trial in trials:
         _refuse_other_settings(trial)

@@ -194,7 +194,7 @@ class ResumableCheckpointHook(CheckpointHook):
             return False
         if isinstance(loop, EpochBasedTrainLoop):
             done, end = loop.epoch, loop.max_epochs
-            if loop.iter != done * len(loop.dataloader):  # within an epoch
+            if loop.iter > done * len(loop.dataloader):  # within an epoch; a last one that was cut has fewer
                 return False
         else:
             done, end = loop.iter, loop.max_iters
