@@ -142,6 +142,15 @@ def test_a_validation_beyond_the_end_is_the_last(train: Callable[..., SimpleName
     assert (unsaved.work_dir / 'epoch_3.pth').is_file()
 
 
+def test_no_epoch_begins_for_less_than_a_step(train: Callable[..., SimpleNamespace], tmp_path: Path) -> None:
+    """Of 60 s, 4 are left after four steps of 14 s, and 3 after four of 5 s and a validation of 37 s."""
+    for per_step, per_validation in ((14., 0.), (5., 37.)):
+        run = train(per_step, per_validation=per_validation, work_dir=str(tmp_path / str(per_step)), **{
+            'train_cfg.val_interval': 2})
+        assert (run.epochs, len(run.rates), run.validations) == (2, 4, 1)
+        assert (run.work_dir / 'epoch_2.pth').is_file()
+
+
 def test_the_validation_of_a_cut_epoch_is_made_up_for(train: Callable[..., SimpleNamespace]) -> None:
     assert train(20., stop_at='validation').validations == 0
     resumed = train(20., resume=True)

@@ -74,7 +74,8 @@ class TimeBudgetHook(ParamSchedulerHook):
     - A linear warm-up that counts iterations takes as many steps as in the config, and a tenth of the time at most.
     - Training ends within an epoch, when the time is over; this last epoch is validated and saved as always. With
       mmengine's own EpochBasedTrainLoop, which cannot leave an epoch, the number of whole epochs is the nearest.
-    - Validations on the way are part of the time. If one of them lasts beyond the end, it is the last one.
+    - Where less is left than a step takes, no epoch begins for it.
+    - Validations on the way are part of the time. If one of them lasts up to the end or beyond, it is the last one.
     - After each epoch, ``max_epochs`` is set to the number that is expected, the last one included.
     - A resumed run has the remaining time.
 
@@ -167,7 +168,7 @@ class TimeBudgetHook(ParamSchedulerHook):
             return
         elapsed = self._elapsed()
         # Where this epoch was not saved, a step more ends with a checkpoint.
-        if elapsed >= self.seconds and runner.epoch in runner.message_hub.get_info('keep_ckpt_ids', []):
+        if self._is_over(runner, elapsed) and runner.epoch in runner.message_hub.get_info('keep_ckpt_ids', []):
             self._fit(runner, runner.epoch)
         self._note(runner, elapsed)
 
@@ -236,13 +237,22 @@ class TimeBudgetHook(ParamSchedulerHook):
 
     def _epochs_left(self, runner: Runner, elapsed: float) -> int:
         """How many more epochs there will be at the pace up to now, the one that is cut included."""
-        left = self.seconds - elapsed
-        if left <= 0:
+        if self._is_over(runner, elapsed):
             return 0
-        # Without the first step, which compiles and waits for the workers; of an only step there is nothing else.
-        steps, taken = (runner.iter - 1, elapsed - self._starts) if runner.iter > 1 else (1, elapsed)
-        epochs = left / max(taken / steps * len(runner.train_dataloader), 1e-3)  # a coarse clock may show no time
+        # A coarse clock may show no time.
+        epochs = (self.seconds - elapsed) / max(self._per_step(runner, elapsed) * len(runner.train_dataloader), 1e-3)
         return max(1, math.ceil(epochs)) if isinstance(runner.train_loop, CDTrainLoop) else round(epochs)
+
+    def _is_over(self, runner: Runner, elapsed: float) -> bool:
+        """Whether no epoch is to begin any more; whole ones are rounded, and a first step is no measure."""
+        left = self.seconds - elapsed
+        cuts = isinstance(runner.train_loop, CDTrainLoop) and runner.iter > 1
+        return left <= 0 or (cuts and left < self._per_step(runner, elapsed))
+
+    def _per_step(self, runner: Runner, elapsed: float) -> float:
+        """Seconds of a step up to now, the validations in them."""
+        # Without the first step, which compiles and waits for the workers; of an only step there is nothing else.
+        return (elapsed - self._starts) / (runner.iter - 1) if runner.iter > 1 else elapsed
 
     def _note(self, runner: Runner, elapsed: float) -> None:
         """Note the state where the next checkpoint takes it along."""
