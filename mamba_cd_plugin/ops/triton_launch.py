@@ -22,6 +22,8 @@ MOST_CHUNKS = 16  # of a program
 # The same options for every kernel. Contraction to fused multiply-adds is Triton's default until 3.9 and said here
 # because a later one turns it off.
 LAUNCH = dict(num_warps=1, enable_fp_fusion=True)
+# Less by what a last program may count behind the end.
+PLACES_OF_32_BITS = 2**31 - 2**12
 # The two kernels of the low rank: the smallest rank that a product takes, then of each the positions of a tile and its
 # warps. The gradients take the channels of a block of the scan, since both leave sums over the same channels.
 FEWEST_RANKS = 16
@@ -230,6 +232,21 @@ def _takes_tf32(device: torch.device) -> bool:
             and torch.cuda.get_device_capability(device) >= (8, 0))
 
 
+def check_places(g: Geometry) -> None:
+    """The kernels count in 64 bits up to an image, or the positions of a program, and in 32 bits from there.
+
+    Raises:
+        ValueError: If these are not enough: that would be silently wrong.
+    """
+    widest = g.groups * max(g.channels, g.rank + 2 * g.states)  # of a position
+    positions = max(g.length, STEPS_PLACES * g.step_tiles, RANK_PLACES * g.tiles if g.rank else 0)
+    most = max(positions * widest, g.chunks * g.states * g.channels, g.positions)
+    if most >= PLACES_OF_32_BITS:
+        raise ValueError(f"scan backend 'triton': {g.images} maps of {g.height} x {g.width} positions, {g.groups} x "
+                         f'{g.channels} channels and {g.states} states have an array with {most:,} numbers to count in '
+                         f"32 bits, at most {PLACES_OF_32_BITS:,}; use smaller maps or batches, or backend='torch'")
+
+
 class Plan:
     """How the kernels run for one kind of call: the geometry, and what was compiled for it.
 
@@ -240,6 +257,7 @@ class Plan:
 
     def __init__(self, geometry: Geometry, dtype: torch.dtype, device: torch.device) -> None:
         from . import triton_backward, triton_forward
+        check_places(geometry)
         self.geometry = geometry
         self.forward: Any = triton_forward
         self.backward: Any = triton_backward

@@ -98,6 +98,23 @@ def test_sequences_in_half_precision_compile(sequences, gradients, no_gpu):
     ]
 
 
+@pytest.mark.parametrize('geometry', [
+    (1, 1024, 1024, 512, 4, 8, 1, True, True),  # step sizes of an image: 2^20 * 4 * 512
+    (1, 1, 2**20, 512, 1, 0, 16, True, False),  # states of a sequence: 2^18 chunks * 16 * 512
+])
+def test_what_32_bits_cannot_count_is_refused(geometry):
+    with pytest.raises(ValueError, match=r'an array with 2,147,483,648 numbers to count in 32 bits'):
+        triton_launch.Plan(triton_launch.Geometry(*geometry), torch.bfloat16, torch.device('cpu'))
+    half = (*geometry[:3], 256, *geometry[4:])
+    triton_launch.Plan(triton_launch.Geometry(*half), torch.bfloat16, torch.device('cpu'))
+
+
+def test_a_large_batch_counts_in_64_bits():
+    """256 images of 64 x 64, 4 groups of 512 channels: 2^31 step sizes, but 2^23 of an image."""
+    geometry = triton_launch.Geometry(256, 64, 64, 512, 4, 16, 1, True, True)
+    triton_launch.Plan(geometry, torch.bfloat16, torch.device('cpu'))
+
+
 def test_reason_where_there_is_no_gpu(monkeypatch):
     triton_ops.probe_triton.cache_clear()
     monkeypatch.delenv(triton_ops.INTERPRET, raising=False)

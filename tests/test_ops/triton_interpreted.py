@@ -42,11 +42,12 @@ def test_cross_scan(shape, maps, gradients, assert_close):
 
 @pytest.mark.parametrize('shape', [
     (1, 5, 7, 4, 2, 1),  # 5 chunks in groups of 2 and 3; 3 tiles of positions, in a program for 6
-    (1, 8, 8, 4, 2, 1),
+    (1, 8, 8, 4, 2, 1),  # 8 chunks in groups of 3, each in one row or column: the last program has one less
 ])
 def test_a_program_with_several_chunks(shape, monkeypatch, maps, gradients, assert_close):
     for name in ('ENOUGH_PROGRAMS', 'GRADIENT_PROGRAMS', 'RANK_PROGRAMS', 'STEPS_PROGRAMS', 'AHEAD', 'SUM_ROWS'):
         monkeypatch.setattr(triton_launch, name, 2)
+    monkeypatch.setattr(triton_launch, 'MOST_CHUNKS', 3)
     for name in ('RANK_PLACES', 'STEPS_PLACES'):
         monkeypatch.setattr(triton_launch, name, 16)
     inputs = maps(*shape)
