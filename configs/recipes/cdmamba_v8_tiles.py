@@ -11,5 +11,5 @@ train_dataloader = dict(batch_size=32, num_workers=6, dataset=dict(pipeline=_bas
 train_cfg = dict(small_crops=dict(share=0.6, divisor=2))
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3, weight_decay=0.02))
 auto_scale_lr = dict(base_batch_size=32)
-# On a GPU its trials take up to a minute for each size, and there are three: small crops, crops, whole tiles.
+# On a GPU its trials take up to a minute for each size, and there are two, crops and whole tiles.
 env_cfg = dict(cudnn_benchmark=False)
