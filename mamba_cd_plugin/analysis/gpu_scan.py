@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mamba_cd_plugin.ops import available_backends, cross_selective_scan, triton_launch
+from mamba_cd_plugin.ops import available_backends, cross_selective_scan, triton_geometry
 
 from .gpu_report import GpuReport
 
@@ -178,8 +178,8 @@ def _replay_time(function: Callable[[], object], budget: float) -> float:
 def _compile(report: GpuReport, section: str, variants: Sequence[tuple[str, int, int, int]]) -> Iterator[None]:
     """Compile the kernels of (dtype, channels, steps, block) at once, each in its own process; Triton keeps them."""
     code = ('import sys; from mamba_cd_plugin.analysis.gpu_scan import *\n'
-            'channels, steps, triton_launch.MAX_BLOCK = (int(word) for word in sys.argv[2:])\n'
-            'triton_launch.STEPS_BY_STATES = ((4, steps), )\n'
+            'channels, steps, triton_geometry.MAX_BLOCK = (int(word) for word in sys.argv[2:])\n'
+            'triton_geometry.STEPS_BY_STATES = ((4, steps), )\n'
             'for rank in 2, 32:\n'  # products of 16 and of 32 ranks
             '    inputs = cross_scan_inputs(1, (8, 8, channels, rank), DTYPES[sys.argv[1]], "cuda")\n'
             '    value_and_gradients(partial(cross_selective_scan, backend="triton"), inputs)\n'
@@ -199,7 +199,7 @@ def compile_kernels(report: GpuReport, sizes: Sizes) -> Iterator[None]:
     """Compile the kernels of all dtypes, at the model's width and at that of the small model's first level."""
     if sizes.device == 'cpu' or 'triton' not in sizes.backends():
         return
-    steps, block = triton_launch.STEPS_BY_STATES[0][1], triton_launch.MAX_BLOCK
+    steps, block = triton_geometry.STEPS_BY_STATES[0][1], triton_geometry.MAX_BLOCK
     yield from _compile(report, 'warm-up', [(dtype, channels, steps, block) for channels in (64, 24)
                                             for dtype in sizes.dtypes])
 
@@ -272,10 +272,10 @@ def tuning(report: GpuReport, sizes: Sizes) -> Iterator[None]:
     if sizes.device != 'cpu':
         yield from _compile(report, 'compilation for tuning', [(dtype, 64, *variant) for variant in TUNED
                                                                for dtype in sizes.dtypes[:2]])
-    before = triton_launch.STEPS_BY_STATES, triton_launch.MAX_BLOCK
+    before = triton_geometry.STEPS_BY_STATES, triton_geometry.MAX_BLOCK
     try:
         for steps, block in TUNED:
-            triton_launch.STEPS_BY_STATES, triton_launch.MAX_BLOCK = ((4, steps), ), block
+            triton_geometry.STEPS_BY_STATES, triton_geometry.MAX_BLOCK = ((4, steps), ), block
             for dtype in sizes.dtypes[:2]:
                 for level in sizes.levels:
                     inputs = cross_scan_inputs(sizes.images, level, DTYPES[dtype], sizes.device)
@@ -288,7 +288,7 @@ def tuning(report: GpuReport, sizes: Sizes) -> Iterator[None]:
                                forward_backward_device_ms=twice, by=how)
                     yield
     finally:
-        triton_launch.STEPS_BY_STATES, triton_launch.MAX_BLOCK = before
+        triton_geometry.STEPS_BY_STATES, triton_geometry.MAX_BLOCK = before
 
 
 def profile(report: GpuReport, sizes: Sizes) -> Iterator[None]:

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mamba_cd_plugin.ops.triton_launch import LAUNCH, Geometry, precisions
+from mamba_cd_plugin.ops.triton_geometry import LAUNCH, Geometry, precisions
 
 # Arguments in the dtype of the map; the other tensors are float32.
 _MAPS = ('x', 'proj', 'delta', 'grad_y', 'y', 'grad_x', 'grad_proj')

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .triton_launch import Geometry, Inputs, Plan, plan_of, run_backward, run_forward
+from .triton_geometry import Geometry
+from .triton_launch import Inputs, Plan, plan_of, run_backward, run_forward
 
 OLDEST = (3, 3)  # Triton: 3.2 does not compile an index into a tuple by a constant
 INTERPRET = 'TRITON_INTERPRET'  # Triton's own switch: its interpreter runs the kernels on CPU tensors

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mamba_cd_plugin.ops import resolve_backend, triton_launch, triton_ops
+from mamba_cd_plugin.ops import resolve_backend, triton_geometry, triton_launch, triton_ops
 
 triton = pytest.importorskip('triton', minversion='3.6')
 
@@ -107,14 +107,14 @@ def test_sequences_in_half_precision_compile(sequences, gradients, no_gpu):
 ])
 def test_what_32_bits_cannot_count_is_refused(geometry):
     with pytest.raises(ValueError, match=r'an array with 2,147,483,648 numbers to count in 32 bits'):
-        triton_launch.Plan(triton_launch.Geometry(*geometry), torch.bfloat16, torch.device('cpu'))
+        triton_launch.Plan(triton_geometry.Geometry(*geometry), torch.bfloat16, torch.device('cpu'))
     half = (*geometry[:3], 256, *geometry[4:])
-    triton_launch.Plan(triton_launch.Geometry(*half), torch.bfloat16, torch.device('cpu'))
+    triton_launch.Plan(triton_geometry.Geometry(*half), torch.bfloat16, torch.device('cpu'))
 
 
 def test_a_large_batch_counts_in_64_bits():
     """256 images of 64 x 64, 4 groups of 512 channels: 2^31 step sizes, but 2^23 of an image."""
-    geometry = triton_launch.Geometry(256, 64, 64, 512, 4, 16, 1, True, True)
+    geometry = triton_geometry.Geometry(256, 64, 64, 512, 4, 16, 1, True, True)
     triton_launch.Plan(geometry, torch.bfloat16, torch.device('cpu'))
 
 

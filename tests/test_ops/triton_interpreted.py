@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from mamba_cd_plugin.ops import cross_selective_scan, resolve_backend, selective_scan, triton_launch
+from mamba_cd_plugin.ops import cross_selective_scan, resolve_backend, selective_scan, triton_geometry
 
 
 @pytest.fixture(autouse=True)
 def few_chunks_ahead(monkeypatch):
     """The carry's loop of 32 chunks, unrolled, is most of the interpreter's time; with 4 it also comes around."""
-    monkeypatch.setattr(triton_launch, 'AHEAD', 4)
+    monkeypatch.setattr(triton_geometry, 'AHEAD', 4)
 
 
 def cross(*tensors):
@@ -46,10 +46,10 @@ def test_cross_scan(shape, maps, gradients, assert_close):
 ])
 def test_a_program_with_several_chunks(shape, monkeypatch, maps, gradients, assert_close):
     for name in ('ENOUGH_PROGRAMS', 'GRADIENT_PROGRAMS', 'RANK_PROGRAMS', 'STEPS_PROGRAMS', 'AHEAD', 'SUM_ROWS'):
-        monkeypatch.setattr(triton_launch, name, 2)
-    monkeypatch.setattr(triton_launch, 'MOST_CHUNKS', 3)
+        monkeypatch.setattr(triton_geometry, name, 2)
+    monkeypatch.setattr(triton_geometry, 'MOST_CHUNKS', 3)
     for name in ('RANK_PLACES', 'STEPS_PLACES'):
-        monkeypatch.setattr(triton_launch, name, 16)
+        monkeypatch.setattr(triton_geometry, name, 16)
     inputs = maps(*shape)
     assert_close(gradients(cross, inputs), expected_of(gradients, inputs), 1e-5)
 
