@@ -72,12 +72,12 @@ def backward_kernel(grad_y, x, proj, steps, A, D, start, incoming, rows_x, grad_
     by_rows = channel < channels * columns
     zero = tl.zeros((BLOCK, ), tl.float32)
     sum_D = zero
-    sums_bias, rates, sums_A = (), (), ()
-    for turn in tl.static_range(2 if PAIRED else 1):
+    rates = rates_of(A, 1., first_group, channels, channel, mask, PAIRED, STATES)
+    sums_bias, sums_A = (), ()
+    for _ in tl.static_range(2 if PAIRED else 1):
         sums_bias = sums_bias + (zero, )
-        for s in tl.static_range(STATES):
-            rates = rates + (rates_of(A, first_group + 2 * turn, s, channels, channel, mask, STATES), )
-            sums_A = sums_A + (zero, )
+    for _ in tl.static_range((2 if PAIRED else 1) * STATES):
+        sums_A = sums_A + (zero, )
     for turn_of_chunk in range(group_size):
         chunk, valid, first, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks,
                                                WHOLE, T)

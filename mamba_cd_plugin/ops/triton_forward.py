@@ -85,25 +85,23 @@ def local_kernel(x, proj, steps, A, end, total, length, height, width, chunks, g
     x += image * length * spread
     proj += image * length * GROUPS * parameters
     steps += image * length * GROUPS * channels
-    rates = ()
-    for turn in tl.static_range(2 if PAIRED else 1):
-        for s in tl.static_range(STATES):
-            rates = rates + (rates_of(A, first_group + 2 * turn, s, channels, channel, mask, STATES) * LOG2_E, )
+    rates = rates_of(A, LOG2_E, first_group, channels, channel, mask, PAIRED, STATES)
     for turn_of_chunk in range(group_size):
         chunk, valid, first, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks,
                                                WHOLE, T)
         inside = valid[:, None] & mask[None, :]
         there = channel < tl.where(chunk < chunks, channels, 0)
+        places = (pixels * (GROUPS * channels))[:, None] + channel[None, :]
+        rows = pixels * (GROUPS * parameters)
         values = tl.load(x + first * spread + (pixels * spread)[:, None] + shift[None, :], inside, 0.)
         # All loads stand before the first store: no compiler moves one across it, and to wait once is enough.
         sizes, factors = (), ()
         for turn in tl.static_range(2 if PAIRED else 1):
             cell = first * GROUPS + first_group + 2 * turn
-            places = (pixels * (GROUPS * channels))[:, None] + channel[None, :]
             sizes = sizes + (tl.load(steps + cell * channels + places, inside, 0.), )
             for s in tl.static_range(STATES):
                 factor = proj + cell * parameters + rank + s + (STATES if BACKWARD else 0)
-                factors = factors + (tl.load(factor + pixels * (GROUPS * parameters), valid, 0.), )
+                factors = factors + (tl.load(factor + rows, valid, 0.), )
         values = values.to(tl.float32)
         for turn in tl.static_range(2 if PAIRED else 1):
             step = sizes[turn]
@@ -192,10 +190,7 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
     weight = direct_weight(D, first_group, channels, channel, mask, GROUPS, PAIRED)
     weight = tl.where(columns == 1, 0., weight)  # rows_y has the direct path
     by_rows = channel < channels * columns
-    rates = ()
-    for turn in tl.static_range(2 if PAIRED else 1):
-        for s in tl.static_range(STATES):
-            rates = rates + (rates_of(A, first_group + 2 * turn, s, channels, channel, mask, STATES) * LOG2_E, )
+    rates = rates_of(A, LOG2_E, first_group, channels, channel, mask, PAIRED, STATES)
     for turn_of_chunk in range(group_size):
         chunk, valid, first, pixels = chunk_of(turn_of_chunk, group_size, columns, length, height, width, chunks,
                                                WHOLE, T)
@@ -203,19 +198,20 @@ def forward_kernel(x, proj, steps, A, D, start, rows_y, y, length, height, width
         there = channel < tl.where(chunk < chunks, channels, 0)
         plane = image * length * spread + first * spread
         offsets = (pixels * spread)[:, None] + shift[None, :]
+        places = (pixels * (GROUPS * channels))[:, None] + channel[None, :]
+        rows = pixels * (GROUPS * parameters)
         values = tl.load(x + plane + offsets, inside, 0.)
         output = tl.load(rows_y + plane + offsets, valid[:, None] & by_rows[None, :], 0.)
         sizes, entering, Bs, Cs = (), (), (), ()
         for turn in tl.static_range(2 if PAIRED else 1):
             k = first_group + 2 * turn
             cell = first * GROUPS + k
-            places = (pixels * (GROUPS * channels))[:, None] + channel[None, :]
             sizes = sizes + (tl.load(steps + cell * channels + places, inside, 0.), )
             for s in tl.static_range(STATES):
                 factor = proj + cell * parameters + rank + s
                 entry = ((image * GROUPS + k) * chunks + chunk) * STATES + s
-                Bs = Bs + (tl.load(factor + pixels * (GROUPS * parameters), valid, 0.), )
-                Cs = Cs + (tl.load(factor + STATES + pixels * (GROUPS * parameters), valid, 0.), )
+                Bs = Bs + (tl.load(factor + rows, valid, 0.), )
+                Cs = Cs + (tl.load(factor + STATES + rows, valid, 0.), )
                 entering = entering + (tl.load(start + entry * channels + channel, there, 0.), )
         values = values.to(tl.float32)
         output = output.to(tl.float32) + values * weight[None, :]

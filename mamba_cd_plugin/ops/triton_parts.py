@@ -136,9 +136,14 @@ def direct_weight(D, group, channels, channel, mask, GROUPS: tl.constexpr, PAIRE
 
 
 @triton.jit
-def rates_of(A, group, state, channels, channel, mask, STATES: tl.constexpr):
-    """The rates of one state of a group's channels."""
-    return tl.load(A + (group * channels + channel) * STATES + state, mask, 0.).to(tl.float32)
+def rates_of(A, scale: tl.constexpr, first_group, channels, channel, mask, PAIRED: tl.constexpr, STATES: tl.constexpr):
+    """The rates of all directions and states of a program, times `scale`; state s of turn t is at t * STATES + s."""
+    rates = ()
+    for turn in tl.static_range(2 if PAIRED else 1):
+        for s in tl.static_range(STATES):
+            place = ((first_group + 2 * turn) * channels + channel) * STATES + s
+            rates = rates + (tl.load(A + place, mask, 0.).to(tl.float32) * scale, )
+    return rates
 
 
 @triton.jit
@@ -160,10 +165,9 @@ def chunk_of(turn, group_size, columns, length, height, width, chunks, WHOLE: tl
     """
     chunk = tl.program_id(0) % tl.cdiv(chunks, group_size) * group_size + turn
     position = tl.arange(0, T)
-    if WHOLE:
-        place = chunk * T
-        first = tl.where(columns == 1, (place % height) * width + place // height, place)
-        return chunk, position * 0 + chunk < chunks, first, position * tl.where(columns == 1, width, 1)
-    place = chunk * T + position
+    place = chunk * T if WHOLE else chunk * T + position
     pixel = tl.where(columns == 1, (place % height) * width + place // height, place)
-    return chunk, place < length, 0, pixel
+    valid = position * 0 + chunk < chunks if WHOLE else place < length
+    first = pixel if WHOLE else 0
+    others = position * tl.where(columns == 1, width, 1) if WHOLE else pixel
+    return chunk, valid, first, others
